@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The registry (containers, agents, routes) and the ledger (one row per upcall) in one embedded SQLite file. The only file
+ * that knows SQLite. Not thread-safe: the broker's loop alone uses it. WAL, foreign keys, STRICT tables; schema/ holds the numbered
+ * migrations, PRAGMA user_version says how many of them were applied.
+ *
+ * Registrations are committed with synchronous=FULL, ledger rows with NORMAL: keys do not outlive the boot, and NORMAL
+ * survives a kill -9 of the broker.
+ *
+ * Errors: -EEXIST (a unique rule was broken), -ENOENT (no such row), -ENOSPC (disk full), -EROFS, -EUCLEAN (the file is damaged),
+ * -EPROTO (made by a newer upcalld), -EIO otherwise. registry_error() has the words.
+ */
+#ifndef BROKER_REGISTRY_H
+#define BROKER_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "auditing/sender.h"
+#include "util/cleanup.h"
+#include "util/process.h"
+
+typedef struct Registry Registry;
+
+struct registry_container {
+        int64_t id; /* row number, set by registry_add_container() */
+        uint8_t contid[16];
+        uint8_t parent[16];   /* all zero: none */
+        uint8_t boot_id[16];
+        const char *name;
+        uint32_t state;       /* enum upcall_container_state */
+        uint32_t found;       /* set of enum upcall_found: what tells it apart */
+        uint32_t pid;
+        uint64_t start_time;
+        struct namespace_id pid_ns, user_ns;
+        uint64_t cgroup;      /* id, 0: none of its own */
+        const char *cgroup_path; /* for cgroup.events and people */
+        uint32_t registrar_uid, registrar_loginuid;
+        uint64_t time, time_end; /* microseconds since 1970; end 0: not yet */
+        const char *reason;   /* why it ended, NULL: it has not */
+};
+
+struct registry_agent {
+        int64_t id, container; /* row numbers */
+        const char *name;
+        uint32_t uid;          /* as inside the container */
+};
+
+struct registry_route {
+        int64_t id, container, agent; /* agent 0: none */
+        uint32_t action;              /* enum upcall_action; ANSWER: ask the agent */
+        uint32_t error;               /* REJECT */
+        const char *key_type, *description, *callout; /* globs */
+        uint32_t origin;              /* 0 any, else enum upcall_origin + 1 */
+        uint32_t priority;
+};
+
+enum ledger_state {
+        LEDGER_OPEN = 1,       /* before any agent heard of it */
+        LEDGER_DISPATCHED = 2, /* the dispatch record was read back */
+        LEDGER_DONE = 3,       /* the outcome is known, its completion record not yet read back */
+        LEDGER_CLOSED = 4,     /* the completion record was read back */
+        LEDGER_GAP = 5,        /* a record could not be made; reason says why */
+};
+
+struct ledger_row {
+        int64_t seqno;       /* set by registry_ledger_open() */
+        uint8_t id[16];      /* the upcall's */
+        uint32_t retry;
+        uint8_t contid[16];  /* all zero: none found */
+        uint8_t boot_id[16];
+        uint32_t state;      /* enum ledger_state */
+        uint32_t key;
+        const char *key_type;
+        const void *description;
+        size_t description_size;
+        const char *agent;   /* NULL: none */
+        const char *mode, *found, *origin; /* as in the record */
+        uint32_t caller_pid, caller_uid, caller_loginuid, caller_sessionid;
+        const char *caller_comm;
+        uint64_t nested;
+        uint64_t time_open;  /* microseconds since 1970 */
+        /* filled in later */
+        struct sender_receipt dispatch, completion;
+        const char *outcome, *reason;
+        uint32_t error;
+        uint64_t time_done;
+};
+
+/* Opens or makes the file (mode 0600), applies the missing migrations. -EPROTO when the file is newer than this program. */
+int registry_open(const char *path, Registry **ret_registry);
+Registry *registry_close(Registry *registry);
+DEFINE_CLEANUP(Registry, registry_close)
+
+/* What went wrong last, for people. Never NULL. */
+const char *registry_error(const Registry *registry);
+
+/* Rows come as structs whose pointers are valid only during the callback. A negative answer ends the walk and is returned. */
+typedef int (*registry_container_fn)(void *userdata, const struct registry_container *row);
+typedef int (*registry_agent_fn)(void *userdata, const struct registry_agent *row);
+typedef int (*registry_route_fn)(void *userdata, const struct registry_route *row);
+typedef int (*registry_ledger_fn)(void *userdata, const struct ledger_row *row);
+
+int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata); /* by row number */
+int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn fn, void *userdata);  /* 0: all */
+int registry_each_route(Registry *registry, int64_t container, registry_route_fn fn, void *userdata);  /* 0: all */
+
+/* Whether the contid was ever given, ended containers included: 1 or 0, or a negative errno. */
+int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]);
+
+int registry_add_container(Registry *registry, struct registry_container *container); /* sets id */
+int registry_set_container_state(Registry *registry, int64_t id, uint32_t state, uint64_t time_end, const char *reason);
+int registry_delete_container(Registry *registry, int64_t id); /* only for one whose registration was taken back: no record of it exists */
+
+int registry_add_agent(Registry *registry, struct registry_agent *agent); /* sets id */
+int registry_remove_agent(Registry *registry, int64_t id);                 /* and the routes that lead to it */
+int registry_add_route(Registry *registry, struct registry_route *route); /* sets id */
+int registry_remove_route(Registry *registry, int64_t id);
+
+/* The ledger. */
+int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets seqno: never used before, also across restarts */
+int registry_ledger_dispatched(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
+int registry_ledger_done(Registry *registry, int64_t seqno, const char *outcome, const char *reason, uint32_t error, uint64_t time_done);
+int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
+int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason);
+/* Rows that are not closed and no gap, oldest first: what a broker that died left behind. */
+int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata);
+
+#endif

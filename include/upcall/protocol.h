@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The wire protocol of upcalld: the one definition.
+ *
+ * Three sockets, all AF_UNIX and SOCK_SEQPACKET, one message per packet:
+ *
+ *   upcall.sock        upcall-request-key asks, the broker gives a verdict
+ *   agent/agent.sock   agents attach, receive questions and answer them
+ *   control.sock       upcallctl and orchestrators register and look
+ *
+ * and one socket pair between the broker and its witness.
+ *
+ * A packet is a struct upcall_header, then fields. A field is a struct upcall_field, then its data,
+ * then zero bytes up to the next multiple of UPCALL_ALIGNMENT. All integers are in the host's byte
+ * order: no packet ever leaves the host. Each message type lists which fields it must and may have
+ * (util/message.c has the tables); a field that is not listed, comes twice, or has the wrong size makes the
+ * packet invalid, and the peer that sent it is cut off.
+ *
+ * Descriptors travel by SCM_RIGHTS. Each message type below says how many it carries; one more or one
+ * less makes the packet invalid. Every descriptor that was received is owned by the receiver.
+ *
+ * A payload of up to UPCALL_INLINE_MAX bytes travels as UPCALL_FIELD_PAYLOAD. A larger one, up to
+ * UPCALL_PAYLOAD_MAX, travels as a memfd that carries the four seals F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW and
+ * F_SEAL_WRITE; its size is the payload's size, and there is no UPCALL_FIELD_PAYLOAD then.
+ *
+ * This header is safe to include from C and C++, and declares nothing but constants and the two
+ * structures of the framing.
+ */
+#ifndef UPCALL_PROTOCOL_H
+#define UPCALL_PROTOCOL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* "UPCA" in memory on a little-endian host: tells our packets from a stray program's. */
+#define UPCALL_MAGIC 0x41435055u
+
+/* Raised when a message changes its meaning. A peer of another version is answered with UPCALL_MESSAGE_ERROR
+ * (EPROTONOSUPPORT), whose layout never changes, and then cut off. */
+#define UPCALL_PROTOCOL_VERSION 1
+
+#define UPCALL_ALIGNMENT 8
+
+/* The largest packet, in bytes. */
+#define UPCALL_PACKET_MAX 65536
+
+/* The largest payload that travels inside a packet: what a key of type "user" may hold
+ * (security/keys/user_defined.c: 32767), so that only types with larger payloads need a memfd. */
+#define UPCALL_INLINE_MAX 32767
+
+/* The largest payload the kernel takes, in bytes: KEYCTL_INSTANTIATE refuses more than 1 MiB - 1
+ * (security/keys/keyctl.c). */
+#define UPCALL_PAYLOAD_MAX (1024 * 1024 - 1)
+
+/* A key's description, in bytes without the final NUL (include/linux/key.h and keyctl.c: PAGE_SIZE - 1 on
+ * the smallest page). */
+#define UPCALL_DESCRIPTION_MAX 4095
+
+/* Callout info from request_key(2): a page; kernel-made callout info is shorter. */
+#define UPCALL_CALLOUT_MAX 4096
+
+/* A key type's name, in bytes (security/keys/keyctl.c copies at most 32 with the NUL). */
+#define UPCALL_TYPE_MAX 31
+
+/* Names of containers, and of agents. Allowed characters: [A-Za-z0-9._:-], the first one [A-Za-z0-9]. */
+#define UPCALL_NAME_MAX 255
+#define UPCALL_AGENT_NAME_MAX 63
+
+#define UPCALL_ID_SIZE 16
+
+/* The longest lifetime or time-out that fits a key, in seconds. 0 for a lifetime means: does not expire. */
+#define UPCALL_SECONDS_MAX 0x7fffffffu
+
+struct upcall_header {
+        uint32_t magic;    /* UPCALL_MAGIC */
+        uint16_t version;  /* UPCALL_PROTOCOL_VERSION */
+        uint16_t type;     /* enum upcall_message_type */
+        uint32_t size;     /* of the whole packet, this header included; must equal what was received */
+        uint32_t reserved; /* 0 */
+};
+
+struct upcall_field {
+        uint16_t tag;      /* enum upcall_field_tag */
+        uint16_t reserved; /* 0 */
+        uint32_t size;     /* of the data alone, without the zero bytes behind it */
+};
+
+enum upcall_message_type {
+        /* Any socket, broker to peer, no descriptor: what was wrong. The connection ends after it, except on
+         * the control socket. */
+        UPCALL_MESSAGE_ERROR = 1,
+
+        /* upcall.sock */
+        UPCALL_MESSAGE_REQUEST = 16, /* client to broker, 1 descriptor: the caller's pidfd */
+        UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd */
+        UPCALL_MESSAGE_OUTCOME = 18, /* client to broker, no descriptor */
+
+        /* agent.sock */
+        UPCALL_MESSAGE_HELLO = 32,    /* broker to agent, first on every connection */
+        UPCALL_MESSAGE_ATTACH = 33,   /* agent to broker */
+        UPCALL_MESSAGE_ATTACHED = 34, /* broker to agent */
+        UPCALL_MESSAGE_QUESTION = 35, /* broker to agent */
+        UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
+        UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
+        UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: do not answer any more */
+
+        /* control.sock */
+        UPCALL_MESSAGE_CONTROL = 48, /* to broker, 0 descriptors, or 1: a pidfd (container register) */
+        UPCALL_MESSAGE_STATUS = 49,  /* from broker: the rows of an answer … */
+        UPCALL_MESSAGE_CONTAINER = 50,
+        UPCALL_MESSAGE_AGENT = 51,
+        UPCALL_MESSAGE_ROUTE = 52,
+        UPCALL_MESSAGE_DONE = 53, /* … and its end */
+
+        /* between broker and witness */
+        UPCALL_MESSAGE_LOOK = 64, /* broker to witness, 1 descriptor: a pidfd */
+        UPCALL_MESSAGE_SEEN = 65, /* witness to broker, 2 descriptors: pid and user namespace; 0 when it failed */
+};
+
+/* Kinds: u32, u64, id (16 bytes), text (bytes without NUL), bytes, and arrays of u32 or u64. */
+enum upcall_field_tag {
+        UPCALL_FIELD_ID = 1,           /* id: the upcall's */
+        UPCALL_FIELD_RETRY = 2,        /* u32: 0, then 1 for the first repeat */
+        UPCALL_FIELD_KEY = 3,          /* u32: key serial */
+        UPCALL_FIELD_KEY_TYPE = 4,     /* text */
+        UPCALL_FIELD_DESCRIPTION = 5,  /* text */
+        UPCALL_FIELD_CALLOUT = 6,      /* bytes: callout info */
+        UPCALL_FIELD_ORIGIN = 7,       /* u32: enum upcall_origin */
+        UPCALL_FIELD_UID = 8,          /* u32 */
+        UPCALL_FIELD_GID = 9,          /* u32 */
+        UPCALL_FIELD_PID = 10,         /* u32 */
+        UPCALL_FIELD_TIMEOUT_MS = 11,  /* u32: milliseconds from now */
+        UPCALL_FIELD_FLAGS = 12,       /* u32: enum upcall_flag */
+        UPCALL_FIELD_CALLER = 13,      /* nested: the facts about a process, tags from 100 on */
+        UPCALL_FIELD_ACTION = 14,      /* u32: enum upcall_action */
+        UPCALL_FIELD_ERROR = 15,       /* u32: errno, as a positive number */
+        UPCALL_FIELD_SECONDS = 16,     /* u32: a key's lifetime, or a negative key's time-out */
+        UPCALL_FIELD_PAYLOAD = 17,     /* bytes */
+        UPCALL_FIELD_OUTCOME = 18,     /* u32: enum upcall_outcome */
+        UPCALL_FIELD_REASON = 19,      /* text: a word of [a-z-], for the record */
+        UPCALL_FIELD_TEXT = 20,        /* text: for people */
+        UPCALL_FIELD_NAME = 21,        /* text */
+        UPCALL_FIELD_CONTID = 22,      /* id: audit container ID */
+        UPCALL_FIELD_CONTAINER = 23,   /* text: a container's name, or where one is asked for its name or contid */
+        UPCALL_FIELD_WORKERS = 24,     /* u32 */
+        UPCALL_FIELD_SEQNO = 25,       /* u64 */
+        UPCALL_FIELD_VERB = 26,        /* u32: enum upcall_verb */
+        UPCALL_FIELD_AGENT = 27,       /* text */
+        UPCALL_FIELD_STATE = 28,       /* u32: enum upcall_container_state */
+        UPCALL_FIELD_PARENT = 29,      /* id: the parent's contid */
+        UPCALL_FIELD_COUNT = 30,       /* u32 */
+        UPCALL_FIELD_TIME = 31,        /* u64: microseconds since 1970 */
+        UPCALL_FIELD_PRIORITY = 32,    /* u32 */
+        UPCALL_FIELD_FOUND = 33,       /* u32: how a container is told apart, enum upcall_found */
+        UPCALL_FIELD_TIME_END = 34,    /* u64: microseconds since 1970 */
+        UPCALL_FIELD_IN_FLIGHT = 35,   /* u32 */
+        UPCALL_FIELD_CONTAINERS = 36,  /* u32 */
+        UPCALL_FIELD_AGENTS = 37,      /* u32 */
+        UPCALL_FIELD_VERSION = 38,     /* text: the program's version */
+        UPCALL_FIELD_UPCALLS = 39,     /* u64: dispatched or refused since the broker's start */
+        UPCALL_FIELD_AUDIT = 40,       /* text: "ok", or what is wrong */
+        UPCALL_FIELD_ROUTE = 41,       /* u64: a route's number */
+
+        /* facts about a process (UPCALL_FIELD_CALLER) */
+        UPCALL_FIELD_TGID = 100,        /* u32 */
+        UPCALL_FIELD_TID = 101,         /* u32 */
+        UPCALL_FIELD_START_TIME = 102,  /* u64: clock ticks since boot, /proc/PID/stat field 22 */
+        UPCALL_FIELD_RUID = 103,        /* u32: real uid, host's view */
+        UPCALL_FIELD_EUID = 104,        /* u32 */
+        UPCALL_FIELD_FSUID = 105,       /* u32 */
+        UPCALL_FIELD_FSGID = 106,       /* u32 */
+        UPCALL_FIELD_CAPABILITIES = 107, /* u64: effective set */
+        UPCALL_FIELD_LOGINUID = 108,    /* u32: (u32)-1 where unset */
+        UPCALL_FIELD_SESSIONID = 109,   /* u32: (u32)-1 where unset */
+        UPCALL_FIELD_COMM = 110,        /* text */
+        UPCALL_FIELD_PIDS = 111,        /* u32s: NSpid, the host's number first */
+        UPCALL_FIELD_PID_NS = 112,      /* u64s: device, inode; the process's own first, then each parent */
+        UPCALL_FIELD_USER_NS = 113,     /* u64s: the same */
+        UPCALL_FIELD_MNT_NS = 114,      /* u64s: device, inode */
+        UPCALL_FIELD_NET_NS = 115,      /* u64s: device, inode */
+        UPCALL_FIELD_CGROUPS = 116,     /* u64s: cgroup ids, the process's own first, then each parent's, without the root's */
+        UPCALL_FIELD_CGROUP_PATH = 117, /* text: for people and for cgroup.events, never for identity */
+        UPCALL_FIELD_PROCESS_STATE = 118, /* u32: the letter of /proc/PID/stat field 3 */
+        UPCALL_FIELD_PARENT_PID = 119,  /* u32 */
+        UPCALL_FIELD_LABEL = 120,       /* text: security label, or absent */
+};
+
+enum upcall_origin {
+        UPCALL_ORIGIN_USER = 0,   /* request_key(2) */
+        UPCALL_ORIGIN_KERNEL = 1, /* a file system, under the kernel's own credentials */
+};
+
+enum upcall_flag {
+        UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
+        UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
+        UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
+};
+
+/* What the client is to do. */
+enum upcall_action {
+        UPCALL_ACTION_ANSWER = 1, /* instantiate with the payload; SECONDS is its lifetime */
+        UPCALL_ACTION_REJECT = 2, /* refuse with ERROR; SECONDS is the time-out */
+        UPCALL_ACTION_DEFER = 3,  /* hand to the host's own request-key */
+};
+
+/* What became of the key. */
+enum upcall_outcome {
+        UPCALL_OUTCOME_INSTANTIATED = 1,
+        UPCALL_OUTCOME_NEGATED = 2,   /* refused with ENOKEY */
+        UPCALL_OUTCOME_REJECTED = 3,  /* refused with another errno */
+        UPCALL_OUTCOME_ABANDONED = 4, /* nobody answered it, or nobody could see what became of it */
+};
+
+enum upcall_container_state {
+        UPCALL_CONTAINER_ACTIVE = 1,
+        UPCALL_CONTAINER_HELD = 2,  /* its first process is gone, something of it still runs: refused */
+        UPCALL_CONTAINER_ENDED = 3, /* nothing of it runs: only the contid stays taken */
+};
+
+/* How a container was found, or is told apart; a set in UPCALL_MESSAGE_CONTAINER. */
+enum upcall_found {
+        UPCALL_FOUND_NONE = 0,
+        UPCALL_FOUND_PIDNS = 1 << 0,
+        UPCALL_FOUND_CGROUP = 1 << 1,
+};
+
+enum upcall_verb {
+        UPCALL_VERB_STATUS = 1,
+        UPCALL_VERB_CONTAINER_REGISTER = 2,
+        UPCALL_VERB_CONTAINER_UNREGISTER = 3,
+        UPCALL_VERB_CONTAINER_LIST = 4,
+        UPCALL_VERB_CONTAINER_SHOW = 5,
+        UPCALL_VERB_AGENT_ADD = 6,
+        UPCALL_VERB_AGENT_REMOVE = 7,
+        UPCALL_VERB_AGENT_LIST = 8,
+        UPCALL_VERB_ROUTE_ADD = 9,
+        UPCALL_VERB_ROUTE_REMOVE = 10,
+        UPCALL_VERB_ROUTE_LIST = 11,
+        UPCALL_VERB_ROUTE_TEST = 12,
+};
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The messages of include/upcall/protocol.h as C structs, and their layouts for util/wire.h. A struct that was decoded
+ * borrows its spans from the packet. Fields marked (optional) may be absent.
+ */
+#ifndef UTIL_MESSAGE_H
+#define UTIL_MESSAGE_H
+
+#include <stdint.h>
+
+#include "upcall/protocol.h"
+#include "util/process.h"
+#include "util/wire.h"
+
+struct message_error {
+        uint32_t error; /* errno */
+        struct wire_span text;
+};
+
+struct message_request {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t retry;
+        uint32_t flags; /* enum upcall_flag */
+        uint32_t key;
+        struct wire_span key_type, description, callout; /* callout (optional) */
+        uint32_t origin;                                 /* enum upcall_origin */
+        uint32_t uid, gid;                               /* the kernel's arguments */
+        uint32_t timeout_ms;                             /* what is left of the client's deadline */
+        struct process_facts caller;
+};
+
+struct message_verdict {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t action;          /* enum upcall_action */
+        uint32_t error, seconds;  /* (optional) */
+        struct wire_span payload; /* (optional) */
+        struct wire_span text;    /* (optional) for --dry-run */
+};
+
+struct message_outcome {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t outcome; /* enum upcall_outcome */
+        uint32_t error;   /* errno that the caller got, 0 when instantiated */
+        struct wire_span reason; /* (optional) why it differs from the verdict: payload-refused, deadline, … */
+};
+
+struct message_hello {
+        struct wire_span version; /* the broker's */
+};
+
+struct message_attach {
+        struct wire_span name;
+        uint32_t workers;
+};
+
+struct message_attached {
+        uint8_t contid[16];
+        struct wire_span container; /* its name */
+};
+
+struct message_question {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t retry;
+        uint32_t key;
+        struct wire_span key_type, description, callout; /* callout (optional) */
+        uint32_t origin;
+        uint32_t uid, gid, pid; /* as seen inside the agent's container; (uint32_t) -1, and pid 0, where they do not show there */
+        uint8_t contid[16];     /* the container that asks */
+        uint32_t timeout_ms;
+};
+
+struct message_answer {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t seconds;         /* lifetime, 0: does not expire */
+        struct wire_span payload; /* (optional) absent: none, or the memfd */
+};
+
+struct message_refusal {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t error, seconds;
+        struct wire_span reason; /* (optional) a word of [a-z-] for the record */
+};
+
+struct message_withdraw {
+        uint8_t id[UPCALL_ID_SIZE];
+};
+
+struct message_control {
+        uint32_t verb;              /* enum upcall_verb */
+        uint32_t flags;             /* (optional) */
+        struct wire_span container; /* name or contid; everything from here on (optional), as the verb wants */
+        struct wire_span name;      /* container register */
+        uint8_t contid[16];         /* container register: all zero when the broker is to make one up */
+        struct wire_span agent;
+        uint32_t uid;               /* agent add: as inside */
+        uint32_t action;            /* route add: DEFER, REJECT; else 0 and an agent */
+        uint32_t error;             /* route add --reject */
+        struct wire_span key_type, description, callout;
+        uint32_t origin;            /* route: 0 any, else enum upcall_origin + 1 */
+        uint32_t priority;
+        uint64_t route;             /* route remove */
+};
+
+struct message_status {
+        struct wire_span version;
+        uint32_t pid;
+        uint32_t containers, agents, in_flight;
+        uint64_t upcalls;
+        uint64_t time;          /* when the broker started */
+        struct wire_span audit; /* "ok", or what is wrong */
+};
+
+struct message_container {
+        uint8_t contid[16];
+        struct wire_span name;
+        uint32_t state; /* enum upcall_container_state */
+        uint32_t pid;
+        uint32_t found; /* set of enum upcall_found: what tells it apart */
+        uint8_t parent[16]; /* (optional) all zero: none */
+        uint64_t time, time_end; /* registered; (optional) ended */
+        struct wire_span reason; /* (optional) why it ended */
+};
+
+struct message_agent {
+        struct wire_span agent;
+        struct wire_span container;
+        uint8_t contid[16];
+        uint32_t uid;
+        uint32_t count;   /* connections at present */
+        uint32_t workers; /* of all connections */
+};
+
+struct message_route {
+        uint64_t route;
+        struct wire_span container;
+        uint8_t contid[16];
+        uint32_t action; /* ANSWER: ask the agent */
+        uint32_t error;  /* (optional) */
+        struct wire_span agent; /* (optional) */
+        struct wire_span key_type, description, callout; /* globs; callout (optional) */
+        uint32_t origin;
+        uint32_t priority;
+        struct wire_span text; /* (optional) route test: why */
+};
+
+struct message_done {
+        uint32_t error; /* errno, 0: done */
+        struct wire_span text; /* what was wrong and what to do; or the result, for example a contid */
+};
+
+struct message_look {
+        uint64_t seqno;
+};
+
+struct message_seen {
+        uint64_t seqno;
+        uint32_t error; /* errno; then there are no facts */
+        struct process_facts facts;
+};
+
+extern const struct wire_layout message_error_layout;
+extern const struct wire_layout message_request_layout;
+extern const struct wire_layout message_verdict_layout;
+extern const struct wire_layout message_outcome_layout;
+extern const struct wire_layout message_hello_layout;
+extern const struct wire_layout message_attach_layout;
+extern const struct wire_layout message_attached_layout;
+extern const struct wire_layout message_question_layout;
+extern const struct wire_layout message_answer_layout;
+extern const struct wire_layout message_refusal_layout;
+extern const struct wire_layout message_withdraw_layout;
+extern const struct wire_layout message_control_layout;
+extern const struct wire_layout message_status_layout;
+extern const struct wire_layout message_container_layout;
+extern const struct wire_layout message_agent_layout;
+extern const struct wire_layout message_route_layout;
+extern const struct wire_layout message_done_layout;
+extern const struct wire_layout message_look_layout;
+extern const struct wire_layout message_seen_layout;
+
+/* All of the above, for tests and fuzzers; ends with NULL. */
+extern const struct wire_layout *const message_layouts[];
+
+/* Whether a name is one that containers (or agents, with their own maximum) may carry: protocol.h, UPCALL_NAME_MAX. */
+bool message_name_valid(struct wire_span name, size_t max);
+
+#endif
