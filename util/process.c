@@ -669,7 +669,7 @@ static pid_t number_from_fdinfo(int pidfd) {
         if (!line)
                 return -EBADF;
         line += 6;
-        if (*line == '-' || !parse_number(&line, INT32_MAX, &number) || number == 0)
+        if (!parse_number(&line, INT32_MAX, &number) || number == 0)
                 return -ESRCH;
         return (pid_t) number;
 }
