@@ -4,6 +4,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
 #include "broker/session.h"
@@ -702,6 +703,7 @@ static void upcall_read(Upcall *upcall) {
         if (r == PACKET_AGAIN)
                 return;
         if (r == PACKET_END || r == -ECONNRESET) {
+                packet_drop(packet);
                 upcall_client_gone(upcall);
                 return;
         }
@@ -709,7 +711,7 @@ static void upcall_read(Upcall *upcall) {
                 r = upcall_read_request(upcall, packet);
         else if (r == 0)
                 r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
-        packet_done(packet);
+        packet_drop(packet);
         if (r < 0)
                 upcall_protocol_error(upcall, r);
 }
