@@ -67,7 +67,7 @@ static void options_select(uint32_t allowed, struct option ret_options[static _O
 
 static int option_store(struct arguments *arguments, const char *context, int option, const char *value) {
         if (arguments->values[option]) {
-                complain("%s: --%s is given twice", context, option_entries[option].name);
+                complain("%s--%s is given twice", context, option_entries[option].name);
                 return EXIT_USAGE;
         }
 
@@ -77,8 +77,7 @@ static int option_store(struct arguments *arguments, const char *context, int op
 
 static int operand_store(struct arguments *arguments, const char *context, const char *word) {
         if (arguments->operand) {
-                complain("%s: one word too many: %s (see upcallctl help %s)", context, word,
-                         strncmp(context, "upcallctl ", 10) == 0 ? context + 10 : "");
+                complain("%sone word too many: %s", context, word);
                 return EXIT_USAGE;
         }
 
@@ -88,9 +87,9 @@ static int operand_store(struct arguments *arguments, const char *context, const
 
 static int option_complain(const char *context, int problem, const char *word) {
         if (problem == ':')
-                complain("%s: %s needs a value", context, word);
+                complain("%s%s needs a value", context, word);
         else
-                complain("%s: %s is not an option here, or is written wrongly; %s --help lists them", context, word, context);
+                complain("%s%s is no option here, or not written like that: see --help", context, word);
 
         return EXIT_USAGE;
 }

@@ -57,7 +57,7 @@ struct arguments {
 };
 
 /* Reads argv[1] and on into arguments, which keeps what it has from an earlier call (the global options in front of the verb).
- * With stop set, ends at the first word that is no option. context is for messages: "upcallctl container list".
+ * With stop set, ends at the first word that is no option. context stands before messages: "container list: ", or "".
  * Returns 0 and the index of the first word that was not read, or EXIT_USAGE. */
 int arguments_parse(struct arguments *arguments, const char *context, uint32_t allowed, bool stop, int argc, char **argv, int *ret_index);
 

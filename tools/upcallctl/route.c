@@ -67,7 +67,7 @@ static int route_action(const struct arguments *arguments, struct message_contro
              reject = option_given(arguments, OPTION_REJECT);
 
         if (agent + defer + reject != 1) {
-                complain("upcallctl route add: say one of --agent AGENT, --defer and --reject ERRNO%s",
+                complain("route add: say one of --agent AGENT, --defer and --reject ERRNO%s",
                          agent + defer + reject == 0 ? "" : ", not more than one");
                 return EXIT_USAGE;
         }
