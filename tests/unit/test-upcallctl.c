@@ -439,9 +439,9 @@ static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
 
         run(bench, SCRIPT(ROUTE_1, ROUTE_2, DONE), WORDS("route", "list"));
         assert_string_equal(bench->out,
-                "ROUTE  CONTAINER  ACTION  AGENT  ERROR         TYPE  DESCRIPTION                                               "
+                "ROUTE  CONTAINER  ACTION  AGENT  ERROR         TYPE  DESCRIPTION                                     "
                 "CALLOUT  ORIGIN  PRIORITY\n"
-                "1      web-1      agent   nfs-a  -             user  db:*                                                      "
+                "1      web-1      agent   nfs-a  -             user  db:*                                            "
                 "-        any     5\n"
                 "12     web-1      reject  -      EKEYREJECTED  *     \\x1b[2J\\x0a\\\\x\\xc3\\xa4\\xff\\xc2\\x9b\\xed\\xa0\\x80  "
                 "c        kernel  0\n");
@@ -735,7 +735,7 @@ static void test_a_broker_that_talks_nonsense(void **state) {
         static const struct upcall_header short_of = {
                 .magic = UPCALL_MAGIC, .version = UPCALL_PROTOCOL_VERSION, .type = UPCALL_MESSAGE_DONE, .size = sizeof(short_of),
         };
-        static const struct {
+        const struct {
                 const char *why;
                 struct step steps[3];
                 const char *words;
@@ -744,13 +744,13 @@ static void test_a_broker_that_talks_nonsense(void **state) {
                 { "closes amid its rows", { WEB_1, END }, "closed the connection" },
                 { "is somebody else", { { .raw = "HTTP/1.1 400 Bad Request", .raw_size = 24 }, END }, "no answer" },
                 { "leaves out a field", { { .raw = &short_of, .raw_size = sizeof(short_of) }, END }, "no answer" },
-                { "sends rows of another kind", { AGENT_1, DONE, END }, "no answer" },
-                { "sends an order", { SAY(control, .verb = UPCALL_VERB_STATUS), DONE, END }, "no answer" },
+                { "sends rows of another kind", { AGENT_1, END }, "no answer" },
+                { "sends an order", { SAY(control, .verb = UPCALL_VERB_STATUS), END }, "no answer" },
                 { "sends a descriptor", { { .layout = &message_container_layout, .what = STEP_DESCRIPTOR }, END }, "no answer" },
                 { "speaks a newer version", { { .raw = &other, .raw_size = sizeof(other) }, END }, "another protocol version" },
                 { "does not speak ours", { SAY(error, .error = EPROTONOSUPPORT, .text = SPAN("2")), END }, "another protocol version" },
         };
-        static const struct step with_descriptor = WEB_1;
+        const struct step with_descriptor = WEB_1;
         struct bench *bench = *state;
         struct step steps[3];
 
@@ -772,7 +772,7 @@ static void test_a_broker_that_talks_nonsense(void **state) {
 }
 
 static void test_every_wait_has_an_end(void **state) {
-        static const struct step row = WEB_1;
+        const struct step row = WEB_1;
         struct bench *bench = *state;
         uint64_t before, after;
 
