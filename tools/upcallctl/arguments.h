@@ -45,14 +45,14 @@ enum option_id {
         OPTION_CALLOUT,
         OPTION_ORIGIN,
         OPTION_PRIORITY,
-        _OPTION_COUNT,
+        OPTION_COUNT,
 };
 
 #define OPTION_BIT(option) (1u << (OPTION_##option))
 #define OPTIONS_GLOBAL (OPTION_BIT(SOCKET) | OPTION_BIT(TIMEOUT) | OPTION_BIT(HELP) | OPTION_BIT(VERSION))
 
 struct arguments {
-        const char *values[_OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
+        const char *values[OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
         const char *operand;               /* NULL: none */
 };
 

@@ -138,7 +138,7 @@ static int help(const char *first, const char *second) {
 
         for (size_t i = 0; i < ELEMENTS(verbs); i++)
                 n += verb_matches(&verbs[i], first, second);
-        if (n == 0)
+        if (n == 0 && first)
                 return complain_words(first, second);
 
         (void) printf("upcallctl: look after upcalld, the broker of key upcalls.\n\n");
@@ -172,7 +172,7 @@ static int verb_check(const struct verb *verb, const struct arguments *arguments
                 return EXIT_USAGE;
         }
 
-        for (int i = 0; i < _OPTION_COUNT; i++)
+        for (int i = 0; i < OPTION_COUNT; i++)
                 if ((verb->required & (1u << i)) && !option_given(arguments, (enum option_id) i))
                         return verb_incomplete(verb, option_name((enum option_id) i), "--");
 

@@ -20,7 +20,7 @@ static const struct output_word route_origins[] = {
 };
 
 #define COLUMN(k, t, what, field, ...) \
-        { .key = k, .title = t, .kind = what, .offset = offsetof(struct message_route, field), __VA_ARGS__ }
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_route, field), __VA_ARGS__ }
 
 #define ROUTE_COLUMNS                                                                  \
         COLUMN("route", "ROUTE", OUTPUT_U64, route, .zero_is_none = true),             \
