@@ -40,9 +40,13 @@ build_configure() { # FOLDER
 }
 
 build_make() { # FOLDER TARGET…
-        local folder=$1
+        local folder=$1 target
         shift
-        build_configure "$folder" && make -C "$folder" -j"$jobs" "$@"
+        build_configure "$folder" || return 1
+        # one after the other: targets that are made at once by makes of their own would build the same object twice
+        for target; do
+                make -C "$folder" -j"$jobs" "$target" || return 1
+        done
 }
 
 # Makes sure that a build is there. It counts as a test where PATTERN names it, or when it fails.
