@@ -12,7 +12,8 @@ build_arguments() { # FOLDER
         build) ;;
         build-clang) printf '%s\n' CC=clang ;;
         build-asan) printf '%s\n' --enable-asan --enable-ubsan CFLAGS='-g -O1' ;;
-        build-analyzer) printf '%s\n' CFLAGS='-g -O1 -fanalyzer' CLIENT_CFLAGS=-fanalyzer ;;
+        # without optimisation, which removes some of what the analyzer would complain of
+        build-analyzer) printf '%s\n' CFLAGS='-g -O0 -U_FORTIFY_SOURCE -fanalyzer' CLIENT_CFLAGS='-O0 -fanalyzer' ;;
         build-fuzz) printf '%s\n' CC=clang --enable-asan --enable-ubsan CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' ;;
         build-dist) ;;
         build-glibc) printf '%s\n' CLIENT_CC=gcc ;;
@@ -31,6 +32,7 @@ build_configure() { # FOLDER
         if [[ -e $folder/Makefile && $(cat "$folder/check-arguments" 2>/dev/null) == "$arguments" ]]; then
                 return 0
         fi
+        [[ ! -e $folder/Makefile ]] || make -s -C "$folder" clean
         rm -f "$folder/Makefile"
         (
                 cd "$folder" || exit 1
