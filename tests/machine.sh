@@ -259,12 +259,13 @@ machine_end() { # PID START-TIME: SIGTERM, then SIGKILL; a process that waits fo
 # Starts a daemon in a session of its own, its output to LOG; its pid in MACHINE_PID. It is in the undo file before it is started, and
 # when this returns.
 machine_spawn() {
-        local log=$1 noted answer
+        local log=$1 noted answer self
         shift
         exec {noted}<> <(:)
         (
                 trap - EXIT INT TERM HUP
-                machine_undo --boot machine_end "$BASHPID" "$(machine_start_time "$BASHPID")"
+                self=$BASHPID # of this subshell: in $( ) it is another one
+                machine_undo --boot machine_end "$self" "$(machine_start_time "$self")"
                 answer=$?
                 echo $answer >&"$noted"
                 ((answer == 0)) || exit 125
