@@ -103,15 +103,9 @@ int packet_receive(int fd, struct packet *packet, size_t descriptors_max) {
 
         packet->size = (size_t) n;
         valid = keep_ancillary(packet, &message);
-        if (!valid || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-                packet_done(packet);
+        if (!valid || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
                 return -EBADMSG;
-        }
-        if (n == 0) {
-                packet_done(packet);
-                return PACKET_END;
-        }
-        return 0;
+        return n == 0 ? PACKET_END : 0;
 }
 
 int packet_receive_until(int fd, struct packet *packet, size_t descriptors_max, uint64_t deadline) {

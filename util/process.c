@@ -487,12 +487,12 @@ static int chain_walk(struct namespace_chain *chain, int fd, uint64_t initial) {
         return 0;
 }
 
-static int collect_chain(int dir, const char *name, uint64_t initial, struct namespace_chain *ret_chain, int *ret_fd) {
-        struct namespace_chain *chain = ret_chain;
+/* glance: it may well be the initial one, so that it pays to look before it is opened. */
+static int collect_chain(int dir, const char *name, uint64_t initial, bool glance, struct namespace_chain *chain, int *ret_fd) {
         _cleanup_close_ int fd = -1;
         int r;
 
-        if (!ret_fd) { /* most are the initial one: no need to open it */
+        if (glance && !ret_fd) {
                 r = collect_namespace(dir, name, &chain->ids[0], &chain->n_values);
                 if (r < 0 || (chain->n_values == 2 && chain->ids[0].inode == initial))
                         return r;
@@ -510,10 +510,10 @@ static int collect_chain(int dir, const char *name, uint64_t initial, struct nam
 }
 
 static int collect_namespaces(int dir, struct process_facts *facts, int *ret_pid_ns, int *ret_user_ns) {
-        int r = collect_chain(dir, "ns/pid", PROCESS_INIT_PID_NS, &facts->pid_ns, ret_pid_ns);
+        int r = collect_chain(dir, "ns/pid", PROCESS_INIT_PID_NS, facts->n_pids == 1, &facts->pid_ns, ret_pid_ns);
 
         if (r >= 0)
-                r = collect_chain(dir, "ns/user", PROCESS_INIT_USER_NS, &facts->user_ns, ret_user_ns);
+                r = collect_chain(dir, "ns/user", PROCESS_INIT_USER_NS, true, &facts->user_ns, ret_user_ns);
         if (r >= 0)
                 r = collect_namespace(dir, "ns/mnt", &facts->mnt_ns, &facts->n_mnt_ns);
         if (r >= 0)
@@ -590,7 +590,7 @@ int process_collect(int pidfd, pid_t tid, struct process_facts *ret_facts, int *
 
         if (tid <= 0)
                 return -EINVAL;
-        dir = open(proc_path(path, tid, ""), O_PATH | O_DIRECTORY | O_CLOEXEC);
+        dir = openat(AT_FDCWD, proc_path(path, tid, ""), O_PATH | O_DIRECTORY | O_CLOEXEC);
         r = dir < 0 ? negative_errno() :
                       collect(pidfd, dir, &facts, ret_pid_ns ? &pid_ns : NULL, ret_user_ns ? &user_ns : NULL);
         if (means_gone(r))
@@ -620,7 +620,7 @@ static int open_process_of(pid_t tid) {
         char path[48];
         int r;
 
-        dir = open(proc_path(path, tid, ""), O_PATH | O_DIRECTORY | O_CLOEXEC);
+        dir = openat(AT_FDCWD, proc_path(path, tid, ""), O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0)
                 return negative_errno();
         r = collect_status(dir, &before);
@@ -669,7 +669,7 @@ static pid_t number_from_fdinfo(int pidfd) {
         if (!line)
                 return -EBADF;
         line += 6;
-        if (*line == '-' || !parse_number(&line, INT32_MAX, &number) || number == 0)
+        if (!parse_number(&line, INT32_MAX, &number) || number == 0)
                 return -ESRCH;
         return (pid_t) number;
 }

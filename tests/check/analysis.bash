@@ -46,8 +46,8 @@ fuzz_run() { # NAME
         mkdir -p "$corpus" || return 1
         [[ ! -d $src/tests/fuzz/corpus/$name ]] || seeds=("$src/tests/fuzz/corpus/$name")
         cd "$src/build-fuzz" || return 1
-        "./tests/fuzz/$name" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-                -artifact_prefix="$logs/$name-" "$corpus" "${seeds[@]}"
+        "./tests/fuzz/$name" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
+                -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "$corpus" "${seeds[@]}"
 }
 
 fuzz_steps() {

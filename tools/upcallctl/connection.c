@@ -158,7 +158,7 @@ static int answer_row(const struct conversation *conversation, const struct pack
 /* Receives until the answer's end. */
 static int answer_receive(const char *socket, int fd, uint64_t deadline, const struct conversation *conversation, char **ret_text) {
         _cleanup_(packet_done) struct packet packet;
-        uint16_t type;
+        uint16_t type = 0;
         int r;
 
         packet_init(&packet);

@@ -3,7 +3,7 @@
 #include "tools/upcallctl/verbs.h"
 
 #define COLUMN(k, t, what, field) \
-        { .key = k, .title = t, .kind = what, .offset = offsetof(struct message_status, field) }
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_status, field) }
 
 static const struct output_column status_columns[] = {
         COLUMN("version", "Version", OUTPUT_TEXT, version),
