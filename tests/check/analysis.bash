@@ -3,6 +3,7 @@
 # Static analysis, and fuzzing.
 
 analysis_cppcheck() {
+        mkdir -p build/cppcheck || return 1
         sources '*.c' | grep -v '^tests/' >build/cppcheck.files
         cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 --library=gnu \
                 --suppressions-list=<(sed 's/[[:space:]]*#.*//; /^$/d' tests/analysis/cppcheck.txt) \
