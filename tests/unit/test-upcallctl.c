@@ -477,7 +477,7 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "          Process: 99\n"
                 "    Running since: 2025-11-22T02:00:00+01:00\n"
                 "       Containers: 2\n"
-                " Connected agents: 3\n"
+                "           Agents: 3\n"
                 "Upcalls in flight: 4\n"
                 "   Upcalls so far: 5000000000\n"
                 "            Audit: ok\n");
