@@ -3,11 +3,12 @@
 # Static analysis, and fuzzing.
 
 analysis_cppcheck() {
+        mkdir -p build/cppcheck || return 1
         sources '*.c' | grep -v '^tests/' >build/cppcheck.files
         cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 --library=gnu \
                 --suppressions-list=<(sed 's/[[:space:]]*#.*//; /^$/d' tests/analysis/cppcheck.txt) \
                 --template='{file}:{line}: {severity}: {message} [{id}]' --cppcheck-build-dir=build/cppcheck -j "$jobs" \
-                -D__x86_64__ -D__linux__ -I. -Iinclude --file-list=build/cppcheck.files
+                -D__x86_64__ -D__linux__ -I. -Iinclude --include=/usr/include/x86_64-linux-gnu/sys/queue.h --file-list=build/cppcheck.files
 }
 
 tidy_flags() {
@@ -20,7 +21,7 @@ tidy_file() { # FILE FLAGS…
         shift
         stamp=$src/build/tidy/${file//\//.}
         sum=$({
-                cat "$src/.clang-tidy"
+                cat "$src/.clang-tidy" "$src/tests/.clang-tidy"
                 echo "$@"
                 clang -E "$@" "$src/$file"
         } 2>&1 | sha256sum)

@@ -235,6 +235,12 @@ expect_answer() { # ANSWER [PAYLOAD]
         [[ $# == 1 ]] || expect_eq "$PAYLOAD" "$2" "payload"
 }
 
+# script NAME TEXT: a shell script that containers see, at $KERNEL_SHARE/NAME
+script() {
+        printf '#!/bin/sh\n%s\n' "$2" > "$KERNEL_SHARE/$1"
+        chmod 0755 "$KERNEL_SHARE/$1"
+}
+
 # ---- audit ------------------------------------------------------------------------------------------------------------------
 
 audit() { # ARGUMENTS of ausearch
