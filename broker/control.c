@@ -452,7 +452,7 @@ static int agent_add_apply(Control *control) {
 
 static int agent_remove_check(Control *control) {
         Container *container;
-        Agent *agent;
+        Agent *agent = NULL;
         int r;
 
         r = need_active_container(control, &container);
@@ -461,7 +461,7 @@ static int agent_remove_check(Control *control) {
 
 static int agent_remove_apply(Control *control) {
         Container *container;
-        Agent *agent;
+        Agent *agent = NULL;
         int r;
 
         r = need_active_container(control, &container);
@@ -555,7 +555,7 @@ static int route_add_check(Control *control) {
         struct route route = requested_route(control);
         Container *container;
         const char *problem;
-        Agent *agent;
+        Agent *agent = NULL;
         int r;
 
         r = need_active_container(control, &container);
