@@ -136,7 +136,7 @@ int evidence_dispatch(Upcall *upcall, sender_done_t done) {
         record.retry += upcall->record_retry;
         return submit(upcall->broker, record_dispatch(&record, text, sizeof(text)), text,
                       &(struct submission){ RECORD_CONTROL, upcall->container_name, record.agent, upcall->decision.action != UPCALL_ACTION_REJECT, done,
-                                            upcall, &upcall->job });
+                                            upcall, &upcall->dispatch_job });
 }
 
 int evidence_completion(Upcall *upcall, sender_done_t done) {
@@ -145,5 +145,6 @@ int evidence_completion(Upcall *upcall, sender_done_t done) {
 
         record.retry += upcall->record_retry;
         return submit(upcall->broker, record_completion(&record, text, sizeof(text)), text,
-                      &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent, upcall->error == 0, done, upcall, &upcall->job });
+                      &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent, upcall->error == 0, done, upcall,
+                                            &upcall->completion_job });
 }

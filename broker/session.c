@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
 #include "broker/session.h"
@@ -15,37 +16,6 @@
 
 /* A question that was withdrawn is given back by libupcall as soon as it reads; an agent that does not is hung. */
 #define GIVE_BACK_TIMEOUT_USEC (3 * USEC_PER_SEC)
-
-/* ---- descriptors of a stranger ---- */
-
-static void *close_in_thread(void *argument) {
-        close_fd((int) (intptr_t) argument);
-        return NULL;
-}
-
-/* Closing what a container sent can block for as long as it likes (a file of its own FUSE file system): never on the loop. */
-static void close_off_loop(int fd) {
-        pthread_attr_t attributes;
-        pthread_t thread;
-        int r;
-
-        if (fd < 0)
-                return;
-        (void) pthread_attr_init(&attributes);
-        (void) pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-        r = pthread_create(&thread, &attributes, close_in_thread, (void *) (intptr_t) fd);
-        (void) pthread_attr_destroy(&attributes);
-        if (r != 0)
-                fprintf(stderr, "descriptor %d of an agent stays open, since no thread can be had to close it, ignoring: %s\n", fd, strerror(r));
-}
-
-static void drop_descriptors(struct packet *packet) {
-        for (size_t i = 0; i < packet->n_descriptors; i++) {
-                close_off_loop(packet->descriptors[i]);
-                packet->descriptors[i] = -1;
-        }
-        packet->n_descriptors = 0;
-}
 
 /* ---- life and end ---- */
 
@@ -214,7 +184,11 @@ static int session_attach(Session *session, const struct packet *packet) {
         if (r < 0)
                 return r;
         session->workers = message.workers;
-        return witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
+        r = witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
+        if (r < 0)
+                /* not its fault: it tries again */
+                (void) shutdown(session->fd, SHUT_RDWR);
+        return 0;
 }
 
 /* ---- questions and answers ---- */
@@ -387,8 +361,7 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
                 return 0;
         if (r == 0)
                 r = session_handle(session, packet);
-        drop_descriptors(packet);
-        packet_done(packet);
+        packet_drop(packet);
         if (r == PACKET_END || r == -ECONNRESET)
                 (void) session_end(session, "agent-died");
         else if (r < 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
 #include "broker/session.h"
@@ -92,7 +93,8 @@ Upcall *upcall_free(Upcall *upcall) {
         upcall_leave_agent(upcall);
         upcall_discount(upcall);
         upcall_disconnect(upcall);
-        sender_forget(upcall->job);
+        sender_forget(upcall->dispatch_job);
+        sender_forget(upcall->completion_job);
         TAILQ_REMOVE(&upcall->broker->upcalls, upcall, link);
         free(upcall->container_name);
         free(upcall->description);
@@ -135,6 +137,8 @@ static void upcall_send_verdict(Upcall *upcall, const struct message_verdict *ve
 
         upcall_leave_agent(upcall);
         upcall->state = UPCALL_DECIDED;
+        if (!upcall->host) /* what its dispatch record says comes too late now */
+                upcall->dispatch_job = sender_forget(upcall->dispatch_job);
         r = packet_send(upcall->fd, &message_verdict_layout, verdict, &payload_fd, payload_fd >= 0 ? 1 : 0);
         if (r >= 0 && upcall_arm(upcall, upcall->client_deadline + CLIENT_MARGIN_USEC) >= 0)
                 return;
@@ -183,7 +187,7 @@ static void on_completion_recorded(void *userdata, int error, const struct sende
         Broker *broker = upcall->broker;
         int r;
 
-        upcall->job = NULL;
+        upcall->completion_job = NULL;
         broker_note_audit(broker, error);
         if (error == -ENODATA && upcall->record_retry == 0) {
                 upcall->record_retry = 1;
@@ -333,7 +337,7 @@ static void on_dispatch_recorded(void *userdata, int error, const struct sender_
         Upcall *upcall = userdata;
         Broker *broker = upcall->broker;
 
-        upcall->job = NULL;
+        upcall->dispatch_job = NULL;
         broker_note_audit(broker, error);
         if (error == -ENODATA && upcall->record_retry == 0) {
                 upcall->record_retry = 1;
@@ -596,7 +600,7 @@ static void drop_predecessor(Upcall *upcall) {
                 next = TAILQ_NEXT(other, link);
                 if (other == upcall || other->state == UPCALL_READING || memcmp(other->id, upcall->id, sizeof(upcall->id)) != 0)
                         continue;
-                if (other->state == UPCALL_FINISHED && (other->job || !other->late))
+                if (other->state == UPCALL_FINISHED && (other->completion_job || !other->late))
                         continue; /* its completion record is under way */
                 upcall_say(other, "retried");
                 upcall_finish(other, UPCALL_OUTCOME_ABANDONED, 0);
@@ -702,6 +706,7 @@ static void upcall_read(Upcall *upcall) {
         if (r == PACKET_AGAIN)
                 return;
         if (r == PACKET_END || r == -ECONNRESET) {
+                packet_drop(packet);
                 upcall_client_gone(upcall);
                 return;
         }
@@ -709,7 +714,7 @@ static void upcall_read(Upcall *upcall) {
                 r = upcall_read_request(upcall, packet);
         else if (r == 0)
                 r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
-        packet_done(packet);
+        packet_drop(packet);
         if (r < 0)
                 upcall_protocol_error(upcall, r);
 }
@@ -783,10 +788,8 @@ void upcall_container_ended(Container *container, const char *reason) {
                 next = TAILQ_NEXT(upcall, link);
                 if (upcall->container != container)
                         continue;
-                if (upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED || upcall->state == UPCALL_RECORDING) {
-                        sender_forget(TAKE_PTR(upcall->job));
+                if (upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED || upcall->state == UPCALL_RECORDING)
                         upcall_reject(upcall, ENOKEY, SHORT_REFUSAL, reason);
-                }
         }
         TAILQ_FOREACH(upcall, &container->broker->upcalls, link)
                 if (upcall->container == container) {
@@ -885,7 +888,7 @@ static int on_unfinished_timeout(sd_event_source *source, uint64_t now, void *us
         (void) now;
         for (upcall = TAILQ_FIRST(&broker->upcalls); upcall; upcall = next) {
                 next = TAILQ_NEXT(upcall, link);
-                if (upcall->state == UPCALL_FINISHED && upcall->late && !upcall->job)
+                if (upcall->state == UPCALL_FINISHED && upcall->late && !upcall->completion_job)
                         upcall_finish(upcall, outcome_of_word(upcall->outcome), upcall->error);
         }
         return 0;

@@ -72,7 +72,7 @@ struct Upcall {
 
         /* evidence */
         int64_t seqno; /* 0: no ledger row */
-        SenderJob *job;
+        SenderJob *dispatch_job, *completion_job;
         unsigned record_retry;
         const char *outcome;
         uint32_t error; /* what the caller got */

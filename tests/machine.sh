@@ -256,16 +256,26 @@ machine_end() { # PID START-TIME: SIGTERM, then SIGKILL; a process that waits fo
         return 1
 }
 
-# Starts a daemon in a session of its own, its output to LOG; its pid in MACHINE_PID. It is in the undo file before it is started.
+# Starts a daemon in a session of its own, its output to LOG; its pid in MACHINE_PID. It is in the undo file before it is started, and
+# when this returns.
 machine_spawn() {
-        local log=$1
+        local log=$1 noted answer self
         shift
+        exec {noted}<> <(:)
         (
                 trap - EXIT INT TERM HUP
-                machine_undo --boot machine_end "$BASHPID" "$(machine_start_time "$BASHPID")" || exit 125
+                self=$BASHPID # of this subshell: in $( ) it is another one
+                machine_undo --boot machine_end "$self" "$(machine_start_time "$self")"
+                answer=$?
+                echo $answer >&"$noted"
+                ((answer == 0)) || exit 125
+                exec {noted}>&-
                 exec setsid "$@"
         ) >> "$log" 2>&1 < /dev/null &
         MACHINE_PID=$!
+        read -r -t 10 -u "$noted" answer
+        exec {noted}<&-
+        [[ $answer == 0 ]]
 }
 
 # Waits up to SECONDS until COMMAND… succeeds.
@@ -413,6 +423,7 @@ machine_cgroup() {
 
 machine_remove_cgroup() {
         local path=$1 i below
+        [[ ! -w $path/cgroup.kill ]] || echo 1 > "$path/cgroup.kill"
         for ((i = 0; i < 100; i++)); do
                 [[ -d $path ]] || return 0
                 while read -r below; do

@@ -8,10 +8,11 @@ sources() { # GLOB…: files of the project, also those not committed yet
                         [[ ! -f $src/$file ]] || printf '%s\n' "$file"
                 done
         else
+                # an unpacked distribution: all but what autogen.sh makes
                 local glob
                 for glob; do
                         find . -path './build*' -prune -o -type f -name "${glob##*/}" -print | sed 's,^\./,,'
-                done | grep -v -e '^aclocal\.m4$' -e '^m4/' -e '^autom4te' -e '^config\.h' | sort -u
+                done | grep -v -E '^(aclocal\.m4|m4/.*|autom4te.*|config\.h\.in|configure|Makefile\.in|.*~)$' | sort -u
         fi
 }
 

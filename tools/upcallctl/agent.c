@@ -3,7 +3,7 @@
 #include "tools/upcallctl/verbs.h"
 
 #define COLUMN(k, t, what, field) \
-        { .key = k, .title = t, .kind = what, .offset = offsetof(struct message_agent, field) }
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_agent, field) }
 
 static const struct output_column agent_columns[] = {
         COLUMN("agent", "AGENT", OUTPUT_TEXT, agent),

@@ -23,7 +23,7 @@ struct option_entry {
         const char *value; /* NULL: takes none */
 };
 
-static const struct option_entry option_entries[_OPTION_COUNT] = {
+static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_SOCKET] = { "socket", "PATH" },
         [OPTION_TIMEOUT] = { "timeout", "SECONDS" },
         [OPTION_HELP] = { "help", NULL },
@@ -51,10 +51,10 @@ const char *option_name(enum option_id option) {
 }
 
 /* The options that context allows, as getopt_long() wants them. */
-static void options_select(uint32_t allowed, struct option ret_options[static _OPTION_COUNT + 1]) {
+static void options_select(uint32_t allowed, struct option ret_options[static OPTION_COUNT + 1]) {
         size_t n = 0;
 
-        for (int i = 0; i < _OPTION_COUNT; i++)
+        for (int i = 0; i < OPTION_COUNT; i++)
                 if (allowed & (1u << i))
                         ret_options[n++] = (struct option){
                                 .name = option_entries[i].name,
@@ -67,7 +67,7 @@ static void options_select(uint32_t allowed, struct option ret_options[static _O
 
 static int option_store(struct arguments *arguments, const char *context, int option, const char *value) {
         if (arguments->values[option]) {
-                complain("%s: --%s is given twice", context, option_entries[option].name);
+                complain("%s--%s is given twice", context, option_entries[option].name);
                 return EXIT_USAGE;
         }
 
@@ -77,8 +77,7 @@ static int option_store(struct arguments *arguments, const char *context, int op
 
 static int operand_store(struct arguments *arguments, const char *context, const char *word) {
         if (arguments->operand) {
-                complain("%s: one word too many: %s (see upcallctl help %s)", context, word,
-                         strncmp(context, "upcallctl ", 10) == 0 ? context + 10 : "");
+                complain("%sone word too many: %s", context, word);
                 return EXIT_USAGE;
         }
 
@@ -88,9 +87,9 @@ static int operand_store(struct arguments *arguments, const char *context, const
 
 static int option_complain(const char *context, int problem, const char *word) {
         if (problem == ':')
-                complain("%s: %s needs a value", context, word);
+                complain("%s%s needs a value", context, word);
         else
-                complain("%s: %s is not an option here, or is written wrongly; %s --help lists them", context, word, context);
+                complain("%s%s is no option here, or not written like that: see --help", context, word);
 
         return EXIT_USAGE;
 }
@@ -112,7 +111,7 @@ static int option_take(struct arguments *arguments, const char *context, int fou
 }
 
 int arguments_parse(struct arguments *arguments, const char *context, uint32_t allowed, bool stop, int argc, char **argv, int *ret_index) {
-        struct option options[_OPTION_COUNT + 1];
+        struct option options[OPTION_COUNT + 1];
         int found, r;
 
         options_select(allowed, options);
@@ -296,7 +295,7 @@ int argument_origin(const struct arguments *arguments, uint32_t *ret_origin) {
 static unsigned process_of_thread(unsigned tid) {
         _cleanup_fclose_ FILE *file = NULL;
         char path[64], line[256];
-        unsigned tgid;
+        uint64_t tgid;
 
         (void) snprintf(path, sizeof(path), "/proc/%u/status", tid);
         file = fopen(path, "re");
@@ -304,8 +303,10 @@ static unsigned process_of_thread(unsigned tid) {
                 return 0;
 
         while (fgets(line, sizeof(line), file))
-                if (sscanf(line, "Tgid: %u", &tgid) == 1)
-                        return tgid;
+                if (strncmp(line, "Tgid:\t", 6) == 0) {
+                        line[strcspn(line, "\n")] = '\0';
+                        return parse_decimal(line + 6, &tgid) == 0 ? (unsigned) tgid : 0;
+                }
 
         return 0;
 }

@@ -19,7 +19,7 @@ enum exit_code {
         EXIT_USAGE = 2,     /* not a command line that upcallctl knows */
         EXIT_NO_BROKER = 3, /* not running, silent, or not to be understood */
         EXIT_FORBIDDEN = 4, /* EPERM, EACCES */
-        EXIT_UNKNOWN = 5,   /* no such container, agent or route */
+        EXIT_UNKNOWN = 5,   /* no such container, agent or route, or it has ended */
         EXIT_CONFLICT = 6,  /* exists already, or is in somebody else's hands */
         EXIT_BAD_INPUT = 7, /* a value that cannot be right, or a process that is gone */
 };
@@ -45,19 +45,19 @@ enum option_id {
         OPTION_CALLOUT,
         OPTION_ORIGIN,
         OPTION_PRIORITY,
-        _OPTION_COUNT,
+        OPTION_COUNT,
 };
 
 #define OPTION_BIT(option) (1u << (OPTION_##option))
 #define OPTIONS_GLOBAL (OPTION_BIT(SOCKET) | OPTION_BIT(TIMEOUT) | OPTION_BIT(HELP) | OPTION_BIT(VERSION))
 
 struct arguments {
-        const char *values[_OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
+        const char *values[OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
         const char *operand;               /* NULL: none */
 };
 
 /* Reads argv[1] and on into arguments, which keeps what it has from an earlier call (the global options in front of the verb).
- * With stop set, ends at the first word that is no option. context is for messages: "upcallctl container list".
+ * With stop set, ends at the first word that is no option. context stands before messages: "container list: ", or "".
  * Returns 0 and the index of the first word that was not read, or EXIT_USAGE. */
 int arguments_parse(struct arguments *arguments, const char *context, uint32_t allowed, bool stop, int argc, char **argv, int *ret_index);
 

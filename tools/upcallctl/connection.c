@@ -27,6 +27,7 @@ struct code_entry {
 static const struct code_entry code_entries[] = {
         { EPERM, EXIT_FORBIDDEN },   { EACCES, EXIT_FORBIDDEN },
         { ENOENT, EXIT_UNKNOWN },    { ENXIO, EXIT_UNKNOWN },
+        { ESHUTDOWN, EXIT_UNKNOWN }, { EBADF, EXIT_BAD_INPUT },
         { EBUSY, EXIT_CONFLICT },    { EEXIST, EXIT_CONFLICT },
         { EXDEV, EXIT_CONFLICT },    { ENOTUNIQ, EXIT_CONFLICT },
         { EINVAL, EXIT_BAD_INPUT },  { ESRCH, EXIT_BAD_INPUT },
@@ -158,7 +159,7 @@ static int answer_row(const struct conversation *conversation, const struct pack
 /* Receives until the answer's end. */
 static int answer_receive(const char *socket, int fd, uint64_t deadline, const struct conversation *conversation, char **ret_text) {
         _cleanup_(packet_done) struct packet packet;
-        uint16_t type;
+        uint16_t type = 0;
         int r;
 
         packet_init(&packet);

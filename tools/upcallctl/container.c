@@ -21,7 +21,7 @@ static const struct output_word container_found[] = {
 };
 
 #define COLUMN(k, t, what, field, ...) \
-        { .key = k, .title = t, .kind = what, .offset = offsetof(struct message_container, field), __VA_ARGS__ }
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_container, field), __VA_ARGS__ }
 
 static const struct output_column container_columns[] = {
         COLUMN("name", "NAME", OUTPUT_TEXT, name),

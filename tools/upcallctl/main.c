@@ -70,7 +70,7 @@ static const struct verb verbs[] = {
           "--container CONTAINER --type TYPE --description TEXT [--callout TEXT] [--origin kernel|user] [--json]",
           "Shows which route an upcall would take, without making one." },
         { NULL, "takeover", NULL, takeover_main, OPERAND_REQUIRED, 0, 0,
-          "on|off|status",
+          "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
 };
 
@@ -84,7 +84,7 @@ static const char help_global[] =
         "ENOKEY or a number. Exit status: 0 done, 1 refused, 2 usage, 3 no broker, 4 not permitted, 5 no such\n"
         "container, agent or route, 6 conflict, 7 bad input. More in upcallctl(8).\n";
 
-/* "upcallctl container list" */
+/* "container list" */
 struct verb_label {
         char text[64];
 };
@@ -92,13 +92,13 @@ struct verb_label {
 static struct verb_label verb_label(const struct verb *verb) {
         struct verb_label label;
 
-        (void) snprintf(label.text, sizeof(label.text), "upcallctl %s%s%s", verb->group ? verb->group : "", verb->group ? " " : "",
+        (void) snprintf(label.text, sizeof(label.text), "%s%s%s", verb->group ? verb->group : "", verb->group ? " " : "",
                         verb->name);
         return label;
 }
 
 static void print_verb(const struct verb *verb) {
-        (void) printf("  %s %s\n      %s\n", verb_label(verb).text, verb->synopsis, verb->help);
+        (void) printf("  upcallctl %s %s\n      %s\n", verb_label(verb).text, verb->synopsis, verb->help);
 }
 
 /* Whether the first words of a command line name this verb, or with only one word, its group. */
@@ -111,8 +111,24 @@ static bool verb_matches(const struct verb *verb, const char *first, const char 
         return !verb->group || !second || strcmp(verb->name, second) == 0;
 }
 
+static bool group_exists(const char *word) {
+        for (size_t i = 0; i < ELEMENTS(verbs); i++)
+                if (verbs[i].group && strcmp(verbs[i].group, word) == 0)
+                        return true;
+
+        return false;
+}
+
 static int complain_words(const char *first, const char *second) {
-        complain("%s%s%s is not a command: 'upcallctl help' lists them", first, second ? " " : "", second ? second : "");
+        bool group = group_exists(first);
+
+        if (group && !second)
+                complain("%s: one more word is missing: 'upcallctl help %s' lists them", first, first);
+        else if (group)
+                complain("%s %s is not a command: 'upcallctl help %s' lists them", first, second, first);
+        else
+                complain("%s is not a command: 'upcallctl help' lists them", first);
+
         return EXIT_USAGE;
 }
 
@@ -122,7 +138,7 @@ static int help(const char *first, const char *second) {
 
         for (size_t i = 0; i < ELEMENTS(verbs); i++)
                 n += verb_matches(&verbs[i], first, second);
-        if (n == 0)
+        if (n == 0 && first)
                 return complain_words(first, second);
 
         (void) printf("upcallctl: look after upcalld, the broker of key upcalls.\n\n");
@@ -134,6 +150,10 @@ static int help(const char *first, const char *second) {
         return ask_printed(output_flush());
 }
 
+static bool is_help(const char *word) {
+        return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static const struct verb *verb_find(const char *first, const char *second) {
         for (size_t i = 0; i < ELEMENTS(verbs); i++)
                 if (verb_matches(&verbs[i], first, second) && (!verbs[i].group || second))
@@ -143,7 +163,7 @@ static const struct verb *verb_find(const char *first, const char *second) {
 }
 
 static int verb_incomplete(const struct verb *verb, const char *what, const char *dashes) {
-        complain("%s: %s%s is missing; usage: %s %s", verb_label(verb).text, dashes, what, verb_label(verb).text, verb->synopsis);
+        complain("%s: %s%s is missing; usage: upcallctl %s %s", verb_label(verb).text, dashes, what, verb_label(verb).text, verb->synopsis);
         return EXIT_USAGE;
 }
 
@@ -156,7 +176,7 @@ static int verb_check(const struct verb *verb, const struct arguments *arguments
                 return EXIT_USAGE;
         }
 
-        for (int i = 0; i < _OPTION_COUNT; i++)
+        for (int i = 0; i < OPTION_COUNT; i++)
                 if ((verb->required & (1u << i)) && !option_given(arguments, (enum option_id) i))
                         return verb_incomplete(verb, option_name((enum option_id) i), "--");
 
@@ -171,12 +191,14 @@ static int print_version(void) {
 
 /* argv[0] is the verb's last word. */
 static int verb_run(const struct verb *verb, struct arguments *arguments, int argc, char **argv) {
+        char context[sizeof(struct verb_label) + 2];
         int index, r;
 
         if (verb->main)
-                return verb->main(argc, argv);
+                return argc > 1 && is_help(argv[1]) ? help(verb->name, NULL) : verb->main(argc, argv);
 
-        r = arguments_parse(arguments, verb_label(verb).text, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);
+        (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
+        r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);
         if (r != 0)
                 return r;
         if (option_given(arguments, OPTION_HELP))
@@ -202,7 +224,7 @@ static int dispatch(struct arguments *arguments, int argc, char **argv) {
         verb = verb_find(argv[0], second);
         if (verb)
                 return verb_run(verb, arguments, argc - (verb->group ? 1 : 0), argv + (verb->group ? 1 : 0));
-        if (second && (strcmp(second, "--help") == 0 || strcmp(second, "-h") == 0))
+        if (second && is_help(second))
                 return help(argv[0], NULL);
 
         return complain_words(argv[0], second);
@@ -214,7 +236,7 @@ int main(int argc, char **argv) {
 
         (void) setlocale(LC_ALL, "");
 
-        r = arguments_parse(&arguments, "upcallctl", OPTIONS_GLOBAL, true, argc, argv, &index);
+        r = arguments_parse(&arguments, "", OPTIONS_GLOBAL, true, argc, argv, &index);
         if (r != 0)
                 return r;
         if (option_given(&arguments, OPTION_VERSION))

@@ -31,9 +31,9 @@ struct output_word {
 struct output_column {
         const char *key;   /* in JSON: stable, documented in upcallctl(8) */
         const char *title; /* for people */
-        enum output_kind kind;
-        size_t offset;
         const struct output_word *words; /* WORD, SET */
+        size_t offset;
+        enum output_kind kind;
         bool zero_is_none; /* U32, U64 */
         bool detail;       /* not in the table of many rows */
 };
@@ -44,8 +44,8 @@ int output_new(const struct output_column *columns, size_t n_columns, Output **r
 Output *output_free(Output *output);
 DEFINE_CLEANUP(Output, output_free)
 
-/* Adds a row, copying what it needs. Returns 0, -ENOMEM. The first argument is an Output: it fits as a callback for rows. */
-int output_add(void *output, const void *message);
+/* Adds a row, copying what it needs. Returns 0, -ENOMEM. userdata is an Output: this fits as a callback for rows. */
+int output_add(void *userdata, const void *message);
 
 /* Each writes to standard output; returns 0, or a negative errno when that failed. */
 int output_print_table(const Output *output);

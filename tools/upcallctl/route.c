@@ -20,7 +20,7 @@ static const struct output_word route_origins[] = {
 };
 
 #define COLUMN(k, t, what, field, ...) \
-        { .key = k, .title = t, .kind = what, .offset = offsetof(struct message_route, field), __VA_ARGS__ }
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_route, field), __VA_ARGS__ }
 
 #define ROUTE_COLUMNS                                                                  \
         COLUMN("route", "ROUTE", OUTPUT_U64, route, .zero_is_none = true),             \
@@ -67,7 +67,7 @@ static int route_action(const struct arguments *arguments, struct message_contro
              reject = option_given(arguments, OPTION_REJECT);
 
         if (agent + defer + reject != 1) {
-                complain("upcallctl route add: say one of --agent AGENT, --defer and --reject ERRNO%s",
+                complain("route add: say one of --agent AGENT, --defer and --reject ERRNO%s",
                          agent + defer + reject == 0 ? "" : ", not more than one");
                 return EXIT_USAGE;
         }
