@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/attribution.h"
+#include "tests/fuzz/fuzz.h"
 #include "upcall/protocol.h"
 #include "util/cleanup.h"
 
@@ -27,8 +28,6 @@ struct forest {
         bool in[ENTRIES_MAX];
         AttributionIndex *index;
 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static unsigned take(struct input *input, unsigned limit) {
         if (input->size == 0)
