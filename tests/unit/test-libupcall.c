@@ -359,6 +359,16 @@ static void test_brokers_that_misbehave(void **state) {
         }
 }
 
+/* Whether the broker is gone before or after we have sent: its reason is what counts. */
+static void test_the_reason_of_a_broker_that_closes_at_once(void **state) {
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < 200; i++) {
+                assert_int_equal(connect_to(f, play_refusal_to_listen, 1, 3000), -EACCES);
+                f->peer = close_fd(f->peer);
+        }
+}
+
 static void test_a_listener_that_does_not_accept(void **state) {
         struct fixture *f = *state;
         upcall_agent *agent = NULL;
@@ -514,7 +524,7 @@ static void test_withdrawals_that_crossed_an_answer_are_nothing(void **state) {
 static void test_the_same_question_twice(void **state) {
         struct fixture *f = *state;
         struct message_withdraw withdraw = { .id = { 1, 2, 3 } };
-        upcall *first, *second, *untouched = NULL;
+        upcall *first, *second, *third, *untouched = NULL;
 
         ask(f, 1);
         first = receive(f);
@@ -526,14 +536,14 @@ static void test_the_same_question_twice(void **state) {
         hear_nothing(f);
         assert_int_equal(upcall_refuse(second, EIO, 1), 0);
         hear_refusal(f, 1, EIO, 1);
-        (void) upcall_release(second);
         ask(f, 1); /* again, after it was answered */
-        second = receive(f);
+        third = receive(f);
         ask(f, 1); /* again, while it waits */
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), -EBADMSG);
         assert_null(untouched);
         (void) upcall_release(first);
         (void) upcall_release(second);
+        (void) upcall_release(third);
 }
 
 static void test_the_broker_is_gone(void **state) {
@@ -786,6 +796,7 @@ int main(void) {
                 LISTENING(test_where_nobody_is),
                 LISTENING(test_bad_arguments),
                 LISTENING(test_brokers_that_misbehave),
+                LISTENING(test_the_reason_of_a_broker_that_closes_at_once),
                 LISTENING(test_a_listener_that_does_not_accept),
                 LISTENING(test_attaching),
                 ATTACHED(test_nothing_comes),
