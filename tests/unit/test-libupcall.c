@@ -474,7 +474,7 @@ static void test_waiting_for_ever_ends_with_a_question(void **state) {
         (void) upcall_release(received);
 }
 
-static void test_a_withdrawn_question_is_not_answered(void **state) {
+static void test_a_withdrawn_question_is_given_back_once(void **state) {
         struct fixture *f = *state;
         struct message_withdraw withdraw = { .id = { 1, 2, 3 } };
         upcall *received, *untouched = NULL;
@@ -483,6 +483,7 @@ static void test_a_withdrawn_question_is_not_answered(void **state) {
         received = receive(f);
         assert_int_equal(packet_send(f->peer, &message_withdraw_layout, &withdraw, NULL, 0), 0);
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), UPCALL_WITHDRAWN);
+        hear_refusal(f, 1, ECANCELED, 0);
         assert_null(untouched);
         assert_memory_equal(upcall_withdrawn_id(f->agent), upcall_id(received), UPCALL_ID_SIZE);
         assert_int_equal(upcall_answer(received, "late", 4, 0), 0);
@@ -495,6 +496,7 @@ static void test_a_withdrawn_question_is_not_answered(void **state) {
         received = receive(f);
         assert_int_equal(packet_send(f->peer, &message_withdraw_layout, &withdraw, NULL, 0), 0);
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), UPCALL_WITHDRAWN);
+        hear_refusal(f, 1, ECANCELED, 0);
         (void) upcall_release(received);
         hear_nothing(f);
 }
@@ -530,6 +532,7 @@ static void test_the_same_question_twice(void **state) {
         first = receive(f);
         assert_int_equal(packet_send(f->peer, &message_withdraw_layout, &withdraw, NULL, 0), 0);
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), UPCALL_WITHDRAWN);
+        hear_refusal(f, 1, ECANCELED, 0);
         ask(f, 1); /* again, after it was withdrawn: a new one */
         second = receive(f);
         assert_int_equal(upcall_answer(first, "x", 1, 0), 0);
@@ -803,7 +806,7 @@ int main(void) {
                 ATTACHED(test_the_question_is_what_was_asked),
                 ATTACHED(test_a_question_of_every_byte_and_of_no_callout),
                 ATTACHED(test_waiting_for_ever_ends_with_a_question),
-                ATTACHED(test_a_withdrawn_question_is_not_answered),
+                ATTACHED(test_a_withdrawn_question_is_given_back_once),
                 ATTACHED(test_withdrawals_that_crossed_an_answer_are_nothing),
                 ATTACHED(test_the_same_question_twice),
                 ATTACHED(test_the_broker_is_gone),
