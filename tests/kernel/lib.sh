@@ -77,7 +77,7 @@ start_broker() {
                 printf '%s\n' '[upcalld]' "$@" > "$WORK/conf/upcalld.conf"
         fi
         machine_spawn "$WORK/broker.log" env -u RUNTIME_DIRECTORY STATE_DIRECTORY="$WORK/state" \
-                CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD"
+                CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
         BROKER=$MACHINE_PID
         BROKER_START=$(machine_start_time "$BROKER")
         machine_wait_for 10 broker_answers || fail "the broker does not answer: $(tail -n 5 "$WORK/broker.log")"
@@ -92,9 +92,12 @@ stop_broker() { # [SIGNAL]
         machine_wait_for 10 broker_gone || fail "the broker does not end"
 }
 
-# Our client as /sbin/request-key.
 takeover() {
-        place_client
+        takeover_save && expect_ok upcallctl takeover on
+}
+
+takeover_save() {
+        machine_save_file /sbin/request-key && machine_save_file /sbin/request-key.upcalld-host
 }
 
 # ---- containers -------------------------------------------------------------------------------------------------------------

@@ -105,12 +105,12 @@ test_check_config() {
 test_bad_settings_stop_it_at_start() {
         mkdir -p "$WORK/conf" "$WORK/state"
         printf '[upcalld]\nupcall-timeout=never\n' > "$WORK/conf/upcalld.conf"
-        expect_refused "upcall-timeout" timeout 10 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD"
+        expect_refused "upcall-timeout" timeout 10 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
 }
 
 test_second_broker_does_not_take_the_sockets() {
         start_broker
-        expect_refused "run|use|lock" timeout 10 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD"
+        expect_refused "run|use|lock" timeout 10 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
         expect_ok broker_answers
         expect_eq "$(upcallctl status --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])')" "$BROKER" pid
 }
