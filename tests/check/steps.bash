@@ -49,7 +49,8 @@ end_group() {
         local i
         kill -TERM -- "-$group" 2>/dev/null
         for ((i = 0; i < 200; i++)); do
-                kill -0 -- "-$group" 2>/dev/null || return
+                # not kill -0, which also finds what has ended and was not waited for
+                pgrep -g "$group" -r D,R,S,T >/dev/null || return
                 sleep 0.1
         done
         kill -KILL -- "-$group" 2>/dev/null
