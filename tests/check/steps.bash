@@ -144,6 +144,8 @@ tap_follow() { # NAME COMMAND…
                 tail -n +1 -s 0.1 -f "$log" | tap_read "$name" "$end"
         ) &
         reader=$!
+        # a handler, which the program does not inherit, so that what it says at its end is still read
+        trap : HUP INT TERM
         "$@" >>"$log" 2>&1
         status=$?
         printf '\n%s\n' "$end" >>"$log"
