@@ -21,6 +21,10 @@
 /* Nobody else should use the file; who looks at it by hand must not make the broker's loop wait for long. */
 #define BUSY_TIMEOUT_MS 50
 
+/* Small pages: the log takes whole ones, and its sync is what costs. An upcall came to 36 µs with 1024 bytes, 41 with 2048,
+ * 60 with 4096, the commits' checkpoint to 1.3, 1.8 and 4 ms. Counts when the file is made. */
+#define PAGE_SIZE "1024"
+
 /* After a burst the write-ahead log is cut down to this. */
 #define WAL_SIZE_KEPT (8 * 1024 * 1024)
 
@@ -262,7 +266,7 @@ static int configure(Registry *registry) {
         code = sqlite3_busy_timeout(registry->db, BUSY_TIMEOUT_MS);
         if (code != SQLITE_OK)
                 return registry_fail(registry, code, "configuring SQLite");
-        return execute(registry, "PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
+        return execute(registry, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
                        "configuring SQLite");
 }
 

@@ -64,3 +64,7 @@ int key_reject(int32_t key, uint32_t seconds, uint32_t error, int32_t keyring) {
 int key_set_timeout(int32_t key, uint32_t seconds) {
         return (int) keyctl(KEYCTL_SET_TIMEOUT, serial(key), seconds, 0, 0);
 }
+
+int32_t key_serial(int32_t special) {
+        return (int32_t) keyctl(KEYCTL_GET_KEYRING_ID, serial(special), 0, 0, 0);
+}

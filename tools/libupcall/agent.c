@@ -145,11 +145,12 @@ int upcall_agent_connect(const char *socket, const char *name, unsigned workers,
         return 0;
 }
 
-/* What cannot be kept here is better refused than left to its deadline. */
-static void refuse_unheard(upcall_agent *agent, const struct message_question *question) {
-        struct message_refusal refusal = { .error = ENOMEM, .reason = wire_text("agent-memory") };
+/* Every question is given back exactly once. What cannot be kept here is better refused than left to its deadline; and a broker that hears
+ * nothing of a question that it withdrew takes the agent for hung. */
+static void give_back(upcall_agent *agent, const uint8_t id[static UPCALL_ID_SIZE], int error, const char *reason) {
+        struct message_refusal refusal = { .error = (uint32_t) error, .reason = wire_text(reason) };
 
-        memcpy(refusal.id, question->id, sizeof(refusal.id));
+        memcpy(refusal.id, id, sizeof(refusal.id));
         (void) send_until(agent->connection->fd, &message_refusal_layout, &refusal, NULL, 0, deadline_in_ms(0));
 }
 
@@ -162,7 +163,7 @@ static int take_question(upcall_agent *agent, upcall **ret_upcall) {
                 return -EBADMSG;
         r = upcall_new(agent->connection, &question, ret_upcall);
         if (r == -ENOMEM)
-                refuse_unheard(agent, &question);
+                give_back(agent, question.id, ENOMEM, "agent-memory");
         return r;
 }
 
@@ -176,6 +177,7 @@ static int take_withdrawal(upcall_agent *agent) {
                 return -EBADMSG;
         if (!connection_withdraw(agent->connection, withdraw.id))
                 return UPCALL_NOTHING;
+        give_back(agent, withdraw.id, ECANCELED, "withdrawn");
         memcpy(agent->withdrawn_id, withdraw.id, sizeof(agent->withdrawn_id));
         return UPCALL_WITHDRAWN;
 }
