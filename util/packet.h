@@ -41,7 +41,8 @@ void packet_done(struct packet *packet);
 /* Receives one packet without waiting; whatever packet held is let go of first. descriptors_max: how many descriptors
  * the present state expects at most.
  * Returns 0, PACKET_AGAIN, PACKET_END, or: -EBADMSG for a packet that was cut, or that carried more descriptors than
- * expected or other ancillary data (none is kept); another negative errno from recvmsg(2). */
+ * expected or other ancillary data; another negative errno from recvmsg(2). Whatever the answer, descriptors that came are in
+ * the packet until it is done with: closing a stranger's can block, and where depends on who calls. */
 int packet_receive(int fd, struct packet *packet, size_t descriptors_max);
 
 /* The same, waiting until a deadline (util/deadline.h) when there is nothing yet. */

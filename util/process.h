@@ -60,7 +60,8 @@ struct process_facts {
         struct namespace_chain pid_ns, user_ns;
         struct namespace_id mnt_ns, net_ns;
         size_t n_mnt_ns, n_net_ns; /* for the wire: 2 when known, else 0 */
-        uint64_t cgroups[PROCESS_CGROUPS_MAX]; /* cgroup2 ids, its own first, without the root's; empty: in the root */
+        uint64_t cgroups[PROCESS_CGROUPS_MAX]; /* cgroup2 ids, its own first, without the root's; empty with cgroup_path "/": in
+                                                  the root; empty with any other path: not known, nothing may be told by it */
         size_t n_cgroups;
         char comm[PROCESS_COMM_MAX];
         char cgroup_path[PROCESS_CGROUP_PATH_MAX]; /* below the cgroup2 mount; "" when not known */

@@ -33,15 +33,17 @@ struct wire_field {
         uint16_t tag;      /* enum upcall_field_tag */
         uint8_t kind;      /* enum wire_kind */
         bool required;     /* else: absent integers stay 0, spans NULL, arrays empty; encoded only when set */
+        uint8_t multiple;  /* U32S, U64S: their number must be a multiple of it (0: any) */
         size_t offset;     /* in the struct */
         size_t count_offset; /* WIRE_U32S, WIRE_U64S */
         size_t min, max;   /* TEXT, BYTES: bytes; U32S, U64S: elements; U32, U64: values (max 0: any) */
         const struct wire_layout *nested;
 };
 
+/* At most 64 fields. An optional nested struct is set when one of its fields is. */
 struct wire_layout {
         uint16_t type;     /* enum upcall_message_type; 0 for a nested one */
-        uint8_t descriptors_min, descriptors_max;
+        uint8_t descriptors_min, descriptors_max; /* exactly the one or exactly the other */
         size_t struct_size;
         size_t n_fields;
         const struct wire_field *fields;

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <uuid/uuid.h>
+
+#include "broker/broker.h"
+#include "broker/container.h"
+#include "broker/control.h"
+#include "broker/session.h"
+#include "broker/upcall.h"
+#include "util/deadline.h"
+#include "util/error.h"
+
+#define AUDIT_QUEUE_MAX 8192
+#define REFUSALS_RECORDED_PER_SECOND 20
+#define ACCEPTS_PER_TURN 16
+
+/* What a socket is called, who may connect, and who takes its connections. The agents' socket is alone in its folder, which is bind-mounted into
+ * containers; who is at the other end of it is decided for each connection, not by its mode. */
+static const struct listener_kind {
+        const char *name;
+        mode_t mode;
+        int (*accept)(Broker *broker, int fd);
+} listener_kinds[LISTENERS] = {
+        [LISTENER_UPCALL] = { "upcall.sock", 0600, upcall_accept },
+        [LISTENER_AGENT] = { "agent/agent.sock", 0666, session_accept },
+        [LISTENER_CONTROL] = { "control.sock", 0600, control_accept },
+};
+
+/* ---- audit ---- */
+
+static const char *audit_problem_text(int error) {
+        switch (error) {
+        case 0:
+                return "";
+        case -ENODATA:
+                return "records are sent but the kernel does not make them: see auditctl -s (enabled) and auditctl -l (exclude, never)";
+        case -EPERM:
+                return "the broker lacks CAP_AUDIT_WRITE or CAP_AUDIT_READ, or is not in the initial user namespace";
+        case -ENOBUFS:
+                return "the audit system does not keep up: raise its backlog_limit (auditctl -b)";
+        default:
+                return strerror(-error);
+        }
+}
+
+void broker_note_audit(Broker *broker, int error) {
+        const char *text = audit_problem_text(error);
+
+        if (strcmp(broker->audit_problem, text) == 0)
+                return;
+        (void) snprintf(broker->audit_problem, sizeof(broker->audit_problem), "%s", text);
+        fprintf(stderr, error == 0 ? "audit works again\n" : "audit: %s\n", text);
+}
+
+bool broker_may_record_refusal(Broker *broker) {
+        uint64_t second = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
+
+        if (broker->refusal_window != second) {
+                broker->refusal_window = second;
+                broker->refusals_recorded = 0;
+        }
+        if (broker->refusals_recorded >= REFUSALS_RECORDED_PER_SECOND) {
+                broker->counters.refusals_muted++;
+                return false;
+        }
+        broker->refusals_recorded++;
+        return true;
+}
+
+static int on_sender(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Broker *broker = userdata;
+        int r;
+
+        (void) source;
+        (void) fd;
+        (void) events;
+        r = sender_dispatch(broker->sender);
+        if (r < 0) {
+                fprintf(stderr, "the audit thread has died: %s\n", strerror(-r));
+                (void) sd_event_exit(broker->event, r);
+        }
+        return 0;
+}
+
+static void on_witness_lost(void *userdata) {
+        Broker *broker = userdata;
+
+        fprintf(stderr, "upcalld-witness has died, and the broker may not start another one: ending, to be started again\n");
+        (void) sd_event_exit(broker->event, -EPIPE);
+}
+
+/* ---- sockets ---- */
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Broker *broker = userdata;
+        enum broker_listener which = LISTENER_UPCALL;
+
+        (void) events;
+        while (which < LISTENERS && broker->listener_sources[which] != source)
+                which++;
+        for (unsigned i = 0; which < LISTENERS && i < ACCEPTS_PER_TURN; i++) {
+                int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+                if (connection < 0) {
+                        if (errno != EAGAIN && errno != ECONNABORTED)
+                                fprintf(stderr, "%s: no connection could be taken, ignoring: %s\n", listener_kinds[which].name, strerror(errno));
+                        break;
+                }
+                (void) listener_kinds[which].accept(broker, connection);
+        }
+        return 0;
+}
+
+static int listen_at(const char *runtime_dir, const struct listener_kind *kind) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -1;
+        int n;
+
+        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", runtime_dir, kind->name);
+        if (n < 0 || (size_t) n >= sizeof(address.sun_path))
+                return -ENAMETOOLONG;
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return negative_errno();
+        /* The folder is ours alone: what stands there is what an earlier broker left */
+        if (unlink(address.sun_path) < 0 && errno != ENOENT)
+                return negative_errno();
+        if (fchmod(fd, kind->mode) < 0 || bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ||
+            chmod(address.sun_path, kind->mode) < 0 || listen(fd, SOMAXCONN) < 0)
+                return negative_errno();
+        return TAKE_FD(fd);
+}
+
+static int open_listeners(Broker *broker, const char *runtime_dir) {
+        for (enum broker_listener i = 0; i < LISTENERS; i++) {
+                int r;
+
+                r = listen_at(runtime_dir, &listener_kinds[i]);
+                if (r < 0) {
+                        fprintf(stderr, "%s/%s: %s\n", runtime_dir, listener_kinds[i].name, strerror(-r));
+                        return r;
+                }
+                broker->listeners[i] = r;
+                r = sd_event_add_io(broker->event, &broker->listener_sources[i], broker->listeners[i], EPOLLIN, on_connection, broker);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* ---- signals ---- */
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Broker *broker = userdata;
+        struct config config;
+
+        (void) source;
+        (void) info;
+        (void) sd_notify(0, "RELOADING=1");
+        if (config_load(broker->config_path, &config) < 0)
+                fprintf(stderr, "the settings in effect stay as they were\n");
+        else {
+                broker->config = config;
+                fprintf(stderr, "settings read again from %s\n", broker->config_path);
+        }
+        (void) sd_notify(0, "READY=1");
+        return 0;
+}
+
+static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Broker *broker = userdata;
+
+        (void) source;
+        (void) info;
+        (void) sd_notify(0, "STOPPING=1");
+        return sd_event_exit(broker->event, 0);
+}
+
+static int watch_signals(Broker *broker) {
+        sigset_t signals;
+        int r;
+
+        (void) sigemptyset(&signals);
+        (void) sigaddset(&signals, SIGHUP);
+        (void) sigaddset(&signals, SIGINT);
+        (void) sigaddset(&signals, SIGTERM);
+        if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+                return negative_errno();
+        r = sd_event_add_signal(broker->event, &broker->hangup_source, SIGHUP, on_hangup, broker);
+        if (r >= 0)
+                r = sd_event_add_signal(broker->event, &broker->interrupt_source, SIGINT, on_end, broker);
+        if (r >= 0)
+                r = sd_event_add_signal(broker->event, &broker->terminate_source, SIGTERM, on_end, broker);
+        return r;
+}
+
+/* ---- life and end ---- */
+
+static int read_boot_id(uint8_t ret_id[static 16]) {
+        _cleanup_fclose_ FILE *file = NULL;
+        char text[37] = "";
+
+        file = fopen("/proc/sys/kernel/random/boot_id", "re");
+        if (!file)
+                return negative_errno();
+        return fread(text, 1, 36, file) == 36 && uuid_parse(text, ret_id) == 0 ? 0 : -EIO;
+}
+
+static int open_registry(Broker *broker, const char *state_dir) {
+        char path[4096];
+        int n, r;
+
+        n = snprintf(path, sizeof(path), "%s/registry.sqlite", state_dir);
+        if (n < 0 || (size_t) n >= sizeof(path))
+                return -ENAMETOOLONG;
+        r = registry_open(path, &broker->registry);
+        if (r < 0)
+                fprintf(stderr, "the registry %s cannot be opened: %s\n", path, registry_problem(r));
+        return r;
+}
+
+static int start_sender(Broker *broker) {
+        int r;
+
+        r = sender_new(AUDIT_QUEUE_MAX, broker->config.read_back_ms, &broker->sender);
+        if (r < 0) {
+                fprintf(stderr, "the audit system cannot be reached: %s\n", r == -EPERM ? audit_problem_text(r) : strerror(-r));
+                return r;
+        }
+        return sd_event_add_io(broker->event, &broker->sender_source, sender_fd(broker->sender), EPOLLIN, on_sender, broker);
+}
+
+static int broker_start(Broker *broker, const struct broker_start *start) {
+        int r;
+
+        /* a payload passes through here */
+        if (mlock(&broker->packet, sizeof(broker->packet)) < 0)
+                fprintf(stderr, "the packet buffer cannot be locked into memory, ignoring: %s\n", strerror(errno));
+        r = sd_event_new(&broker->event);
+        if (r >= 0)
+                r = watch_signals(broker); /* before any thread, which inherits the mask */
+        if (r >= 0)
+                r = read_boot_id(broker->boot_id);
+        if (r >= 0)
+                r = witness_new(broker->event, start->witness_fd, broker->config.witness_timeout_ms, on_witness_lost, broker, &broker->witness);
+        if (r >= 0)
+                r = open_registry(broker, start->state_dir);
+        if (r >= 0)
+                r = start_sender(broker);
+        if (r >= 0)
+                r = container_load_all(broker);
+        if (r >= 0)
+                r = upcall_load_unfinished(broker);
+        if (r >= 0)
+                r = open_listeners(broker, start->runtime_dir);
+        return r < 0 ? r : 0;
+}
+
+int broker_new(const struct broker_start *start, Broker **ret_broker) {
+        _cleanup_(broker_freep) Broker *broker = NULL;
+        int r;
+
+        broker = calloc(1, sizeof(*broker));
+        if (!broker) {
+                close_fd(start->witness_fd);
+                return -ENOMEM;
+        }
+        broker->config_path = start->config_path;
+        broker->config = start->config;
+        broker->time_started = usec_now(CLOCK_REALTIME);
+        TAILQ_INIT(&broker->containers);
+        TAILQ_INIT(&broker->unattached);
+        TAILQ_INIT(&broker->upcalls);
+        TAILQ_INIT(&broker->controls);
+        for (enum broker_listener i = 0; i < LISTENERS; i++)
+                broker->listeners[i] = -1;
+        packet_init(&broker->packet);
+        broker->index = attribution_index_new();
+        if (!broker->index) {
+                close_fd(start->witness_fd);
+                return -ENOMEM;
+        }
+        r = broker_start(broker, start);
+        if (r < 0)
+                return r;
+        *ret_broker = TAKE_PTR(broker);
+        return 0;
+}
+
+int broker_run(Broker *broker) {
+        (void) sd_notify(0, "READY=1\nSTATUS=Answering key upcalls");
+        return sd_event_loop(broker->event);
+}
+
+/* Clients of upcalls under way find the end of file and come back to the next broker */
+static void free_connections(Broker *broker) {
+        Container *container;
+        Session *session;
+        Control *control;
+        Upcall *upcall;
+
+        while ((control = TAILQ_FIRST(&broker->controls)))
+                control_free(control);
+        while ((upcall = TAILQ_FIRST(&broker->upcalls)))
+                upcall_free(upcall);
+        while ((session = TAILQ_FIRST(&broker->unattached)))
+                session_free(session);
+        while ((container = TAILQ_FIRST(&broker->containers)))
+                container_free(container);
+}
+
+Broker *broker_free(Broker *broker) {
+        if (!broker)
+                return NULL;
+        free_connections(broker);
+        for (enum broker_listener i = 0; i < LISTENERS; i++) {
+                sd_event_source_disable_unref(broker->listener_sources[i]);
+                close_fd(broker->listeners[i]);
+        }
+        sd_event_source_disable_unref(broker->sender_source);
+        sd_event_source_disable_unref(broker->hangup_source);
+        sd_event_source_disable_unref(broker->interrupt_source);
+        sd_event_source_disable_unref(broker->terminate_source);
+        sd_event_source_disable_unref(broker->unfinished_source);
+        sender_free(broker->sender);
+        witness_free(broker->witness);
+        registry_close(broker->registry);
+        attribution_index_free(broker->index);
+        sd_event_unref(broker->event);
+        packet_done(&broker->packet);
+        free(broker);
+        return NULL;
+}

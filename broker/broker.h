@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The broker: one object owns everything, from one thread. The registry is the truth on disk, the containers, agents and routes here
+ * are what upcalls are answered from, also while the registry cannot be written.
+ *
+ *   Broker ── Container ── Agent ── Session (one connection of an agent)
+ *          │            └─ route
+ *          ├─ Upcall (one connection of upcall-request-key), asked of a Session
+ *          └─ Control (one connection of upcallctl)
+ */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "auditing/sender.h"
+#include "broker/attribution.h"
+#include "broker/config.h"
+#include "broker/registry.h"
+#include "broker/witness.h"
+#include "util/packet.h"
+
+typedef struct Broker Broker;
+typedef struct Container Container;
+typedef struct Agent Agent;
+typedef struct Session Session;
+typedef struct Upcall Upcall;
+typedef struct Control Control;
+
+TAILQ_HEAD(container_list, Container);
+TAILQ_HEAD(session_list, Session);
+TAILQ_HEAD(upcall_list, Upcall);
+TAILQ_HEAD(control_list, Control);
+
+enum broker_listener {
+        LISTENER_UPCALL,
+        LISTENER_AGENT,
+        LISTENER_CONTROL,
+        LISTENERS,
+};
+
+struct broker_counters {
+        uint64_t upcalls;        /* attributed since the start */
+        uint64_t over_limit;     /* refused since too many were under way */
+        uint64_t records_lost;   /* that the kernel did not make */
+        uint64_t refusals_muted; /* refusals that were not recorded since there were too many of them */
+};
+
+struct Broker {
+        sd_event *event;
+        const char *config_path;
+        struct config config;
+        uint8_t boot_id[16];
+        uint64_t time_started; /* microseconds since 1970 */
+
+        Registry *registry;
+        Sender *sender;
+        Witness *witness;
+        AttributionIndex *index;
+
+        struct container_list containers;  /* active and held */
+        struct session_list unattached;    /* agents' connections that have not been let in */
+        struct upcall_list upcalls;        /* all */
+        struct control_list controls;
+        unsigned n_containers, n_agents, n_sessions, n_in_flight, n_controls;
+
+        int listeners[LISTENERS];
+        sd_event_source *listener_sources[LISTENERS];
+        sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
+
+        struct broker_counters counters;
+        uint64_t refusal_window;   /* start of the present second, for rate-limiting records of refusals */
+        unsigned refusals_recorded;
+        char audit_problem[128];   /* "" when the last record was read back */
+
+        struct packet packet;      /* where every socket but the control ones receives: used within one event */
+};
+
+struct broker_start {
+        const char *config_path;
+        const char *runtime_dir, *state_dir;
+        struct config config;
+        int witness_fd; /* taken over */
+};
+
+int broker_new(const struct broker_start *start, Broker **ret_broker);
+Broker *broker_free(Broker *broker);
+DEFINE_CLEANUP(Broker, broker_free)
+
+int broker_run(Broker *broker); /* until SIGTERM or SIGINT: 0; or until it cannot go on: a negative errno */
+
+/* Remembers what audit said last, for `upcallctl status`, and prints it once when it changes. */
+void broker_note_audit(Broker *broker, int error);
+
+/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. */
+bool broker_may_record_refusal(Broker *broker);
+
+#endif

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ini.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/config.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+
+static const char *const unregistered_words[] = { "reject", "defer", NULL };
+static const char *const audit_words[] = { "required", NULL };
+
+struct setting {
+        const char *name;
+        size_t offset;
+        unsigned value; /* the default */
+        unsigned min, max;
+        const char *const *words; /* the value is the index of one of these */
+};
+
+#define SETTING(member) offsetof(struct config, member)
+
+static const struct setting settings[] = {
+        { "upcall-timeout", SETTING(upcall_timeout), 20, 1, 600, NULL },
+        { "max-in-flight", SETTING(max_in_flight), 256, 2, 4096, NULL },
+        { "reserved-in-flight", SETTING(reserved_in_flight), 32, 0, 4095, NULL },
+        { "max-per-container", SETTING(max_per_container), 64, 1, 4096, NULL },
+        { "max-lifetime", SETTING(max_lifetime), 86400, 0, INT_MAX, NULL },
+        { "max-refusal", SETTING(max_refusal), 3600, 0, INT_MAX, NULL },
+        { "max-agent-connections", SETTING(max_agent_connections), 1024, 1, 8192, NULL },
+        { "max-connections-per-agent", SETTING(max_per_agent), 64, 1, 8192, NULL },
+        { "witness-timeout-ms", SETTING(witness_timeout_ms), 1000, 10, 60000, NULL },
+        { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL },
+        { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words },
+        { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words },
+};
+
+struct parser {
+        const char *path;
+        struct config config;
+        bool failed;
+};
+
+static int parse_number(const struct setting *setting, const char *text, unsigned *ret) {
+        unsigned long long value;
+        char *end;
+
+        if (text[0] < '0' || text[0] > '9')
+                return -EINVAL;
+        errno = 0;
+        value = strtoull(text, &end, 10);
+        if (errno != 0 || *end != '\0' || value < setting->min || value > setting->max)
+                return -EINVAL;
+        *ret = (unsigned) value;
+        return 0;
+}
+
+static int parse_word(const struct setting *setting, const char *text, unsigned *ret) {
+        for (unsigned i = 0; setting->words[i]; i++)
+                if (strcmp(setting->words[i], text) == 0) {
+                        *ret = i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static void complain_value(const struct parser *parser, const struct setting *setting, const char *text) {
+        fprintf(stderr, "%s: %s=%s is not possible: ", parser->path, setting->name, text);
+        if (!setting->words) {
+                fprintf(stderr, "a number from %u to %u is wanted\n", setting->min, setting->max);
+                return;
+        }
+        fprintf(stderr, "one of these is wanted:");
+        for (size_t i = 0; setting->words[i]; i++)
+                fprintf(stderr, " %s", setting->words[i]);
+        fprintf(stderr, "\n");
+}
+
+/* inih's callback: 1 is good, 0 is an error */
+static int parse_setting(void *userdata, const char *section, const char *name, const char *value) {
+        struct parser *parser = userdata;
+
+        if (strcmp(section, "upcalld") != 0) {
+                fprintf(stderr, "%s: section [%s] is not known: settings stand under [upcalld]\n", parser->path, section);
+                return 0;
+        }
+        for (size_t i = 0; i < ELEMENTS(settings); i++) {
+                unsigned *target = (unsigned *) ((char *) &parser->config + settings[i].offset);
+                int r;
+
+                if (strcmp(settings[i].name, name) != 0)
+                        continue;
+                r = settings[i].words ? parse_word(&settings[i], value, target) : parse_number(&settings[i], value, target);
+                if (r < 0)
+                        complain_value(parser, &settings[i], value);
+                return r == 0;
+        }
+        fprintf(stderr, "%s: setting %s is not known, see upcalld.conf(5)\n", parser->path, name);
+        return 0;
+}
+
+/* inih cuts long lines without a word: refuse them before it sees them */
+static int check_line_lengths(const char *path, FILE *file) {
+        char line[INI_MAX_LINE];
+
+        for (unsigned number = 1; fgets(line, sizeof(line), file); number++)
+                if (!strchr(line, '\n') && !feof(file)) {
+                        fprintf(stderr, "%s: line %u is longer than %d bytes\n", path, number, INI_MAX_LINE - 2);
+                        return -EINVAL;
+                }
+        if (ferror(file))
+                return -EIO;
+        rewind(file);
+        return 0;
+}
+
+int config_load(const char *path, struct config *ret_config) {
+        struct parser parser = { .path = path };
+        _cleanup_fclose_ FILE *file = NULL;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(settings); i++)
+                *(unsigned *) ((char *) &parser.config + settings[i].offset) = settings[i].value;
+
+        file = fopen(path, "re");
+        if (!file && errno != ENOENT) {
+                r = negative_errno();
+                fprintf(stderr, "%s cannot be read: %s\n", path, strerror(-r));
+                return r;
+        }
+        if (file) {
+                r = check_line_lengths(path, file);
+                if (r < 0)
+                        return r;
+                r = ini_parse_file(file, parse_setting, &parser);
+                if (r != 0) {
+                        fprintf(stderr, "%s: line %d is bad\n", path, r);
+                        return -EINVAL;
+                }
+        }
+        if (parser.config.reserved_in_flight >= parser.config.max_in_flight) {
+                fprintf(stderr, "%s: reserved-in-flight must be less than max-in-flight\n", path);
+                return -EINVAL;
+        }
+        *ret_config = parser.config;
+        return 0;
+}

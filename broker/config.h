@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The broker's settings: one table says their names, defaults and bounds. Man page: upcalld.conf(5). */
+#ifndef BROKER_CONFIG_H
+#define BROKER_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum config_unregistered {
+        CONFIG_UNREGISTERED_REJECT,
+        CONFIG_UNREGISTERED_DEFER,
+};
+
+enum config_audit {
+        CONFIG_AUDIT_REQUIRED,
+};
+
+struct config {
+        unsigned upcall_timeout;        /* seconds an agent has at most */
+        unsigned max_in_flight;         /* upcalls on this host */
+        unsigned reserved_in_flight;    /* of which kept for the host's own and for nested ones */
+        unsigned max_per_container;     /* upcalls under way or queued for one container */
+        unsigned max_lifetime;          /* seconds; longer ones are cut; 0: no limit */
+        unsigned max_refusal;           /* seconds a refusal may be remembered */
+        unsigned max_agent_connections; /* on this host */
+        unsigned max_per_agent;         /* connections of one agent */
+        unsigned witness_timeout_ms;
+        unsigned read_back_ms;
+        unsigned unregistered; /* enum config_unregistered */
+        unsigned audit;        /* enum config_audit */
+};
+
+/* Prints the problem, with file and line, to standard error: it is used by main() alone, at start and on SIGHUP.
+ * A file that does not exist gives the defaults. Returns 0, or -EINVAL when a line is bad or -errno when the file cannot be read. */
+int config_load(const char *path, struct config *ret_config);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A registered container that still counts: active, or held (a tombstone that refuses while something of it runs). */
+#ifndef BROKER_CONTAINER_H
+#define BROKER_CONTAINER_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "broker/broker.h"
+#include "broker/route.h"
+
+#define CONTAINER_ID_MAPS_MAX 340 /* user_namespaces(7) */
+
+struct id_map {
+        struct {
+                uint32_t inside, outside, count;
+        } extents[CONTAINER_ID_MAPS_MAX];
+        size_t n_extents; /* 0: not read yet, or not written yet */
+};
+
+struct Agent {
+        TAILQ_ENTRY(Agent) link;
+        Container *container;
+        int64_t row;
+        char *name;
+        uint32_t uid; /* as inside */
+        struct session_list sessions;
+        unsigned n_sessions;
+        uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
+        struct upcall_list waiting; /* for a session with a free worker */
+};
+
+TAILQ_HEAD(agent_list, Agent);
+
+struct Container {
+        struct attribution_entry entry;
+        TAILQ_ENTRY(Container) link;
+        Broker *broker;
+        Container *parent;
+        int64_t row;
+        uint8_t contid[16];
+        char contid_text[37];
+        char *name, *cgroup_path;
+        uint8_t parent_contid[16]; /* also when the parent has ended */
+        uint32_t state;            /* enum upcall_container_state: ACTIVE or HELD */
+        uint32_t found;            /* set of enum upcall_found */
+        uint32_t pid;
+        uint64_t start_time, time;
+        int pidfd;              /* its first process */
+        int pid_ns, user_ns;    /* held, so that their numbers are not used again; -1 until the witness has answered after a restart */
+        sd_event_source *exit_source;
+        int cgroup_events;      /* inotify */
+        sd_event_source *cgroup_source;
+        WitnessQuestion *question;
+        struct agent_list agents;
+        struct route **routes;
+        size_t n_routes;
+        unsigned n_upcalls;     /* under way */
+        struct id_map *uids, *gids; /* read when first needed */
+};
+
+/* What a registration needs to know; all borrowed. */
+struct container_registration {
+        const char *name;
+        uint8_t contid[16];
+        const struct process_facts *facts;     /* of its first process, from the witness */
+        const struct process_facts *registrar; /* who asks */
+};
+
+static inline Container *container_of_entry(const struct attribution_entry *entry) {
+        return (Container *) entry; /* its first member */
+}
+
+/* Checks every rule about registrations. Returns 0 and what will tell the container apart and who its parent is, or a negative errno
+ * and words for people in problem. */
+struct container_plan {
+        Container *parent;
+        uint32_t found;
+};
+int container_plan(Broker *broker, const struct container_registration *registration, struct container_plan *ret_plan, char *problem,
+                   size_t problem_size);
+
+/* Registers: registry, index, watches. Takes pidfd, pid_ns and user_ns over when it succeeds. */
+int container_register(Broker *broker, const struct container_registration *registration, const struct container_plan *plan, int pidfd,
+                       int pid_ns, int user_ns, Container **ret_container);
+
+/* Takes up what the registry knows: at start. */
+int container_load_all(Broker *broker);
+
+/* Takes the container out of service: held while something of it runs, ended (and freed) when nothing does. reason is a word. */
+void container_end(Container *container, const char *reason, const struct process_facts *by);
+
+Container *container_free(Container *container); /* forgets it, without a word to the registry or the trail */
+
+/* By name, or contid as text. -ENOENT; -ENOTUNIQ: several containers (of different parents) have this name. */
+int container_find(Broker *broker, const char *name_or_contid, Container **ret_container);
+
+/* A host's id as seen inside, (uint32_t) -1 where it is not mapped; and the other way round. */
+uint32_t container_uid_inside(Container *container, uint32_t uid);
+uint32_t container_gid_inside(Container *container, uint32_t gid);
+uint32_t container_uid_outside(Container *container, uint32_t uid);
+
+Agent *container_find_agent(Container *container, const char *name);
+Agent *container_agent_by_row(Container *container, int64_t row);
+int container_add_agent(Container *container, const struct registry_agent *row);
+int container_add_route(Container *container, const struct registry_route *row);
+void container_remove_agent(Agent *agent); /* and the routes that lead to it */
+int container_remove_route(Container *container, int64_t row);
+
+#endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The broker's objects to audit records: what stands between auditing/record.h and the rest of the broker. */
+#ifndef BROKER_EVIDENCE_H
+#define BROKER_EVIDENCE_H
+
+#include "broker/broker.h"
+#include "broker/container.h"
+
+/* Each queues one record. With done NULL a failure is only counted. ret_job may be NULL. Errors as sender_submit(), or of
+ * the record functions. */
+
+int evidence_register(Broker *broker, const struct container_registration *registration, const Container *parent, sender_done_t done,
+                      void *userdata, SenderJob **ret_job);
+int evidence_unregister(Broker *broker, const char *name, const uint8_t contid[static 16], uint32_t pid, const char *reason,
+                        const struct process_facts *by);
+
+struct evidence_change {
+        const char *op;             /* register-agent, add-route, … */
+        const Container *container; /* may be NULL */
+        const char *agent;          /* may be NULL */
+        const char *reason;         /* why it was refused; NULL when it was not */
+        const void *command;        /* what was asked for, any bytes */
+        size_t command_size;
+        const struct process_facts *by;
+};
+int evidence_change(Broker *broker, const struct evidence_change *change, sender_done_t done, void *userdata, SenderJob **ret_job);
+int evidence_bind_agent(Broker *broker, const Agent *agent, const struct process_facts *by);
+
+/* Dispatch and completion of an upcall. record_retry counts the repeats of this very record. */
+int evidence_dispatch(Upcall *upcall, sender_done_t done);
+int evidence_completion(Upcall *upcall, sender_done_t done);
+
+#endif

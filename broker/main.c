@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "broker/broker.h"
+#include "broker/privileges.h"
+#include "util/error.h"
+
+#define PATH_SIZE 4096
+
+enum exit_code {
+        EXIT_DONE = 0,
+        EXIT_FAILED = 1,
+        EXIT_USAGE = 2,
+        EXIT_CONFIG = 78, /* sysexits.h EX_CONFIG: a service manager need not try again */
+};
+
+struct arguments {
+        char config[PATH_SIZE];
+        const char *witness;
+        bool check_config;
+};
+
+struct folders {
+        char runtime[PATH_SIZE], agent[PATH_SIZE], state[PATH_SIZE];
+};
+
+static const char help_text[] =
+        "upcalld [--config FILE] [--check-config]\n"
+        "\n"
+        "Answers the kernel's key upcalls by the agents of the containers they come from.\n"
+        "\n"
+        "  --config FILE     settings, see upcalld.conf(5)\n"
+        "  --check-config    only say whether the settings are good\n"
+        "  --witness FILE    the upcalld-witness to start\n"
+        "  --help, --version\n"
+        "\n"
+        "Folders come from RUNTIME_DIRECTORY, STATE_DIRECTORY and CONFIGURATION_DIRECTORY, else\n"
+        "they are " RUNTIME_DIR ", " STATE_DIR " and " CONFIG_DIR ".\n";
+
+/* The service manager may hand over several, separated by colons: ours is the first */
+static int folder(const char *variable, const char *fallback, char path[static PATH_SIZE]) {
+        const char *value = getenv(variable);
+        int length;
+
+        if (!value || value[0] != '/')
+                value = fallback;
+        length = (int) strcspn(value, ":");
+        if (snprintf(path, PATH_SIZE, "%.*s", length, value) >= PATH_SIZE - 64) {
+                fprintf(stderr, "%s is too long\n", variable);
+                return -ENAMETOOLONG;
+        }
+        return 0;
+}
+
+static int find_folders(struct folders *folders) {
+        int r;
+
+        r = folder("RUNTIME_DIRECTORY", RUNTIME_DIR, folders->runtime);
+        if (r == 0)
+                r = folder("STATE_DIRECTORY", STATE_DIR, folders->state);
+        if (r < 0)
+                return r;
+        (void) snprintf(folders->agent, sizeof(folders->agent), "%.*s/agent", (int) (PATH_SIZE - 64), folders->runtime);
+        return 0;
+}
+
+static int make_folders(const struct folders *folders, uid_t uid, gid_t gid) {
+        int r;
+
+        r = privileges_make_folder(folders->runtime, 0755, uid, gid);
+        if (r == 0)
+                r = privileges_make_folder(folders->agent, 0755, uid, gid);
+        if (r == 0)
+                r = privileges_make_folder(folders->state, 0700, uid, gid);
+        return r;
+}
+
+/* Two brokers would take each other's sockets away. The lock goes with the process. */
+static int take_lock(const struct folders *folders) {
+        char path[PATH_SIZE + 16];
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        (void) snprintf(path, sizeof(path), "%s/lock", folders->runtime);
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                r = negative_errno();
+                fprintf(stderr, r == -EWOULDBLOCK ? "%s is locked: another upcalld is running\n" : "%s cannot be locked\n", path);
+                return r;
+        }
+        return TAKE_FD(fd);
+}
+
+static void raise_descriptor_limit(void) {
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+                limit.rlim_cur = limit.rlim_max;
+                (void) setrlimit(RLIMIT_NOFILE, &limit);
+        }
+}
+
+static int run(const struct arguments *arguments, const struct config *config) {
+        _cleanup_(broker_freep) Broker *broker = NULL;
+        _cleanup_close_ int lock = -1;
+        struct folders folders;
+        struct broker_start start;
+        pid_t witness;
+        uid_t uid;
+        gid_t gid;
+        int r, fd = -1;
+
+        if (geteuid() != 0) {
+                fprintf(stderr, "start upcalld as root: it starts its witness, then becomes user " BROKER_USER " with two capabilities\n");
+                return -EPERM;
+        }
+        (void) umask(0077);
+        r = find_folders(&folders);
+        if (r == 0)
+                r = privileges_find_user(BROKER_USER, &uid, &gid);
+        if (r == 0)
+                r = make_folders(&folders, uid, gid);
+        if (r < 0)
+                return r;
+        lock = take_lock(&folders);
+        if (lock < 0)
+                return lock;
+        raise_descriptor_limit();
+        r = witness_start(arguments->witness, uid, gid, &fd, &witness);
+        if (r < 0) {
+                fprintf(stderr, "%s cannot be started: %s\n", arguments->witness, strerror(-r));
+                return r;
+        }
+        r = privileges_drop(uid, gid);
+        if (r < 0) {
+                close_fd(fd);
+                return r;
+        }
+        start = (struct broker_start){ .config_path = arguments->config, .runtime_dir = folders.runtime, .state_dir = folders.state, .config = *config,
+                                       .witness_fd = fd };
+        r = broker_new(&start, &broker);
+        return r < 0 ? r : broker_run(broker);
+}
+
+/* Returns -1 to go on, else an exit code */
+static int parse(int argc, char **argv, struct arguments *arguments) {
+        static const struct option options[] = {
+                { "config", required_argument, NULL, 'c' },
+                { "check-config", no_argument, NULL, 'C' },
+                { "witness", required_argument, NULL, 'w' },
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'V' },
+                { NULL, 0, NULL, 0 },
+        };
+        char directory[PATH_SIZE];
+        int option;
+
+        if (folder("CONFIGURATION_DIRECTORY", CONFIG_DIR, directory) < 0)
+                return EXIT_USAGE;
+        (void) snprintf(arguments->config, sizeof(arguments->config), "%.*s/upcalld.conf", (int) (PATH_SIZE - 64), directory);
+        while ((option = getopt_long(argc, argv, "h", options, NULL)) >= 0) {
+                switch (option) {
+                case 'c':
+                        (void) snprintf(arguments->config, sizeof(arguments->config), "%s", optarg);
+                        break;
+                case 'C':
+                        arguments->check_config = true;
+                        break;
+                case 'w':
+                        arguments->witness = optarg;
+                        break;
+                case 'h':
+                        (void) fputs(help_text, stdout);
+                        return EXIT_DONE;
+                case 'V':
+                        (void) puts("upcalld " PACKAGE_VERSION);
+                        return EXIT_DONE;
+                default:
+                        return EXIT_USAGE;
+                }
+        }
+        if (optind < argc) {
+                fprintf(stderr, "upcalld: %s is not an option, see upcalld --help\n", argv[optind]);
+                return EXIT_USAGE;
+        }
+        return -1;
+}
+
+int main(int argc, char **argv) {
+        struct arguments arguments = { .witness = LIBEXEC_DIR "/upcalld-witness" };
+        struct config config;
+        int r;
+
+        (void) setvbuf(stderr, NULL, _IOLBF, 0);
+        r = parse(argc, argv, &arguments);
+        if (r >= 0)
+                return r;
+        if (config_load(arguments.config, &config) < 0)
+                return EXIT_CONFIG;
+        if (arguments.check_config)
+                return EXIT_DONE;
+        r = run(&arguments, &config);
+        if (r < 0)
+                fprintf(stderr, "upcalld ends: %s\n", strerror(-r));
+        return r < 0 ? EXIT_FAILED : EXIT_DONE;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <cap-ng.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "broker/privileges.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+
+int privileges_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid) {
+        const struct passwd *user;
+
+        errno = 0;
+        user = getpwnam(name);
+        if (!user) {
+                fprintf(stderr, "there is no user %s: make it with systemd-sysusers, or useradd --system --no-create-home --shell /usr/sbin/nologin %s\n",
+                        name, name);
+                return errno > 0 ? negative_errno() : -ENOENT;
+        }
+        if (user->pw_uid == 0) {
+                fprintf(stderr, "user %s is root: the broker must not be\n", name);
+                return -EINVAL;
+        }
+        *ret_uid = user->pw_uid;
+        *ret_gid = user->pw_gid;
+        return 0;
+}
+
+int privileges_make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid) {
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        if (mkdir(path, mode) < 0 && errno != EEXIST) {
+                r = negative_errno();
+                fprintf(stderr, "%s cannot be made: %s\n", path, strerror(-r));
+                return r;
+        }
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0) {
+                r = negative_errno();
+                fprintf(stderr, "%s cannot be given to the broker's user: %s\n", path, strerror(-r));
+                return r;
+        }
+        return 0;
+}
+
+static int drop_capabilities(uid_t uid, gid_t gid) {
+        int r;
+
+        capng_clear(CAPNG_SELECT_BOTH);
+        r = capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_AUDIT_WRITE, CAP_AUDIT_READ, -1);
+        if (r == 0)
+                r = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT);
+        if (r == 0)
+                return 0;
+        fprintf(stderr, "the broker's rights could not be dropped (libcap-ng says %d): start it as root with CAP_SETUID, CAP_SETGID, CAP_SETPCAP, "
+                        "CAP_AUDIT_WRITE and CAP_AUDIT_READ\n", r);
+        return -EPERM;
+}
+
+int privileges_drop(uid_t uid, gid_t gid) {
+        const struct rlimit no_core = { 0, 0 };
+        int r;
+
+        r = drop_capabilities(uid, gid);
+        if (r < 0)
+                return r;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0) {
+                r = negative_errno();
+                fprintf(stderr, "the broker could not be locked down: %s\n", strerror(-r));
+                return r;
+        }
+        return 0;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "broker/descriptor.h"
+#include "broker/evidence.h"
+#include "broker/peer.h"
+#include "broker/session.h"
+#include "broker/upcall.h"
+#include "util/deadline.h"
+#include "util/error.h"
+#include "util/message.h"
+
+#define ATTACH_TIMEOUT_USEC (5 * USEC_PER_SEC)
+
+/* A question that was withdrawn is given back by libupcall as soon as it reads; an agent that does not is hung. */
+#define GIVE_BACK_TIMEOUT_USEC (3 * USEC_PER_SEC)
+
+/* ---- life and end ---- */
+
+static void session_unlink(Session *session) {
+        if (session->agent) {
+                TAILQ_REMOVE(&session->agent->sessions, session, link);
+                session->agent->n_sessions--;
+                session->agent->last_seen = usec_now(CLOCK_BOOTTIME);
+        } else
+                TAILQ_REMOVE(&session->broker->unattached, session, link);
+        session->agent = NULL;
+        session->broker->n_sessions--;
+}
+
+static void refuse_asked(Session *session, const char *reason) {
+        Upcall *upcall;
+
+        while ((upcall = TAILQ_FIRST(&session->asked))) {
+                TAILQ_REMOVE(&session->asked, upcall, agent_link);
+                session->n_asked--;
+                upcall->session = NULL;
+                upcall_refused(upcall, ENOKEY, 1, reason);
+        }
+}
+
+static Session *session_end(Session *session, const char *reason) {
+        Agent *agent = session->agent;
+
+        session_unlink(session);
+        refuse_asked(session, reason);
+        if (agent)
+                upcall_ask_waiting(agent); /* perhaps it was the last connection */
+        witness_cancel(session->question);
+        sd_event_source_disable_unref(session->io);
+        sd_event_source_disable_unref(session->timer);
+        close_fd(session->fd);
+        close_fd(session->pidfd);
+        free(session->facts);
+        free(session->withdrawn);
+        free(session);
+        return NULL;
+}
+
+Session *session_free(Session *session) {
+        return session ? session_end(session, "agent-gone") : NULL;
+}
+
+void session_cut_off(Session *session, int error, const char *text, const char *reason) {
+        struct message_error message = { .error = (uint32_t) error, .text = wire_text(text) };
+
+        (void) packet_send(session->fd, &message_error_layout, &message, NULL, 0);
+        (void) session_end(session, reason);
+}
+
+/* ---- letting in ---- */
+
+static void record_refusal(Session *session, const Container *container, const char *reason) {
+        if (!broker_may_record_refusal(session->broker))
+                return;
+        (void) evidence_change(session->broker,
+                               &(struct evidence_change){ .op = "refuse-agent", .container = container, .reason = reason, .command = session->name,
+                                                          .command_size = strlen(session->name), .by = session->facts },
+                               NULL, NULL, NULL);
+}
+
+/* Which agent is it? NULL, and words that tell a stranger nothing, when it is none. */
+static Agent *session_identify(Session *session, Container **ret_container, int *ret_error, const char **ret_text, const char **ret_reason) {
+        const struct process_facts *facts = session->facts;
+        struct attribution attribution = attribution_find(session->broker->index, facts);
+        Container *container;
+        Agent *agent;
+
+        *ret_container = NULL;
+        *ret_error = EACCES;
+        *ret_text = "this process is not in a registered container: register it with upcallctl container register";
+        *ret_reason = "no-container";
+        if (attribution.verdict != ATTRIBUTION_CONTAINER)
+                return NULL;
+        *ret_container = container = container_of_entry(attribution.entry);
+        *ret_text = "this container has ended";
+        *ret_reason = "container-ended";
+        if (container->state != UPCALL_CONTAINER_ACTIVE)
+                return NULL;
+        agent = container_find_agent(container, session->name);
+        *ret_error = ENXIO;
+        *ret_text = "this container has no agent of that name: the host's administrator adds it with upcallctl agent add";
+        *ret_reason = "no-agent";
+        if (!agent)
+                return NULL;
+        *ret_error = EACCES;
+        *ret_text = "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container";
+        *ret_reason = "wrong-uid";
+        return container_uid_outside(container, agent->uid) == facts->euid ? agent : NULL;
+}
+
+static void session_let_in(Session *session) {
+        struct message_attached message = {};
+        const char *text, *reason;
+        Container *container;
+        Agent *agent;
+        int error, r;
+
+        agent = session_identify(session, &container, &error, &text, &reason);
+        if (agent && agent->n_sessions >= session->broker->config.max_per_agent) {
+                agent = NULL;
+                error = EUSERS;
+                text = "this agent has as many connections as it may have";
+                reason = "over-limit";
+        }
+        if (!agent) {
+                record_refusal(session, container, reason);
+                session_cut_off(session, error, text, reason);
+                return;
+        }
+        session->withdrawn = calloc(SESSION_WITHDRAWN_MAX, sizeof(*session->withdrawn));
+        if (!session->withdrawn) {
+                session_cut_off(session, ENOMEM, "the broker is out of memory", "no-memory");
+                return;
+        }
+        session->timer = sd_event_source_disable_unref(session->timer);
+        TAILQ_REMOVE(&session->broker->unattached, session, link);
+        TAILQ_INSERT_TAIL(&agent->sessions, session, link);
+        session->agent = agent;
+        agent->n_sessions++;
+        memcpy(message.contid, container->contid, sizeof(message.contid));
+        message.container = wire_text(container->name);
+        r = packet_send(session->fd, &message_attached_layout, &message, NULL, 0);
+        if (r < 0) {
+                (void) session_end(session, "agent-gone");
+                return;
+        }
+        (void) evidence_bind_agent(session->broker, agent, session->facts);
+        upcall_ask_waiting(agent);
+}
+
+static void on_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
+        Session *session = userdata;
+
+        session->question = NULL;
+        close_fd(pid_ns);
+        close_fd(user_ns);
+        if (error < 0) {
+                session_cut_off(session, -error, "the broker could not find out who this is: try again", "unknown-peer");
+                return;
+        }
+        session->facts = malloc(sizeof(*session->facts));
+        if (!session->facts) {
+                session_cut_off(session, ENOMEM, "the broker is out of memory", "no-memory");
+                return;
+        }
+        *session->facts = *facts;
+        session_let_in(session);
+}
+
+/* Looked at when it asks, not when it connected: what the process is now decides. */
+static int session_attach(Session *session, const struct packet *packet) {
+        struct message_attach message;
+        int r;
+
+        r = packet_decode(packet, &message_attach_layout, &message);
+        if (r < 0)
+                return r;
+        if (session->name[0] || !message_name_valid(message.name, UPCALL_AGENT_NAME_MAX))
+                return -EBADMSG;
+        r = wire_text_copy(message.name, session->name, sizeof(session->name));
+        if (r < 0)
+                return r;
+        session->workers = message.workers;
+        r = witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
+        if (r < 0)
+                /* not its fault: it tries again */
+                (void) shutdown(session->fd, SHUT_RDWR);
+        return 0;
+}
+
+/* ---- questions and answers ---- */
+
+bool session_has_room(const Session *session) {
+        return session->agent && session->n_asked < session->workers && session->n_withdrawn < SESSION_WITHDRAWN_MAX;
+}
+
+int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
+        struct message_question question = {
+                .retry = upcall->retry,
+                .key = upcall->key,
+                .key_type = wire_text(upcall->key_type),
+                .description = wire_span(upcall->description, upcall->description_size),
+                .callout = wire_span(upcall->callout, upcall->callout_size),
+                .origin = upcall->origin,
+                .uid = upcall->inside_uid,
+                .gid = upcall->inside_gid,
+                .pid = upcall->inside_pid,
+                .timeout_ms = timeout_ms,
+        };
+        int r;
+
+        memcpy(question.id, upcall->id, sizeof(question.id));
+        memcpy(question.contid, upcall->contid, sizeof(question.contid));
+        r = packet_send(session->fd, &message_question_layout, &question, NULL, 0);
+        if (r < 0)
+                return r;
+        TAILQ_INSERT_TAIL(&session->asked, upcall, agent_link);
+        session->n_asked++;
+        upcall->session = session;
+        return 0;
+}
+
+static int on_give_back_timeout(sd_event_source *source, uint64_t now, void *userdata) {
+        Session *session = userdata;
+
+        (void) source;
+        (void) now;
+        if (session->n_withdrawn > 0)
+                session_cut_off(session, ETIMEDOUT, "this agent did not give back a question that was withdrawn", "agent-hung");
+        return 0;
+}
+
+void session_withdraw(Session *session, Upcall *upcall) {
+        struct message_withdraw message = {};
+
+        TAILQ_REMOVE(&session->asked, upcall, agent_link);
+        session->n_asked--;
+        upcall->session = NULL;
+        memcpy(message.id, upcall->id, sizeof(message.id));
+        memcpy(session->withdrawn[session->n_withdrawn++], upcall->id, UPCALL_ID_SIZE);
+        session->timer = sd_event_source_disable_unref(session->timer);
+        if (packet_send(session->fd, &message_withdraw_layout, &message, NULL, 0) < 0 ||
+            sd_event_add_time_relative(session->broker->event, &session->timer, CLOCK_BOOTTIME, GIVE_BACK_TIMEOUT_USEC, USEC_PER_MSEC, on_give_back_timeout,
+                                       session) < 0)
+                /* the next read finds the end of file */
+                (void) shutdown(session->fd, SHUT_RDWR);
+}
+
+static bool session_take_back(Session *session, const uint8_t id[static UPCALL_ID_SIZE]) {
+        for (unsigned i = 0; i < session->n_withdrawn; i++) {
+                if (memcmp(session->withdrawn[i], id, UPCALL_ID_SIZE) != 0)
+                        continue;
+                memcpy(session->withdrawn[i], session->withdrawn[--session->n_withdrawn], UPCALL_ID_SIZE);
+                return true;
+        }
+        return false;
+}
+
+/* NULL and 0: withdrawn meanwhile. -EBADMSG: this upcall was never asked of this session, or was answered before. */
+static int session_take_asked(Session *session, const uint8_t id[static UPCALL_ID_SIZE], Upcall **ret_upcall) {
+        Upcall *upcall;
+
+        *ret_upcall = NULL;
+        TAILQ_FOREACH(upcall, &session->asked, agent_link)
+                if (memcmp(upcall->id, id, UPCALL_ID_SIZE) == 0) {
+                        TAILQ_REMOVE(&session->asked, upcall, agent_link);
+                        session->n_asked--;
+                        upcall->session = NULL;
+                        *ret_upcall = upcall;
+                        return 0;
+                }
+        return session_take_back(session, id) ? 0 : -EBADMSG;
+}
+
+/* Anything but a sealed memfd may not be touched on the loop, not even to be closed. */
+static int session_answer(Session *session, struct packet *packet) {
+        struct message_answer message;
+        Upcall *upcall;
+        int fd = -1, r;
+
+        r = packet_decode(packet, &message_answer_layout, &message);
+        if (r == 0 && packet->n_descriptors > 0) {
+                size_t size;
+
+                fd = packet->descriptors[0];
+                r = message.payload.data ? -EBADMSG : payload_check(fd, &size);
+        }
+        if (r < 0)
+                return r;
+        r = session_take_asked(session, message.id, &upcall);
+        if (r == 0 && upcall)
+                upcall_answered(upcall, message.payload, fd, message.seconds);
+        return r;
+}
+
+static int session_refusal(Session *session, const struct packet *packet) {
+        struct message_refusal message;
+        char reason[UPCALL_REASON_MAX] = "agent-refused";
+        Upcall *upcall;
+        int r;
+
+        r = packet_decode(packet, &message_refusal_layout, &message);
+        if (r < 0)
+                return r;
+        if (message.reason.data)
+                (void) wire_text_copy(message.reason, reason, sizeof(reason));
+        r = session_take_asked(session, message.id, &upcall);
+        if (r == 0 && upcall)
+                upcall_refused(upcall, message.error, message.seconds, reason);
+        return r;
+}
+
+static int session_handle(Session *session, struct packet *packet) {
+        uint16_t type;
+        int r;
+
+        r = wire_peek(packet->data, packet->size, &type);
+        if (r < 0)
+                return r;
+        if (!session->agent)
+                return type == UPCALL_MESSAGE_ATTACH ? session_attach(session, packet) : -EBADMSG;
+        switch (type) {
+        case UPCALL_MESSAGE_ANSWER:
+                return session_answer(session, packet);
+        case UPCALL_MESSAGE_REFUSAL:
+                return session_refusal(session, packet);
+        default:
+                return -EBADMSG;
+        }
+}
+
+static void session_protocol_error(Session *session, int error) {
+        if (error == -EPROTONOSUPPORT) {
+                session_cut_off(session, EPROTONOSUPPORT, "this agent speaks another protocol version than the broker: use the agent of the same release",
+                                "agent-version");
+                return;
+        }
+        if (session->agent && broker_may_record_refusal(session->broker))
+                (void) evidence_change(session->broker,
+                                       &(struct evidence_change){ .op = "cut-off-agent", .container = session->agent->container, .agent = session->agent->name,
+                                                                  .reason = "agent-nonsense", .by = session->facts },
+                                       NULL, NULL, NULL);
+        session_cut_off(session, EBADMSG, "this agent sent a packet that makes no sense here", "agent-nonsense");
+}
+
+/* One packet per turn, so that an agent that never stops sending leaves the others their turns. */
+static int on_session_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Session *session = userdata;
+        Agent *agent = session->agent;
+        struct packet *packet = &session->broker->packet;
+        int r;
+
+        (void) source;
+        (void) events;
+        /* a descriptor is expected in an answer alone */
+        r = packet_receive(fd, packet, session->n_asked + session->n_withdrawn > 0 ? 1 : 0);
+        if (r == PACKET_AGAIN)
+                return 0;
+        if (r == 0)
+                r = session_handle(session, packet);
+        packet_drop(packet);
+        if (r == PACKET_END || r == -ECONNRESET)
+                (void) session_end(session, "agent-died");
+        else if (r < 0)
+                session_protocol_error(session, r);
+        else if (agent)
+                upcall_ask_waiting(agent);
+        return 0;
+}
+
+static int on_attach_timeout(sd_event_source *source, uint64_t now, void *userdata) {
+        (void) source;
+        (void) now;
+        session_cut_off(userdata, ETIMEDOUT, "this connection did not say in time which agent it is", "agent-silent");
+        return 0;
+}
+
+static int session_start(Session *session) {
+        static const struct message_hello hello = { .version = { .data = PACKAGE_VERSION, .size = sizeof(PACKAGE_VERSION) - 1 } };
+        sd_event *event = session->broker->event;
+        struct peer peer;
+        int r;
+
+        if (session->broker->n_sessions > session->broker->config.max_agent_connections)
+                return -EUSERS;
+        r = peer_credentials(session->fd, &peer);
+        if (r < 0)
+                return r;
+        session->pidfd = peer_pidfd(session->fd, &peer);
+        if (session->pidfd < 0)
+                return session->pidfd;
+        r = sd_event_add_io(event, &session->io, session->fd, EPOLLIN, on_session_io, session);
+        if (r >= 0)
+                r = sd_event_add_time_relative(event, &session->timer, CLOCK_BOOTTIME, ATTACH_TIMEOUT_USEC, USEC_PER_MSEC, on_attach_timeout, session);
+        if (r >= 0)
+                r = packet_send(session->fd, &message_hello_layout, &hello, NULL, 0);
+        return r < 0 ? r : 0;
+}
+
+int session_accept(Broker *broker, int fd) {
+        Session *session;
+        int r;
+
+        session = calloc(1, sizeof(*session));
+        if (!session) {
+                close_fd(fd);
+                return -ENOMEM;
+        }
+        session->broker = broker;
+        session->fd = fd;
+        session->pidfd = -1;
+        TAILQ_INIT(&session->asked);
+        TAILQ_INSERT_TAIL(&broker->unattached, session, link);
+        broker->n_sessions++;
+        r = session_start(session);
+        if (r == -EUSERS)
+                session_cut_off(session, EUSERS, "the broker has as many agents' connections as it may have (max-agent-connections)", "over-limit");
+        else if (r < 0)
+                (void) session_end(session, "agent-gone");
+        return r;
+}

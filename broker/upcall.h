@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One upcall, from the client's packet to the completion record.
+ *
+ *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ WAITING ─ a worker is free ─▶ ASKED
+ *      refused, deferred: from RECORDING ─────────────────────────────┐                                       │ answer, deadline
+ *                                                                     ▼                                       ▼
+ *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀───────────────────┘
+ */
+#ifndef BROKER_UPCALL_H
+#define BROKER_UPCALL_H
+
+#include "broker/broker.h"
+#include "broker/container.h"
+#include "util/message.h"
+
+enum upcall_state {
+        UPCALL_READING,
+        UPCALL_RECORDING,
+        UPCALL_WAITING,
+        UPCALL_ASKED,
+        UPCALL_DECIDED,
+        UPCALL_FINISHED,
+};
+
+#define UPCALL_REASON_MAX 32
+
+/* A verdict in the making. */
+struct upcall_decision {
+        uint32_t action; /* enum upcall_action; ANSWER: ask agent */
+        uint32_t error, seconds;
+        Agent *agent;
+        const char *reason; /* "" when there is nothing to say */
+        const char *mode;   /* payload, defer, reject */
+};
+
+struct Upcall {
+        TAILQ_ENTRY(Upcall) link;       /* in broker->upcalls */
+        TAILQ_ENTRY(Upcall) agent_link; /* in agent->waiting or session->asked */
+        Broker *broker;
+        enum upcall_state state;
+        bool counted; /* in broker->n_in_flight and container->n_upcalls */
+        bool audited; /* a dispatch record was read back */
+        int fd;
+        sd_event_source *io, *timer;
+
+        /* the question */
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t retry, flags, key, origin, uid, gid;
+        char key_type[UPCALL_TYPE_MAX + 1];
+        char *description;    /* and the callout info behind it, in one piece */
+        size_t description_size, callout_size;
+        const void *callout;
+        uint64_t deadline;    /* CLOCK_BOOTTIME */
+        uint64_t client_deadline;
+        uint32_t tid, tgid, caller_uid, loginuid, sessionid;
+        uint64_t start_time;
+        char comm[PROCESS_COMM_MAX];
+
+        /* who asks, and who answers */
+        bool host; /* the host's own: deferred, whatever audit says */
+        Container *container; /* NULL: none, or ended meanwhile */
+        char *container_name; /* NULL: none was found */
+        uint8_t contid[16];
+        char contid_text[37];
+        const char *found; /* for the record */
+        uint32_t inside_uid, inside_gid, inside_pid;
+        uint64_t nested;   /* seqno of the upcall it is nested in */
+        struct upcall_decision decision;
+        char agent_name[UPCALL_AGENT_NAME_MAX + 1];
+        Session *session;
+
+        /* evidence */
+        int64_t seqno; /* 0: no ledger row */
+        SenderJob *dispatch_job, *completion_job;
+        unsigned record_retry;
+        const char *outcome;
+        uint32_t error; /* what the caller got */
+        char reason[UPCALL_REASON_MAX];
+        bool late;
+};
+
+int upcall_accept(Broker *broker, int fd); /* takes fd over, also on failure */
+Upcall *upcall_free(Upcall *upcall);
+
+/* From sessions. The payload is either inline or in fd, a memfd that was checked; fd stays the caller's. */
+void upcall_answered(Upcall *upcall, struct wire_span payload, int fd, uint32_t seconds);
+void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
+
+/* The agent has a worker that is free, or none left. */
+void upcall_ask_waiting(Agent *agent);
+
+/* Everything under way for this container, or this agent, is refused. */
+void upcall_container_ended(Container *container, const char *reason);
+void upcall_agent_removed(Agent *agent, const char *reason);
+
+/* At start: what an earlier broker left unfinished is closed after the time a client may still come back. */
+int upcall_load_unfinished(Broker *broker);
+
+/* Pure enough to be used by `route test` and --dry-run, too. */
+struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
+                                     const Upcall *outer, const struct route **ret_route);
+
+#endif

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154 # variables of ./check
+# Static analysis, and fuzzing.
+
+analysis_cppcheck() {
+        mkdir -p build/cppcheck || return 1
+        sources '*.c' | grep -v '^tests/' >build/cppcheck.files
+        # TAILQ_FOREACH() and its like; other headers of the system are not read
+        local queue
+        queue=$(gcc -M -include sys/queue.h -x c /dev/null | tr ' ' '\n' | grep -m 1 '/sys/queue\.h$')
+        cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 --library=gnu \
+                --suppressions-list=<(sed 's/[[:space:]]*#.*//; /^$/d' tests/analysis/cppcheck.txt) \
+                --template='{file}:{line}: {severity}: {message} [{id}]' --cppcheck-build-dir=build/cppcheck -j "$jobs" \
+                -D__x86_64__ -D__linux__ -I. -Iinclude --include="$queue" --file-list=build/cppcheck.files
+}
+
+tidy_flags() {
+        make -s -C build print-analysis-flags
+}
+
+# One file; what passed once is not looked at again until it, a header of it or the set of checks changes.
+tidy_file() { # FILE FLAGS…
+        local file=$1 stamp sum
+        shift
+        stamp=$src/build/tidy/${file//\//.}
+        sum=$({
+                cat "$src/.clang-tidy" "$src/tests/.clang-tidy"
+                echo "$@"
+                clang -E "$@" "$src/$file"
+        } 2>&1 | sha256sum)
+        [[ $(cat "$stamp" 2>/dev/null) != "$sum" ]] || return 0
+        clang-tidy --quiet "$src/$file" -- "$@" 2>/dev/null && printf '%s\n' "$sum" >"$stamp"
+}
+
+analysis_tidy() {
+        local -a flags
+        mapfile -t flags < <(tidy_flags)
+        ((${#flags[@]} > 0)) || return 1
+        mkdir -p build/tidy
+        export src
+        export -f tidy_file
+        cd build || return 1
+        (cd "$src" && sources '*.c') |
+                xargs -r -P "$jobs" -I FILE bash -c 'tidy_file "$@"' tidy FILE "${flags[@]}"
+}
+
+fuzz_run() { # NAME
+        local name=$1 found=$src/build-clang/corpus/$1 corpus=$src/tests/fuzz/corpus/${1#fuzz-}
+        local -a folders=("$found")
+        mkdir -p "$found" || return 1
+        [[ ! -d $corpus ]] || folders+=("$corpus")
+        make -C build-clang "tests/fuzz/$name" || return 1
+        # its own exit status for a finding is 77, which means "skipped" here
+        "build-clang/tests/fuzz/$name" -max_total_time="$fuzz_seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
+                -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "${folders[@]}"
+}
+
+fuzz_steps() {
+        local name
+        for name in $(make -s -C build print-fuzzers | tr ' ' '\n' | sed -n 's,.*/,,p'); do
+                matches "fuzz/$name" || continue
+                if build_clang; then
+                        step "fuzz/$name" fuzz_run "$name"
+                else
+                        unbuilt "fuzz/$name" build/clang
+                fi
+        done
+}
+
+analysis_steps() {
+        ! matches build/clang || build_clang
+        if matches build/glibc; then
+                build build-glibc build/glibc all
+        fi
+        step analysis/gcc-analyzer build_make build-analyzer all
+        step analysis/cppcheck analysis_cppcheck
+        if build_gcc; then
+                step analysis/clang-tidy analysis_tidy
+                fuzz_steps
+        else
+                unbuilt analysis/clang-tidy build/gcc
+                unbuilt fuzz build/gcc
+        fi
+}

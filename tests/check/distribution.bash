@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154 # variables of ./check
+# Installing and the distribution.
+
+# All of the machine that our files could end up in by mistake.
+machine_state() {
+        find /etc/request-key.d /etc/request-key.conf /sbin/request-key /etc/upcalld /usr/lib/systemd/system /usr/lib/sysusers.d \
+                /usr/lib/tmpfiles.d /usr/local /usr/share/bash-completion /usr/share/man /usr/include/upcall /usr/sbin /usr/bin \
+                /usr/libexec -newerct "@$1" ! -type d -printf '%p %s %T@ %M %l\n' 2>/dev/null | sort
+        ls -ld /etc/request-key.d /sbin/request-key /sbin/upcall-request-key /run/upcalld /var/lib/upcalld /etc/upcalld 2>/dev/null
+        ls -l /etc/request-key.d 2>/dev/null
+        getent passwd upcalld
+        getent group upcalld
+        return 0
+}
+
+locked() { # COMMAND…: while nobody else changes the machine
+        if [[ $(id -u) != 0 ]]; then
+                "$@"
+                return
+        fi
+        local lock
+        exec {lock}>>/run/lock/upcalld-machine.lock || return 1
+        flock -w 600 "$lock" || {
+                echo "somebody held /run/lock/upcalld-machine.lock for ten minutes"
+                return 1
+        }
+        "$@" {lock}>&-
+}
+
+distribution_check() {
+        local begin
+        build_configure build-dist || return 1
+        begin=$(date +%s)
+        machine_state "$begin" >build-dist/machine.before
+        make -C build-dist -j"$jobs" distcheck DISTCHECK_CONFIGURE_FLAGS= || return 1
+        machine_state "$begin" >build-dist/machine.after
+        diff -u build-dist/machine.before build-dist/machine.after || {
+                echo "make distcheck changed the machine"
+                return 1
+        }
+}
+
+distribution_steps() {
+        step distribution/distcheck locked distribution_check
+}

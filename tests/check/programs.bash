@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154 # variables of ./check
+# Tests that run what was built.
+
+# Reads a list "NAME reason": prints the reason, or fails.
+listed() { # FILE NAME
+        sed -n "s/^$2[[:space:]][[:space:]]*//p" "$1" | grep -m 1 .
+}
+
+unit_tests() { # names without folders
+        make -s -C build print-unit-tests | tr ' ' '\n' | sed -n 's,.*/,,p'
+}
+
+unit_run() { # FOLDER NAME WRAPPER…
+        local folder=$1 name=$2
+        shift 2
+        cd "$src/$folder" || return 1
+        export CMOCKA_MESSAGE_OUTPUT=TAP srcdir=$src top_srcdir=$src
+        export ASAN_OPTIONS=abort_on_error=0:detect_leaks=1:strict_string_checks=1
+        export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+        # libtool knows how to start programs that link a library which is not installed yet
+        ./libtool --silent --mode=execute "$@" "./tests/unit/$name"
+}
+
+unit_steps() {
+        local name reason
+        local -a memcheck=(valgrind --quiet --error-exitcode=99 --leak-check=full
+                "--errors-for-leak-kinds=definite,indirect" --child-silent-after-fork=yes
+                --suppressions="$src/tests/analysis/valgrind.supp")
+        if ! build_gcc; then
+                unbuilt unit build/gcc
+                unbuilt valgrind build/gcc
+                unbuilt asan build/gcc
+                return
+        fi
+        for name in $(unit_tests); do
+                tap "unit/$name" unit_run build "$name"
+        done
+        for name in $(unit_tests); do
+                matches "asan/$name" || continue
+                if build_asan; then
+                        tap "asan/$name" unit_run build-asan "$name"
+                else
+                        unbuilt "asan/$name" build/asan
+                fi
+        done
+        for name in $(unit_tests); do
+                if reason=$(listed tests/analysis/valgrind-skip.txt "$name"); then
+                        ! matches "valgrind/$name" || count skip "valgrind/$name" "$reason"
+                else
+                        step "valgrind/$name" unit_run build "$name" "${memcheck[@]}"
+                fi
+        done
+}
+
+# The runner takes its own PATTERN, without "kernel/" in front, so that it need not run what is not wanted.
+kernel_pattern() {
+        case $pattern in
+        kernel | kernel/ | k | ke | ker | kern | kerne) ;;
+        kernel/*) printf '%s' "${pattern#kernel/}" ;;
+        *) printf '%s' "$pattern" ;;
+        esac
+}
+
+kernel_steps() {
+        [[ -x tests/kernel/run ]] || return 0
+        local -a arguments=()
+        [[ -z $(kernel_pattern) ]] || arguments=("$(kernel_pattern)")
+        if ! build_gcc; then
+                unbuilt kernel build/gcc
+                return
+        fi
+        # each of them has a limit of its own
+        # shellcheck disable=SC2034 # of run_group
+        local limit_seconds=$((4 * step_seconds))
+        tap kernel env UPCALLD_BUILD="$src/build" tests/kernel/run "${arguments[@]}"
+        if [[ ${CHECK_KERNEL_ASAN-} == yes ]]; then
+                if build_asan; then
+                        tap kernel-asan env UPCALLD_BUILD="$src/build-asan" tests/kernel/run "${arguments[@]}"
+                else
+                        unbuilt kernel-asan build/asan
+                fi
+        fi
+}
+
+bench_steps() {
+        [[ -x tests/bench/run ]] && matches bench/quick || return 0
+        if build_gcc; then
+                step bench/quick env UPCALLD_BUILD="$src/build" tests/bench/run --quick
+        else
+                unbuilt bench/quick build/gcc
+        fi
+}
+
+program_steps() {
+        unit_steps
+        kernel_steps
+        bench_steps
+}

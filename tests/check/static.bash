@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154,SC2016 # variables of ./check; backquotes of Markdown
+# What can be said of the sources without building them.
+
+sources() { # GLOB…: files of the project, also those not committed yet
+        if git -C "$src" rev-parse --is-inside-work-tree &>/dev/null; then
+                git -C "$src" ls-files --cached --others --exclude-standard -- "$@" | while IFS= read -r file; do
+                        [[ ! -f $src/$file ]] || printf '%s\n' "$file"
+                done
+        else
+                # an unpacked distribution: all but what autogen.sh makes
+                local glob
+                for glob; do
+                        find . -path './build*' -prune -o -type f -name "${glob##*/}" -print | sed 's,^\./,,'
+                done | grep -v -E '^(aclocal\.m4|m4/.*|autom4te.*|config\.h\.in|configure|Makefile\.in|.*~)$' | sort -u
+        fi
+}
+
+scripts() { # files that begin with #!
+        local file
+        sources '*' | while IFS= read -r file; do
+                [[ -f $file && $(head -c 2 "$file" | tr -d '\0') == '#!' ]] && printf '%s\n' "$file"
+        done
+}
+
+static_spdx() {
+        local file want bad=0
+        while IFS= read -r file; do
+                want=GPL-2.0-or-later
+                case $file in
+                util/* | include/upcall/* | tools/libupcall/*) want=LGPL-2.1-or-later ;;
+                esac
+                # a fragment of the build is no part of the library it builds
+                [[ $file != *.am && $file != *.ac && $file != *.pc.in ]] || want=
+                head -n 3 "$file" | grep -q "SPDX-License-Identifier: $want" || {
+                        echo "$file: no SPDX-License-Identifier: ${want:-line} in its first three lines"
+                        bad=1
+                }
+        done < <({
+                sources '*.c' '*.h' '*.sh' '*.bash' '*.am' '*.ac' '*.in' '*.sql' '*.py'
+                scripts
+        } | sort -u)
+        return $bad
+}
+
+# Comments may name them; strings must not either, which is cheap to obey.
+static_forbidden() {
+        local file bad=0
+        while IFS= read -r file; do
+                gcc -fpreprocessed -dD -E "$file" 2>/dev/null |
+                        grep -nE '\<(strcpy|strcat|sprintf|vsprintf|atoi|atol|system|strncpy|strncat|gets|strtok)[[:space:]]*\(' &&
+                        {
+                                echo "  ^ in $file (line numbers without comments)"
+                                bad=1
+                        }
+        done < <(sources '*.c' '*.h')
+        return $bad
+}
+
+static_unfinished() {
+        local found
+        found=$(sources '*.c' '*.h' '*.am' '*.ac' '*.in' '*.sql' '*.sh' | xargs -r grep -nE '\<(TODO|FIXME|XXX)\>')
+        [[ -z $found ]] || {
+                echo "$found"
+                return 1
+        }
+}
+
+static_scripts() {
+        local file bad=0
+        while IFS= read -r file; do
+                case $(head -n 1 "$file") in
+                *bash*) bash -n "$file" || bad=1 ;;
+                *sh*) sh -n "$file" || bad=1 ;;
+                esac
+                [[ -x $file ]] || {
+                        echo "$file: begins with #! and is not executable"
+                        bad=1
+                }
+        done < <(scripts)
+        while IFS= read -r file; do
+                bash -n "$file" || bad=1
+        done < <(sources '*.bash')
+        return $bad
+}
+
+# A heading's anchor as forges make it.
+anchors() { # FILE
+        sed -n '/^```/,/^```/d; s/^##* *//p' "$1" | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
+static_links() {
+        local file link target anchor bad=0
+        while IFS=$'\t' read -r file link; do
+                case $link in
+                http://* | https://* | mailto:*) continue ;;
+                esac
+                target=${link%%#*} anchor=
+                [[ $link != *'#'* ]] || anchor=${link#*#}
+                if [[ -z $target ]]; then
+                        target=$file
+                else
+                        target=$(dirname "$file")/$target
+                fi
+                if [[ ! -e $target ]]; then
+                        echo "$file: there is no $link"
+                        bad=1
+                elif [[ -n $anchor && $target == *.md ]] && ! anchors "$target" | grep -qxF -- "$anchor"; then
+                        echo "$file: $link: no such heading"
+                        bad=1
+                fi
+        done < <(sources '*.md' | while IFS= read -r file; do
+                sed '/^```/,/^```/d; s/`[^`]*`//g' "$file" | grep -oE '\]\([^) ]+\)' | sed "s,^](\(.*\))\$,$file\t\1,"
+        done)
+        return $bad
+}
+
+static_manuals() {
+        local file said bad=0
+        while IFS= read -r file; do
+                said=$(MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$file" 2>&1 >/dev/null)
+                [[ -z $said ]] || {
+                        echo "$file: $said"
+                        bad=1
+                }
+        done < <(sources '*.[1-8]' '*.[1-8].in')
+        return $bad
+}
+
+static_steps() {
+        step static/spdx static_spdx
+        step static/forbidden-functions static_forbidden
+        step static/nothing-unfinished static_unfinished
+        step static/scripts static_scripts
+        step static/markdown-links static_links
+        step static/manuals static_manuals
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A peer that does not keep to the protocol:
+ *
+ *   rogue SOCKET STEP…
+ *
+ * runs its steps on one connection and prints a line per packet that comes:
+ *
+ *   receive         the next packet, within two seconds: `hello`, `attached CONTAINER`, `question ID DESCRIPTION`, `withdraw ID`,
+ *                   `error ERRNO`, `done ERRNO`, `verdict ACTION`, `other TYPE`; `end` when the peer closed, `silent` when none came
+ *   receive:SECONDS the same with another limit
+ *   attach:NAME     says which agent it is
+ *   answer:TEXT     answers the question that came last
+ *   answer-to:ID:TEXT   answers another one
+ *   refuse          refuses it with ENOKEY
+ *   status          asks for the broker's status, as upcallctl does
+ *   request         sends what upcall-request-key sends, about itself
+ *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null
+ *   mangle:KIND     the next packet is sent broken: short, cut, long, version, magic, size, reserved, type, tag, twice, trailing
+ *   sleep:MS
+ *
+ * Exit status 0 when all steps could be made.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "util/cleanup.h"
+#include "util/deadline.h"
+#include "util/error.h"
+#include "util/message.h"
+#include "util/packet.h"
+
+#define DESCRIPTORS_MAX 8
+
+struct rogue {
+        int fd;
+        uint8_t question[UPCALL_ID_SIZE];
+        const char *mangle;
+        int descriptors[DESCRIPTORS_MAX];
+        size_t n_descriptors;
+        struct packet packet;
+};
+
+static int complain(const char *what, int error) {
+        fprintf(stderr, "rogue: %s: %s\n", what, strerror(-error));
+        return error;
+}
+
+/* ---- sending, rightly or wrongly ---- */
+
+struct bytes {
+        _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX + 64];
+        size_t size;
+};
+
+static void set_size(struct bytes *bytes) {
+        ((struct upcall_header *) bytes->data)->size = (uint32_t) bytes->size;
+}
+
+static void mangle_short(struct bytes *bytes) {
+        bytes->size = 7;
+}
+
+static void mangle_cut(struct bytes *bytes) {
+        bytes->size -= UPCALL_ALIGNMENT;
+}
+
+static void mangle_long(struct bytes *bytes) {
+        memset(bytes->data + bytes->size, 0, UPCALL_ALIGNMENT);
+        bytes->size += UPCALL_ALIGNMENT;
+}
+
+static void mangle_version(struct bytes *bytes) {
+        ((struct upcall_header *) bytes->data)->version = UPCALL_PROTOCOL_VERSION + 1;
+}
+
+static void mangle_magic(struct bytes *bytes) {
+        ((struct upcall_header *) bytes->data)->magic ^= 1;
+}
+
+static void mangle_size(struct bytes *bytes) {
+        ((struct upcall_header *) bytes->data)->size = UINT32_MAX;
+}
+
+static void mangle_reserved(struct bytes *bytes) {
+        ((struct upcall_header *) bytes->data)->reserved = 1;
+}
+
+static void mangle_type(struct bytes *bytes) {
+        ((struct upcall_header *) bytes->data)->type = 999;
+}
+
+static void mangle_tag(struct bytes *bytes) {
+        ((struct upcall_field *) (bytes->data + sizeof(struct upcall_header)))->tag = 9999;
+}
+
+/* a field whose data would go beyond the packet */
+static void mangle_trailing(struct bytes *bytes) {
+        ((struct upcall_field *) (bytes->data + sizeof(struct upcall_header)))->size = UINT32_MAX - 7;
+}
+
+/* the first field once more */
+static void mangle_twice(struct bytes *bytes) {
+        const struct upcall_field *field = (const struct upcall_field *) (bytes->data + sizeof(struct upcall_header));
+        size_t size = sizeof(*field) + (field->size + UPCALL_ALIGNMENT - 1) / UPCALL_ALIGNMENT * UPCALL_ALIGNMENT;
+
+        if (bytes->size + size > sizeof(bytes->data))
+                return;
+        memcpy(bytes->data + bytes->size, field, size);
+        bytes->size += size;
+        set_size(bytes);
+}
+
+static const struct mangle {
+        const char *name;
+        void (*apply)(struct bytes *bytes);
+} mangles[] = {
+        { "short", mangle_short },       { "cut", mangle_cut },   { "long", mangle_long }, { "version", mangle_version },
+        { "magic", mangle_magic },       { "size", mangle_size }, { "type", mangle_type }, { "reserved", mangle_reserved },
+        { "trailing", mangle_trailing }, { "tag", mangle_tag },   { "twice", mangle_twice },
+};
+
+static int apply_mangle(const char *name, struct bytes *bytes) {
+        for (size_t i = 0; i < ELEMENTS(mangles); i++)
+                if (strcmp(mangles[i].name, name) == 0) {
+                        mangles[i].apply(bytes);
+                        return 0;
+                }
+        return complain(name, -EINVAL);
+}
+
+static int send_bytes(struct rogue *rogue, const struct bytes *bytes) {
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(rogue->descriptors))];
+        struct iovec iov = { .iov_base = (void *) bytes->data, .iov_len = bytes->size };
+        struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+        if (rogue->n_descriptors > 0) {
+                struct cmsghdr *header = (struct cmsghdr *) control;
+                size_t size = rogue->n_descriptors * sizeof(int);
+
+                memset(control, 0, sizeof(control));
+                message.msg_control = control;
+                message.msg_controllen = CMSG_SPACE(size);
+                header->cmsg_level = SOL_SOCKET;
+                header->cmsg_type = SCM_RIGHTS;
+                header->cmsg_len = CMSG_LEN(size);
+                memcpy(CMSG_DATA(header), rogue->descriptors, size);
+        }
+        if (sendmsg(rogue->fd, &message, MSG_NOSIGNAL) < 0)
+                return complain("sendmsg", negative_errno());
+        while (rogue->n_descriptors > 0)
+                (void) close(rogue->descriptors[--rogue->n_descriptors]);
+        return 0;
+}
+
+static int send_message(struct rogue *rogue, const struct wire_layout *layout, const void *message) {
+        struct bytes bytes;
+        int r;
+
+        r = wire_encode(layout, message, bytes.data, UPCALL_PACKET_MAX, &bytes.size);
+        if (r < 0)
+                return complain("wire_encode", r);
+        if (rogue->mangle) {
+                r = apply_mangle(rogue->mangle, &bytes);
+                rogue->mangle = NULL;
+        }
+        return r < 0 ? r : send_bytes(rogue, &bytes);
+}
+
+/* ---- receiving ---- */
+
+static void print_id(const uint8_t *id) {
+        for (size_t i = 0; i < UPCALL_ID_SIZE; i++)
+                printf("%02x", id[i]);
+}
+
+static void print_question(struct rogue *rogue) {
+        struct message_question question;
+
+        if (packet_decode(&rogue->packet, &message_question_layout, &question) < 0) {
+                printf("undecodable question\n");
+                return;
+        }
+        memcpy(rogue->question, question.id, UPCALL_ID_SIZE);
+        printf("question ");
+        print_id(question.id);
+        printf(" %.*s\n", (int) question.description.size, (const char *) question.description.data);
+}
+
+static void print_withdraw(struct rogue *rogue) {
+        struct message_withdraw withdraw;
+
+        if (packet_decode(&rogue->packet, &message_withdraw_layout, &withdraw) < 0)
+                return;
+        printf("withdraw ");
+        print_id(withdraw.id);
+        printf("\n");
+}
+
+static void print_attached(struct rogue *rogue) {
+        struct message_attached attached;
+
+        if (packet_decode(&rogue->packet, &message_attached_layout, &attached) == 0)
+                printf("attached %.*s\n", (int) attached.container.size, (const char *) attached.container.data);
+}
+
+static void print_error(struct rogue *rogue) {
+        struct message_error error;
+
+        if (packet_decode(&rogue->packet, &message_error_layout, &error) == 0)
+                printf("error %s %.*s\n", strerrorname_np((int) error.error), (int) error.text.size, (const char *) error.text.data);
+}
+
+static void print_done(struct rogue *rogue) {
+        struct message_done done;
+
+        if (packet_decode(&rogue->packet, &message_done_layout, &done) == 0)
+                printf("done %s\n", done.error == 0 ? "0" : strerrorname_np((int) done.error));
+}
+
+static void print_packet(struct rogue *rogue) {
+        uint16_t type = 0;
+
+        if (wire_peek(rogue->packet.data, rogue->packet.size, &type) < 0)
+                printf("undecodable\n");
+        else
+                switch (type) {
+                case UPCALL_MESSAGE_HELLO: printf("hello\n"); break;
+                case UPCALL_MESSAGE_ATTACHED: print_attached(rogue); break;
+                case UPCALL_MESSAGE_QUESTION: print_question(rogue); break;
+                case UPCALL_MESSAGE_WITHDRAW: print_withdraw(rogue); break;
+                case UPCALL_MESSAGE_ERROR: print_error(rogue); break;
+                case UPCALL_MESSAGE_DONE: print_done(rogue); break;
+                default: printf("other %d\n", type);
+                }
+}
+
+static int step_receive(struct rogue *rogue, const char *seconds) {
+        int r = packet_receive_until(rogue->fd, &rogue->packet, PACKET_DESCRIPTORS_MAX,
+                                     deadline_in_ms(seconds ? strtoul(seconds, NULL, 10) * 1000 : 2000));
+
+        if (r == 0)
+                print_packet(rogue);
+        else if (r == PACKET_AGAIN)
+                printf("silent\n");
+        else if (r == PACKET_END || r == -ECONNRESET)
+                printf("end\n");
+        else
+                return complain("receive", r);
+        return 0;
+}
+
+/* ---- the other steps ---- */
+
+static int step_attach(struct rogue *rogue, const char *name) {
+        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = 4 });
+}
+
+static int answer(struct rogue *rogue, const uint8_t *id, const char *text) {
+        struct message_answer message = { .payload = wire_text(*text ? text : NULL) };
+
+        memcpy(message.id, id, UPCALL_ID_SIZE);
+        return send_message(rogue, &message_answer_layout, &message);
+}
+
+static int step_answer(struct rogue *rogue, const char *text) {
+        return answer(rogue, rogue->question, text ? text : "");
+}
+
+static int step_answer_to(struct rogue *rogue, const char *argument) {
+        uint8_t id[UPCALL_ID_SIZE];
+
+        if (!argument || strlen(argument) < 2 * UPCALL_ID_SIZE + 1)
+                return complain("answer-to", -EINVAL);
+        for (size_t i = 0; i < UPCALL_ID_SIZE; i++) {
+                char digits[3] = { argument[2 * i], argument[2 * i + 1], '\0' };
+
+                id[i] = (uint8_t) strtoul(digits, NULL, 16);
+        }
+        return answer(rogue, id, argument + 2 * UPCALL_ID_SIZE + 1);
+}
+
+static int step_refuse(struct rogue *rogue, const char *argument) {
+        struct message_refusal message = { .error = ENOKEY, .seconds = 1 };
+
+        (void) argument;
+        memcpy(message.id, rogue->question, UPCALL_ID_SIZE);
+        return send_message(rogue, &message_refusal_layout, &message);
+}
+
+static int step_status(struct rogue *rogue, const char *argument) {
+        (void) argument;
+        return send_message(rogue, &message_control_layout, &(struct message_control){ .verb = UPCALL_VERB_STATUS });
+}
+
+static int step_request(struct rogue *rogue, const char *argument) {
+        struct message_request message = {
+                .key = 1, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = 5000,
+        };
+        int pidfd = process_open(getpid()), r;
+
+        (void) argument;
+        if (pidfd < 0)
+                return complain("process_open", pidfd);
+        r = process_collect(pidfd, getpid(), &message.caller, NULL, NULL);
+        if (r != 0)
+                return complain("process_collect", r < 0 ? r : -ESRCH);
+        if (getrandom(message.id, sizeof(message.id), 0) != sizeof(message.id))
+                return complain("getrandom", negative_errno());
+        if (rogue->n_descriptors < DESCRIPTORS_MAX)
+                rogue->descriptors[rogue->n_descriptors++] = pidfd;
+        return send_message(rogue, &message_request_layout, &message);
+}
+
+static int make_descriptor(const char *kind) {
+        static const uint8_t zeroes[4096];
+        int fds[2];
+
+        if (strcmp(kind, "memfd") == 0)
+                return payload_seal("rogue", 5);
+        if (strcmp(kind, "null") == 0)
+                return open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (strcmp(kind, "pipe") == 0) {
+                if (pipe2(fds, O_CLOEXEC) < 0)
+                        return negative_errno();
+                (void) close(fds[1]);
+                return fds[0];
+        }
+        if (strcmp(kind, "unsealed") == 0 || strcmp(kind, "large") == 0) {
+                int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+                if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
+                        return negative_errno();
+                if (kind[0] == 'l' &&
+                    (ftruncate(fd, UPCALL_PAYLOAD_MAX + 1) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
+                        return negative_errno();
+                return fd;
+        }
+        return -EINVAL;
+}
+
+static int step_with(struct rogue *rogue, const char *kind) {
+        int fd;
+
+        if (!kind || rogue->n_descriptors == DESCRIPTORS_MAX)
+                return complain("with", -EINVAL);
+        fd = make_descriptor(kind);
+        if (fd < 0)
+                return complain(kind, fd);
+        rogue->descriptors[rogue->n_descriptors++] = fd;
+        return 0;
+}
+
+static int step_mangle(struct rogue *rogue, const char *kind) {
+        rogue->mangle = kind;
+        return 0;
+}
+
+static int step_sleep(struct rogue *rogue, const char *ms) {
+        (void) rogue;
+        (void) poll(NULL, 0, ms ? (int) strtoul(ms, NULL, 10) : 100);
+        return 0;
+}
+
+static const struct step {
+        const char *name;
+        int (*run)(struct rogue *rogue, const char *argument);
+} steps[] = {
+        { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
+        { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
+        { "mangle", step_mangle },   { "sleep", step_sleep },
+};
+
+static int run_step(struct rogue *rogue, char *word) {
+        char *argument = strchr(word, ':');
+
+        if (argument)
+                *argument++ = '\0';
+        for (size_t i = 0; i < ELEMENTS(steps); i++)
+                if (strcmp(steps[i].name, word) == 0)
+                        return steps[i].run(rogue, argument);
+        return complain(word, -EINVAL);
+}
+
+static int connect_to(const char *path) {
+        int fd = packet_connect(path, deadline_in_ms(2000));
+
+        return fd < 0 ? complain(path, fd) : fd;
+}
+
+int main(int argc, char **argv) {
+        static struct rogue rogue;
+
+        if (argc < 2) {
+                fputs("usage: rogue SOCKET STEP…\n", stderr);
+                return 2;
+        }
+        (void) setvbuf(stdout, NULL, _IOLBF, 0);
+        packet_init(&rogue.packet);
+        rogue.fd = connect_to(argv[1]);
+        if (rogue.fd < 0)
+                return 1;
+        for (int i = 2; i < argc; i++)
+                if (run_step(&rogue, argv[i]) < 0)
+                        return 1;
+        return 0;
+}

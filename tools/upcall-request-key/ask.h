@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The conversation with the broker: one question, one verdict, one report. */
+#ifndef REQUEST_KEY_ASK_H
+#define REQUEST_KEY_ASK_H
+
+#include <stdint.h>
+
+#include "tools/upcall-request-key/decision.h"
+#include "util/message.h"
+#include "util/packet.h"
+
+struct conversation {
+        const char *path;
+        uint64_t deadline;
+        int fd;
+        struct packet packet; /* holds the verdict */
+};
+
+enum {
+        /* Positive answers of conversation_ask() */
+        ASK_DOWN = 1,     /* there is no broker, or none that speaks our version */
+        ASK_DEADLINE = 2, /* there is one, and it did not answer in time */
+        ASK_NONSENSE = 3, /* there is one, and it said something that is no verdict on this upcall */
+        ASK_OURSELVES = 4, /* the caller is the broker: he cannot answer */
+};
+
+void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline);
+void conversation_done(struct conversation *conversation); /* for _cleanup_; wipes the verdict */
+
+/* Sends the request, and again with the same id whenever the broker went away after it had it, until there is a verdict or the deadline
+ * has passed. Returns 0 and a verdict, which points into the conversation; a positive answer, or a negative errno. */
+int conversation_ask(struct conversation *conversation, struct message_request *request, int pidfd, struct message_verdict *ret_verdict);
+
+/* The payload's memfd, owned by the caller; -EBADMSG when the verdict came without. */
+int conversation_take_payload(struct conversation *conversation);
+
+/* Says what became of the key. Does not wait: the caller sleeps until we exit. A broker that has gone meanwhile finds
+ * in its ledger that it does not know. */
+void conversation_report(struct conversation *conversation, const uint8_t id[static UPCALL_ID_SIZE], const struct outcome *outcome);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The program that the kernel starts for an upcall, as root, with the authority over one key. It collects what only it can see, asks the
+ * broker, carries out the verdict, and reports what became of the key.
+ *
+ * The caller sleeps until this process exits and cannot be killed: every path ends in an answer, which main() sees to.
+ */
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "tools/upcall-request-key/arguments.h"
+#include "tools/upcall-request-key/ask.h"
+#include "tools/upcall-request-key/carry-out.h"
+#include "tools/upcall-request-key/defer.h"
+#include "tools/upcall-request-key/dry-run.h"
+#include "tools/upcall-request-key/guard.h"
+#include "tools/upcall-request-key/kmsg.h"
+#include "tools/upcall-request-key/policy.h"
+#include "tools/upcall-request-key/upcall.h"
+#include "util/cleanup.h"
+#include "util/deadline.h"
+#include "util/error.h"
+#include "util/key.h"
+
+#define POLICY_FOLDER CONFIG_DIR "/client.d"
+#define BROKER_SOCKET RUNTIME_DIR "/upcall.sock"
+
+/* How long a refusal lasts that asking again may overcome. Two seconds where the errno matters: the first may be
+ * over at once. */
+#define SOON 1
+#define RATHER_SOON 2
+
+/* Seconds behind the deadline at which the alarm rings. */
+#define ALARM_BEHIND 2
+
+struct job {
+        struct upcall upcall;
+        struct conversation conversation;
+        struct policy policy;
+        void *payload; /* out of a memfd */
+        size_t payload_size;
+};
+
+static void job_init(struct job *job) {
+        upcall_init(&job->upcall);
+        policy_read(POLICY_FOLDER, &job->policy);
+        conversation_init(&job->conversation, BROKER_SOCKET, deadline_in_ms(policy_deadline(&job->policy) * 1000ull));
+        job->payload = NULL;
+        job->payload_size = 0;
+}
+
+static void job_done(struct job *job) {
+        if (job->payload)
+                job->payload = payload_free(job->payload, job->payload_size);
+        conversation_done(&job->conversation);
+        upcall_done(&job->upcall);
+}
+
+/* Without a broker the host itself goes on as before; a container must not get the host's keys by it, unless the administrator says so. */
+static struct decision decide_without_broker(const struct job *job) {
+        if (job->policy.on_broker_down_defer || caller_is_hosts(&job->upcall.request.caller))
+                return decide_defer("broker-down");
+        kmsg("key %d refused: no broker on " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
+             "/on-broker-down-defer)", job->upcall.arguments.key);
+        return decide_reject(ENOKEY, SOON, "broker-down");
+}
+
+static struct decision decide_deadline(const struct job *job) {
+        kmsg("key %d refused: upcalld gave no verdict within %u s", job->upcall.arguments.key, policy_deadline(&job->policy));
+        return decide_reject(ETIMEDOUT, RATHER_SOON, "deadline");
+}
+
+static struct decision decide_nonsense(const struct job *job) {
+        kmsg("key %d refused: what upcalld said is no verdict on it (are both of the same version?)", job->upcall.arguments.key);
+        return decide_reject(ENOKEY, SOON, "no-verdict");
+}
+
+/* The payload is in the packet, or in a memfd beside it; an answer without either is empty. */
+static int take_payload(struct job *job, const struct message_verdict *verdict, struct decision *decision) {
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        decision->payload = verdict->payload.data;
+        decision->payload_size = verdict->payload.size;
+        if (job->conversation.packet.n_descriptors == 0)
+                return 0;
+        if (verdict->payload.data)
+                return -EBADMSG;
+        fd = conversation_take_payload(&job->conversation);
+        if (fd < 0)
+                return fd;
+        r = payload_open(fd, &job->payload, &job->payload_size);
+        if (r < 0)
+                return r;
+        decision->payload = job->payload;
+        decision->payload_size = job->payload_size;
+        return 0;
+}
+
+static struct decision decide_by_verdict(struct job *job, const struct message_verdict *verdict) {
+        struct decision decision = { .action = verdict->action, .error = verdict->error, .seconds = verdict->seconds };
+        int r;
+
+        switch (verdict->action) {
+        case UPCALL_ACTION_REJECT:
+        case UPCALL_ACTION_DEFER:
+                return decision;
+        case UPCALL_ACTION_ANSWER:
+                r = take_payload(job, verdict, &decision);
+                if (r == -ENOMEM)
+                        return decide_reject(ENOMEM, RATHER_SOON, "no-memory");
+                return r < 0 ? decide_nonsense(job) : decision;
+        default:
+                return decide_nonsense(job);
+        }
+}
+
+static struct decision decide_by_broker(struct job *job) {
+        struct message_verdict verdict;
+        int r;
+
+        r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &verdict);
+        switch (r) {
+        case 0:
+                return decide_by_verdict(job, &verdict);
+        case ASK_OURSELVES:
+                return decide_defer("broker-asks");
+        case ASK_DOWN:
+                return decide_without_broker(job);
+        case ASK_DEADLINE:
+                return decide_deadline(job);
+        case ASK_NONSENSE:
+                return decide_nonsense(job);
+        default:
+                kmsg("key %d refused: cannot talk to upcalld on " BROKER_SOCKET ": error %d", job->upcall.arguments.key, -r);
+                return decide_reject(ENOKEY, SOON, "broker-error");
+        }
+}
+
+static struct decision decide(struct job *job, const struct arguments *arguments) {
+        const char *reason = NULL;
+        int r;
+
+        r = upcall_collect(&job->upcall, arguments, &reason);
+        if (r < 0) {
+                kmsg("key %d refused: %s, error %d", arguments->key, reason, -r);
+                return decide_reject(ENOKEY, SOON, reason);
+        }
+        if (caller_is_auditd(&job->upcall.request.caller))
+                return decide_defer("auditd-asks");
+        return decide_by_broker(job);
+}
+
+/* An upcall from its beginning to its end, with authority assumed. */
+static void answer_upcall(const struct arguments *arguments, char **argv, char **environment, const struct inherited *inherited,
+                          struct outcome *ret_outcome) {
+        _cleanup_(job_done) struct job job;
+        struct decision decision;
+
+        job_init(&job);
+        guard_alarm(policy_deadline(&job.policy) + ALARM_BEHIND);
+        decision = decide(&job, arguments);
+        if (decision.action == UPCALL_ACTION_DEFER) {
+                const struct deferral deferral = {
+                        .key = arguments->key,
+                        .owner = job.upcall.key.uid,
+                        .argv = argv,
+                        .environment = environment,
+                        .inherited = inherited,
+                        .deadline = job.conversation.deadline,
+                };
+
+                defer(&deferral, ret_outcome);
+                if (!ret_outcome->reason)
+                        ret_outcome->reason = decision.reason;
+        } else
+                carry_out(&job.upcall, &decision, ret_outcome);
+        conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
+}
+
+static void refuse(int32_t key, uint32_t error, uint32_t seconds, struct outcome *ret_outcome) {
+        const struct decision decision = decide_reject(error, seconds, NULL);
+
+        carry_out_reject(key, &decision, ret_outcome);
+}
+
+/* Everything after it is known which key this is about. */
+static void handle(int32_t key, int argc, char **argv, char **environment, const struct inherited *inherited, struct outcome *ret_outcome) {
+        struct arguments arguments;
+        int r;
+
+        r = key_assume_authority(key);
+        if (r < 0) {
+                kmsg("no authority over key %d: error %d (the kernel starts this program, nobody else; for people there is --dry-run)", key, -r);
+                return;
+        }
+        r = arguments_parse(argc, argv, &arguments);
+        if (r < 0) {
+                kmsg("key %d refused: the arguments are not those of /sbin/request-key for \"create\"", key);
+                refuse(key, r == -EOPNOTSUPP ? EOPNOTSUPP : ENOKEY, RATHER_SOON, ret_outcome);
+                return;
+        }
+        if (deferred_before(key)) {
+                kmsg("key %d refused: the host's own request-key started this program again; take the line that names it out of "
+                     "/etc/request-key.conf and /etc/request-key.d (only " DROP_IN_PATH " may have it)", key);
+                refuse(key, ENOKEY, SOON, ret_outcome);
+                return;
+        }
+        answer_upcall(&arguments, argv, environment, inherited, ret_outcome);
+}
+
+int main(int argc, char **argv, char **environment) {
+        struct inherited inherited;
+        struct outcome outcome = { .outcome = 0 };
+        int32_t key;
+
+        if (options_given(argc, argv))
+                return command_run(argc, argv);
+        guard_start(&inherited);
+        if (arguments_parse_key(argc, argv, &key) < 0) {
+                kmsg("started without a key: the kernel starts this program; for people there is --dry-run");
+                return DRY_RUN_USAGE;
+        }
+        guard_key(key);
+        handle(key, argc, argv, environment, &inherited, &outcome);
+        if (outcome.outcome == 0 && key_reject(key, SOON, ENOKEY, 0) < 0)
+                return 1;
+        return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tools/upcall-request-key/arguments.h"
+#include "tools/upcall-request-key/policy.h"
+#include "util/cleanup.h"
+
+void policy_name(struct policy *policy, const char *name) {
+        int64_t seconds;
+
+        if (strcmp(name, "on-broker-down-defer") == 0)
+                policy->on_broker_down_defer = true;
+        if (strncmp(name, "deadline-", 9) == 0 && number_parse(name + 9, 1, POLICY_DEADLINE_MAX, &seconds) == 0 &&
+            (policy->deadline == 0 || (uint32_t) seconds < policy->deadline))
+                policy->deadline = (uint32_t) seconds;
+}
+
+/* Whether only root can have put the names there. */
+static bool trustworthy(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* getdents64(2): readdir(3) would want memory from the heap, which costs more than all of this. */
+struct entry {
+        uint64_t inode;
+        int64_t offset;
+        uint16_t size;
+        uint8_t type;
+        char name[];
+};
+
+static void take_entries(struct policy *policy, const char *buffer, size_t size) {
+        for (size_t at = 0; at < size;) {
+                const struct entry *entry = (const struct entry *) (const void *) (buffer + at);
+
+                policy_name(policy, entry->name);
+                at += entry->size;
+        }
+}
+
+void policy_read(const char *folder, struct policy *ret_policy) {
+        _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _Alignas(struct entry) char buffer[4096];
+        long n;
+
+        *ret_policy = (struct policy){ .on_broker_down_defer = false };
+        if (fd < 0 || !trustworthy(fd))
+                return;
+        while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
+                take_entries(ret_policy, buffer, (size_t) n);
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <linux/keyctl.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "tools/upcall-request-key/keylist.h"
+#include "tools/upcall-request-key/upcall.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+#include "util/key.h"
+#include "util/process.h"
+
+void upcall_init(struct upcall *upcall) {
+        memset(&upcall->request, 0, sizeof upcall->request);
+        upcall->pidfd = -1;
+}
+
+void upcall_done(struct upcall *upcall) {
+        upcall->pidfd = close_fd(upcall->pidfd);
+}
+
+static int describe(struct upcall *upcall) {
+        ssize_t n = key_describe(upcall->arguments.key, upcall->text, sizeof upcall->text);
+
+        if (n < 0)
+                return (int) n;
+        if ((size_t) n > sizeof upcall->text)
+                return -EMSGSIZE;
+        return key_description_parse(upcall->text, (size_t) n, &upcall->key);
+}
+
+static int read_callout(struct upcall *upcall, size_t *ret_size) {
+        ssize_t n = key_read(KEY_SPEC_REQKEY_AUTH_KEY, upcall->callout, sizeof upcall->callout);
+
+        if (n < 0)
+                return (int) n;
+        if (n > UPCALL_CALLOUT_MAX)
+                return -EMSGSIZE;
+        *ret_size = (size_t) n;
+        return 0;
+}
+
+/* Who waits for this key: only the authorisation key's line in /proc/keys says so. */
+static int find_caller(int32_t key, pid_t *ret_tid) {
+        struct key_search search;
+        int32_t authorisation;
+        int r;
+
+        authorisation = key_serial(KEY_SPEC_REQKEY_AUTH_KEY);
+        if (authorisation < 0)
+                return authorisation;
+        r = key_list_find(authorisation, &search);
+        if (r < 0)
+                return r;
+        return key_line_caller(search.line, key, ret_tid);
+}
+
+static int collect_caller(struct upcall *upcall) {
+        struct process_facts *caller = &upcall->request.caller;
+        pid_t tid;
+        int r;
+
+        r = find_caller(upcall->arguments.key, &tid);
+        if (r < 0)
+                return r;
+        upcall->pidfd = process_open(tid);
+        if (upcall->pidfd < 0)
+                return upcall->pidfd;
+        r = process_collect(upcall->pidfd, tid, caller, NULL, NULL);
+        if (r < 0)
+                return r;
+        if (r > 0)
+                return r == PROCESS_GONE ? -ESRCH : -EACCES;
+        /* Whoever asked sleeps until we are done and cannot be woken: anybody else behind that number is not he. */
+        return caller->state == 'D' ? 0 : -ESRCH;
+}
+
+/* The kernel's own requests run under credentials with a thread keyring that nobody else can have. */
+static uint32_t find_origin(const struct arguments *arguments) {
+        struct key_description keyring;
+        char text[256];
+        ssize_t n;
+
+        if (arguments->thread_keyring == 0)
+                return UPCALL_ORIGIN_USER;
+        n = key_describe(arguments->thread_keyring, text, sizeof text);
+        if (n < 0 || (size_t) n > sizeof text || key_description_parse(text, (size_t) n, &keyring) < 0)
+                return UPCALL_ORIGIN_USER;
+        return key_description_is_kernel_keyring(&keyring) ? UPCALL_ORIGIN_KERNEL : UPCALL_ORIGIN_USER;
+}
+
+static int make_id(uint8_t id[static UPCALL_ID_SIZE]) {
+        ssize_t n = getrandom(id, UPCALL_ID_SIZE, GRND_NONBLOCK);
+
+        return n == UPCALL_ID_SIZE ? 0 : n < 0 ? negative_errno() : -EIO;
+}
+
+static void fill_request(struct upcall *upcall, size_t callout_size) {
+        struct message_request *request = &upcall->request;
+
+        request->key = (uint32_t) upcall->arguments.key;
+        request->key_type = upcall->key.type;
+        request->description = upcall->key.description;
+        if (callout_size > 0)
+                request->callout = wire_span(upcall->callout, callout_size);
+        request->uid = upcall->arguments.uid;
+        request->gid = upcall->arguments.gid;
+        request->origin = find_origin(&upcall->arguments);
+        if (request->origin == UPCALL_ORIGIN_USER && request->uid != request->caller.fsuid)
+                request->flags |= UPCALL_FLAG_UID_MISMATCH;
+}
+
+int upcall_collect(struct upcall *upcall, const struct arguments *arguments, const char **ret_reason) {
+        size_t callout_size = 0;
+        int r;
+
+        upcall->arguments = *arguments;
+        *ret_reason = "key-unreadable";
+        r = describe(upcall);
+        if (r < 0)
+                return r;
+        r = read_callout(upcall, &callout_size);
+        if (r < 0)
+                return r;
+        *ret_reason = "caller-gone";
+        r = collect_caller(upcall);
+        if (r < 0)
+                return r;
+        fill_request(upcall, callout_size);
+        *ret_reason = "no-random";
+        return make_id(upcall->request.id);
+}
+
+bool caller_is_hosts(const struct process_facts *caller) {
+        return caller->pid_ns.ids[0].inode == PROCESS_INIT_PID_NS && caller->user_ns.ids[0].inode == PROCESS_INIT_USER_NS;
+}
+
+/* In our own mount namespace, which is the host's: not in a container that shares the other namespaces. */
+static bool caller_shares_mounts(const struct process_facts *caller) {
+        struct stat st;
+
+        return caller->n_mnt_ns > 0 && stat("/proc/self/ns/mnt", &st) == 0 &&
+               namespace_id_equal(caller->mnt_ns, (struct namespace_id){ .device = st.st_dev, .inode = st.st_ino });
+}
+
+bool caller_is_auditd(const struct process_facts *caller) {
+        return strcmp(caller->comm, "auditd") == 0 && caller->fsuid == 0 && caller_is_hosts(caller) && caller_shares_mounts(caller);
+}
+
+bool caller_is_broker(const struct process_facts *caller, const struct ucred *peer) {
+        if (!caller_is_hosts(caller))
+                return false;
+        if (peer->pid > 1 && (caller->tgid == (uint32_t) peer->pid || caller->parent_pid == (uint32_t) peer->pid))
+                return true;
+        return peer->uid != 0 && caller->fsuid == peer->uid && caller_shares_mounts(caller);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+
+#include <uuid.h>
+
+#include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/verbs.h"
+
+static const struct output_word container_states[] = {
+        { UPCALL_CONTAINER_ACTIVE, "active" },
+        { UPCALL_CONTAINER_HELD, "held" },
+        { UPCALL_CONTAINER_ENDED, "ended" },
+        { 0, NULL },
+};
+
+static const struct output_word container_found[] = {
+        { UPCALL_FOUND_PIDNS, "pidns" },
+        { UPCALL_FOUND_CGROUP, "cgroup" },
+        { 0, NULL },
+};
+
+#define COLUMN(k, t, what, field, ...) \
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_container, field), __VA_ARGS__ }
+
+static const struct output_column container_columns[] = {
+        COLUMN("name", "NAME", OUTPUT_TEXT, name),
+        COLUMN("state", "STATE", OUTPUT_WORD, state, .words = container_states),
+        COLUMN("pid", "PID", OUTPUT_U32, pid, .zero_is_none = true),
+        COLUMN("contid", "CONTID", OUTPUT_ID, contid),
+        COLUMN("parent", "PARENT", OUTPUT_ID, parent),
+        COLUMN("found", "FOUND BY", OUTPUT_SET, found, .words = container_found, .detail = true),
+        COLUMN("registered", "REGISTERED", OUTPUT_TIME, time, .detail = true),
+        COLUMN("ended", "ENDED", OUTPUT_TIME, time_end, .detail = true),
+        COLUMN("reason", "REASON", OUTPUT_TEXT, reason, .detail = true),
+};
+
+/* What the broker is to have sent as a contid is checked before a script takes it for one. */
+static int print_contid(const char *text) {
+        uuid_t contid;
+
+        if (uuid_parse(text, contid) < 0 || uuid_is_null(contid)) {
+                complain("the broker registered the container, but answered with '%s', which is no contid: "
+                         "find it with 'upcallctl container list'", text);
+                return EXIT_NO_BROKER;
+        }
+
+        return ask_printed(output_print_line(text, strlen(text)));
+}
+
+int verb_container_register(const struct arguments *arguments) {
+        struct message_control order = { .verb = UPCALL_VERB_CONTAINER_REGISTER };
+        _cleanup_close_ int pidfd = -1;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        r = argument_name("--name", arguments->values[OPTION_NAME], UPCALL_NAME_MAX, &order.name);
+        if (r != 0)
+                return r;
+
+        r = argument_contid(arguments, order.contid);
+        if (r != 0)
+                return r;
+
+        r = argument_process(arguments, &pidfd);
+        if (r != 0)
+                return r;
+
+        r = ask_order(arguments, &order, pidfd, &text);
+        if (r != 0)
+                return r;
+
+        return print_contid(text);
+}
+
+int verb_container_unregister(const struct arguments *arguments) {
+        struct message_control order = { .verb = UPCALL_VERB_CONTAINER_UNREGISTER };
+        int r;
+
+        r = ask_container("CONTAINER", arguments->operand, &order.container);
+        if (r != 0)
+                return r;
+
+        return ask_order(arguments, &order, -1, NULL);
+}
+
+int verb_container_list(const struct arguments *arguments) {
+        struct message_control order = {
+                .verb = UPCALL_VERB_CONTAINER_LIST,
+                .flags = option_given(arguments, OPTION_ALL) ? UPCALL_FLAG_ALL : 0,
+        };
+
+        return ask_rows(arguments, &order, &(struct ask){
+                .rows = &message_container_layout,
+                .columns = container_columns,
+                .n_columns = ELEMENTS(container_columns),
+                .shape = ASK_MANY,
+        });
+}
+
+int verb_container_show(const struct arguments *arguments) {
+        struct message_control order = { .verb = UPCALL_VERB_CONTAINER_SHOW };
+        int r;
+
+        r = ask_container("CONTAINER", arguments->operand, &order.container);
+        if (r != 0)
+                return r;
+
+        return ask_rows(arguments, &order, &(struct ask){
+                .rows = &message_container_layout,
+                .columns = container_columns,
+                .n_columns = ELEMENTS(container_columns),
+                .shape = ASK_ONE,
+        });
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The verbs that talk to the broker, a file per group. Each returns an exit code. */
+#ifndef UPCALLCTL_VERBS_H
+#define UPCALLCTL_VERBS_H
+
+#include "tools/upcallctl/arguments.h"
+
+typedef int (*verb_fn)(const struct arguments *arguments);
+
+int verb_status(const struct arguments *arguments);
+
+int verb_container_register(const struct arguments *arguments);
+int verb_container_unregister(const struct arguments *arguments);
+int verb_container_list(const struct arguments *arguments);
+int verb_container_show(const struct arguments *arguments);
+
+int verb_agent_add(const struct arguments *arguments);
+int verb_agent_remove(const struct arguments *arguments);
+int verb_agent_list(const struct arguments *arguments);
+
+int verb_route_add(const struct arguments *arguments);
+int verb_route_remove(const struct arguments *arguments);
+int verb_route_list(const struct arguments *arguments);
+int verb_route_test(const struct arguments *arguments);
+
+#endif
