@@ -82,12 +82,12 @@ struct record_config {
 
 /* Each writes a NUL-terminated text and returns its length; -EINVAL for an unsafe name or word; -ENOBUFS when it does
  * not fit into size (RECORD_TEXT_MAX + 1 always suffices for the largest safe values). */
-int record_dispatch(const struct record_upcall *upcall, char *text, size_t size);    /* RECORD_CONTROL, op=upcall-dispatch */
-int record_completion(const struct record_upcall *upcall, char *text, size_t size);  /* RECORD_RESOURCE, resrc=key, op=upcall-complete */
-int record_register(const struct record_container *container, char *text, size_t size);   /* RECORD_MACHINE */
-int record_unregister(const struct record_container *container, char *text, size_t size); /* RECORD_CONTROL */
-int record_bind_agent(const struct record_config *config, char *text, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */
-int record_config(const struct record_config *config, char *text, size_t size);      /* RECORD_CONFIG */
+int record_dispatch(const struct record_upcall *upcall, char *data, size_t size);    /* RECORD_CONTROL, op=upcall-dispatch */
+int record_completion(const struct record_upcall *upcall, char *data, size_t size);  /* RECORD_RESOURCE, resrc=key, op=upcall-complete */
+int record_register(const struct record_container *container, char *data, size_t size);   /* RECORD_MACHINE */
+int record_unregister(const struct record_container *container, char *data, size_t size); /* RECORD_CONTROL */
+int record_bind_agent(const struct record_config *config, char *data, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */
+int record_config(const struct record_config *config, char *data, size_t size);      /* RECORD_CONFIG */
 
 /* [A-Za-z0-9._:-]+, the first one alphanumeric: what may stand in a record unencoded. */
 bool record_name_safe(const char *name);

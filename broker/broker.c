@@ -223,9 +223,7 @@ static int open_registry(Broker *broker, const char *state_dir) {
                 return -ENAMETOOLONG;
         r = registry_open(path, &broker->registry);
         if (r < 0)
-                fprintf(stderr, "the registry %s cannot be opened: %s\n", path,
-                        r == -EPROTO ? "it was made by a newer upcalld; install that again, or move the file away" :
-                        r == -EUCLEAN ? "it is damaged: move it away; containers then have to be registered again" : strerror(-r));
+                fprintf(stderr, "the registry %s cannot be opened: %s\n", path, registry_problem(r));
         return r;
 }
 

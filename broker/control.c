@@ -120,8 +120,7 @@ static void record_refusal(Control *control, int error) {
                                NULL, NULL, NULL);
 }
 
-/* error is an errno, positive */
-static _printf_(3, 4) int refuse(Control *control, int error, const char *format, ...) {
+static _printf_(3, 4) void say_refusal(Control *control, int error, const char *format, ...) {
         char text[TEXT_MAX];
         va_list arguments;
 
@@ -130,8 +129,10 @@ static _printf_(3, 4) int refuse(Control *control, int error, const char *format
         va_end(arguments);
         record_refusal(control, error);
         control_reply(control, error, text);
-        return -error;
 }
+
+/* error is an errno, positive; the value is it as a negative number, which static analysis would not see through variable arguments */
+#define refuse(control, error, ...) (say_refusal(control, error, __VA_ARGS__), -(error))
 
 static int refuse_registry(Control *control, int error) {
         if (error == -EEXIST)
@@ -451,7 +452,7 @@ static int agent_add_apply(Control *control) {
 
 static int agent_remove_check(Control *control) {
         Container *container;
-        Agent *agent;
+        Agent *agent = NULL;
         int r;
 
         r = need_active_container(control, &container);
@@ -460,7 +461,7 @@ static int agent_remove_check(Control *control) {
 
 static int agent_remove_apply(Control *control) {
         Container *container;
-        Agent *agent;
+        Agent *agent = NULL;
         int r;
 
         r = need_active_container(control, &container);
@@ -554,7 +555,7 @@ static int route_add_check(Control *control) {
         struct route route = requested_route(control);
         Container *container;
         const char *problem;
-        Agent *agent;
+        Agent *agent = NULL;
         int r;
 
         r = need_active_container(control, &container);

@@ -7,8 +7,10 @@
  * Registrations are committed with synchronous=FULL, ledger rows with NORMAL: keys do not outlive the boot, and NORMAL
  * survives a kill -9 of the broker.
  *
- * Errors: -EEXIST (a unique rule was broken), -ENOENT (no such row), -ENOSPC (disk full), -EROFS, -EUCLEAN (the file is damaged),
- * -EPROTO (made by a newer upcalld), -EIO otherwise. registry_error() has the words.
+ * Errors: -EEXIST (a unique rule was broken), -ENOENT (no such row, or the row it refers to; no such folder), -ENOSPC (disk full), -EROFS,
+ * -EUCLEAN (the file is damaged), -EPROTO (made by a newer upcalld), -EMEDIUMTYPE (another program's file), -EINVAL (a value that no row
+ * may have), -EBUSY (other rows need it; or the same walk is under way), -EAGAIN (another process holds the file), -EACCES, -ELOOP,
+ * -EMSGSIZE, -ENOMEM, -EIO otherwise. registry_error() has the words, registry_problem() those of a failed registry_open().
  */
 #ifndef BROKER_REGISTRY_H
 #define BROKER_REGISTRY_H
@@ -94,6 +96,9 @@ DEFINE_CLEANUP(Registry, registry_close)
 
 /* What went wrong last, for people. Never NULL. */
 const char *registry_error(const Registry *registry);
+
+/* What a negative errno of these functions means, and what to do about it. For registry_open(), which leaves no registry to ask. */
+const char *registry_problem(int error);
 
 /* Rows come as structs whose pointers are valid only during the callback. A negative answer ends the walk and is returned. */
 typedef int (*registry_container_fn)(void *userdata, const struct registry_container *row);

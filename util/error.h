@@ -15,7 +15,9 @@
 
 /* errno as a negative number, never 0: for the line after a failed system call. */
 static inline int negative_errno(void) {
-        return errno > 0 ? -errno : -EIO;
+        int error = -errno;
+
+        return error < 0 ? error : -EIO; /* written so that static analysis sees that it is negative */
 }
 
 #endif

@@ -17,6 +17,11 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
+/* include/linux/socket.h, from 6.5 on */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
 #define PAYLOAD_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 /* How often a receive tries again by itself: a signal, or the one ECONNRESET that precedes what the peer sent last. */
@@ -61,10 +66,11 @@ static bool keep_ancillary(struct packet *packet, struct msghdr *message) {
         bool valid = true;
 
         for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
-                if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
+                bool rights = cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS;
+
+                if (rights || (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_PIDFD))
                         valid = keep_descriptors(packet, cmsg) && valid;
-                else
-                        valid = false;
+                valid = valid && rights;
         }
         return valid;
 }

@@ -40,7 +40,7 @@ typedef struct upcall upcall;
  *   timeout_ms  for all of it; a broker that is down shows by a missing hello
  * Returns 0; -ENOENT or -ECONNREFUSED: no broker; -ETIMEDOUT: it does not answer; -EACCES: this process is not that agent (another
  * container, another uid); -ENXIO: no agent of that name in this container; -EPROTONOSUPPORT: the broker speaks another version;
- * -EINVAL: a bad argument; -ENOMEM. */
+ * -ECONNRESET: it went away meanwhile; -EBADMSG: what listens there is no broker; -EINVAL: a bad argument; -ENOMEM. */
 int upcall_agent_connect(const char *socket, const char *name, unsigned workers, int timeout_ms, upcall_agent **ret_agent);
 
 /* Closes the connection; upcalls that were not answered are refused by the broker or go to the next agent. Upcalls that were
@@ -58,7 +58,7 @@ const char *upcall_agent_container(const upcall_agent *agent);
  * Returns 0 and an upcall, to be released with upcall_release() after it was answered; UPCALL_NOTHING when none came in time;
  * UPCALL_WITHDRAWN when a question that was received before must not be answered any more (ret_upcall stays untouched;
  * upcall_withdrawn_id() says which); -ECONNRESET when the broker is gone: close, connect again; -EBADMSG when it sent something
- * that is no question: close. */
+ * that is no question: close; -ENOMEM: a question was refused for want of memory. */
 enum {
         UPCALL_NOTHING = 1,
         UPCALL_WITHDRAWN = 2,

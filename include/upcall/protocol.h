@@ -105,7 +105,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_QUESTION = 35, /* broker to agent */
         UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
         UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
-        UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: do not answer any more */
+        UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: give the question back, by a refusal (ECANCELED) unless it was answered meanwhile */
 
         /* control.sock */
         UPCALL_MESSAGE_CONTROL = 48, /* to broker, 0 descriptors, or 1: a pidfd (container register) */

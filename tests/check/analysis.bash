@@ -3,11 +3,15 @@
 # Static analysis, and fuzzing.
 
 analysis_cppcheck() {
+        mkdir -p build/cppcheck || return 1
         sources '*.c' | grep -v '^tests/' >build/cppcheck.files
+        # TAILQ_FOREACH() and its like; other headers of the system are not read
+        local queue
+        queue=$(gcc -M -include sys/queue.h -x c /dev/null | tr ' ' '\n' | grep -m 1 '/sys/queue\.h$')
         cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,performance,portability --std=c11 --library=gnu \
                 --suppressions-list=<(sed 's/[[:space:]]*#.*//; /^$/d' tests/analysis/cppcheck.txt) \
                 --template='{file}:{line}: {severity}: {message} [{id}]' --cppcheck-build-dir=build/cppcheck -j "$jobs" \
-                -D__x86_64__ -D__linux__ -I. -Iinclude --file-list=build/cppcheck.files
+                -D__x86_64__ -D__linux__ -I. -Iinclude --include="$queue" --file-list=build/cppcheck.files
 }
 
 tidy_flags() {
@@ -20,7 +24,7 @@ tidy_file() { # FILE FLAGS…
         shift
         stamp=$src/build/tidy/${file//\//.}
         sum=$({
-                cat "$src/.clang-tidy"
+                cat "$src/.clang-tidy" "$src/tests/.clang-tidy"
                 echo "$@"
                 clang -E "$@" "$src/$file"
         } 2>&1 | sha256sum)
@@ -41,23 +45,24 @@ analysis_tidy() {
 }
 
 fuzz_run() { # NAME
-        local name=$1 corpus=$src/build-fuzz/corpus/$1
-        local -a seeds=()
-        mkdir -p "$corpus" || return 1
-        [[ ! -d $src/tests/fuzz/corpus/$name ]] || seeds=("$src/tests/fuzz/corpus/$name")
-        cd "$src/build-fuzz" || return 1
-        "./tests/fuzz/$name" -max_total_time="$fuzz_seconds" -timeout=10 -rss_limit_mb=2048 \
-                -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "$corpus" "${seeds[@]}"
+        local name=$1 found=$src/build-clang/corpus/$1 corpus=$src/tests/fuzz/corpus/${1#fuzz-}
+        local -a folders=("$found")
+        mkdir -p "$found" || return 1
+        [[ ! -d $corpus ]] || folders+=("$corpus")
+        make -C build-clang "tests/fuzz/$name" || return 1
+        # its own exit status for a finding is 77, which means "skipped" here
+        "build-clang/tests/fuzz/$name" -max_total_time="$fuzz_seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
+                -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "${folders[@]}"
 }
 
 fuzz_steps() {
         local name
-        for name in $(make -s -C build print-fuzzers 2>/dev/null | tr ' ' '\n' | sed -n 's,.*/,,p'); do
+        for name in $(make -s -C build print-fuzzers | tr ' ' '\n' | sed -n 's,.*/,,p'); do
                 matches "fuzz/$name" || continue
-                if build build-fuzz build/fuzz fuzzers; then
+                if build_clang; then
                         step "fuzz/$name" fuzz_run "$name"
                 else
-                        unbuilt "fuzz/$name" build/fuzz
+                        unbuilt "fuzz/$name" build/clang
                 fi
         done
 }

@@ -14,7 +14,6 @@ build_arguments() { # FOLDER
         build-asan) printf '%s\n' --enable-asan --enable-ubsan CFLAGS='-g -O1' ;;
         # without optimisation, which removes some of what the analyzer would complain of
         build-analyzer) printf '%s\n' CFLAGS='-g -O0 -U_FORTIFY_SOURCE -fanalyzer' CLIENT_CFLAGS='-O0 -fanalyzer' ;;
-        build-fuzz) printf '%s\n' CC=clang --enable-asan --enable-ubsan CFLAGS='-g -O1 -fsanitize=fuzzer-no-link' ;;
         build-dist) ;;
         build-glibc) printf '%s\n' CLIENT_CC=gcc ;;
         esac

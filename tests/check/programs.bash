@@ -70,6 +70,9 @@ kernel_steps() {
                 unbuilt kernel build/gcc
                 return
         fi
+        # each of them has a limit of its own
+        # shellcheck disable=SC2034 # of run_group
+        local limit_seconds=$((4 * step_seconds))
         tap kernel env UPCALLD_BUILD="$src/build" tests/kernel/run "${arguments[@]}"
         if [[ ${CHECK_KERNEL_ASAN-} == yes ]]; then
                 if build_asan; then

@@ -77,7 +77,7 @@ start_broker() {
                 printf '%s\n' '[upcalld]' "$@" > "$WORK/conf/upcalld.conf"
         fi
         machine_spawn "$WORK/broker.log" env -u RUNTIME_DIRECTORY STATE_DIRECTORY="$WORK/state" \
-                CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD"
+                CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
         BROKER=$MACHINE_PID
         BROKER_START=$(machine_start_time "$BROKER")
         machine_wait_for 10 broker_answers || fail "the broker does not answer: $(tail -n 5 "$WORK/broker.log")"
@@ -92,9 +92,12 @@ stop_broker() { # [SIGNAL]
         machine_wait_for 10 broker_gone || fail "the broker does not end"
 }
 
-# Our client as /sbin/request-key.
 takeover() {
-        place_client
+        takeover_save && expect_ok upcallctl takeover on
+}
+
+takeover_save() {
+        machine_save_file /sbin/request-key && machine_save_file /sbin/request-key.upcalld-host
 }
 
 # ---- containers -------------------------------------------------------------------------------------------------------------
@@ -233,6 +236,12 @@ request_wait() { # SECONDS: at most
 expect_answer() { # ANSWER [PAYLOAD]
         expect_eq "$ANSWER" "$1" "answer"
         [[ $# == 1 ]] || expect_eq "$PAYLOAD" "$2" "payload"
+}
+
+# script NAME TEXT: a shell script that containers see, at $KERNEL_SHARE/NAME
+script() {
+        printf '#!/bin/sh\n%s\n' "$2" > "$KERNEL_SHARE/$1"
+        chmod 0755 "$KERNEL_SHARE/$1"
 }
 
 # ---- audit ------------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ UPCALLD_BUILD=$(realpath -m -- "$UPCALLD_BUILD")
 BROKER_USER=$(sed -n "s/^BROKER_USER = //p" "$UPCALLD_BUILD/Makefile" 2>/dev/null)
 BROKER_USER=${BROKER_USER:-upcalld}
 UPCALLD=$UPCALLD_BUILD/broker/upcalld
+UPCALLD_WITNESS=$UPCALLD_BUILD/broker/upcalld-witness
 UPCALLCTL=$UPCALLD_BUILD/tools/upcallctl/upcallctl
 UPCALL_AGENT=$UPCALLD_BUILD/tools/upcall-agent/upcall-agent
 UPCALL_CLIENT=$UPCALLD_BUILD/tools/upcall-request-key/upcall-request-key
@@ -15,7 +16,7 @@ KERNEL_PROGRAMS=$UPCALLD_BUILD/tests/kernel
 
 place_check() {
         local program
-        for program in "$UPCALLD" "$UPCALLCTL" "$UPCALL_AGENT" "$UPCALL_CLIENT" "$KERNEL_PROGRAMS"/{request,container}; do
+        for program in "$UPCALLD" "$UPCALLD_WITNESS" "$UPCALLCTL" "$UPCALL_AGENT" "$UPCALL_CLIENT" "$KERNEL_PROGRAMS"/{request,container}; do
                 [[ -x $program ]] || { machine_say "$program is missing: build first"; return 1; }
         done
 }
@@ -29,6 +30,8 @@ place_prepare() {
         install -m 0755 "$UPCALL_AGENT" "$KERNEL_PROGRAMS"/{request,container} "$KERNEL_SHARE" || return 1
         machine_own_folder /run/upcalld && machine_own_folder /etc/upcalld || return 1
         machine_user "$BROKER_USER" || return 1
+        # where `upcallctl takeover on` and the drop-in look for it
+        machine_install "$UPCALL_CLIENT" /usr/sbin/upcall-request-key || return 1
         machine_audit_start "$KERNEL_WORK/audit" || return 1
         export UPCALLD_BUILD KERNEL_WORK KERNEL_SHARE AUDIT_LOG
 }

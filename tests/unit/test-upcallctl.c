@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The real upcallctl against a broker that is this test: it keeps what it was asked, and answers by a script. Run from the
- * build folder, or with UPCALLCTL set to the program.
+ * build folder, or with UPCALLCTL set to the program and UPCALLCTL_MAN to its manual page.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -63,7 +63,7 @@ struct step {
 
 /* The broker, and what one run of upcallctl left behind. */
 struct bench {
-        char folder[64];
+        char folder[90];
         char socket[108];
         int listener;
         int program;
@@ -86,7 +86,7 @@ static int setup(void **state) {
         bench = calloc(1, sizeof(*bench));
         if (!bench)
                 return -1;
-        (void) snprintf(bench->folder, sizeof(bench->folder), "/tmp/upcallctl-test-XXXXXX");
+        (void) snprintf(bench->folder, sizeof(bench->folder), "%.64s/upcallctl-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
         if (!mkdtemp(bench->folder) || chmod(bench->folder, 0755) < 0)
                 return -1;
         (void) snprintf(bench->socket, sizeof(bench->socket), "%s/control.sock", bench->folder);
@@ -477,7 +477,7 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "          Process: 99\n"
                 "    Running since: 2025-11-22T02:00:00+01:00\n"
                 "       Containers: 2\n"
-                " Connected agents: 3\n"
+                "           Agents: 3\n"
                 "Upcalls in flight: 4\n"
                 "   Upcalls so far: 5000000000\n"
                 "            Audit: ok\n");
@@ -670,7 +670,7 @@ static void test_each_refusal_has_its_exit_code(void **state) {
                 uint32_t error;
                 int code;
         } cases[] = {
-                { EPERM, 4 },  { EACCES, 4 }, { ENOENT, 5 },   { ENXIO, 5 },  { EBUSY, 6 },  { EEXIST, 6 }, { EXDEV, 6 },
+                { EPERM, 4 },  { EACCES, 4 }, { ENOENT, 5 }, { ESHUTDOWN, 5 }, { EBADF, 7 },  { ENXIO, 5 },  { EBUSY, 6 },  { EEXIST, 6 }, { EXDEV, 6 },
                 { ENOTUNIQ, 6 }, { EINVAL, 7 }, { ESRCH, 7 },  { ENOSPC, 1 }, { EIO, 1 },    { ENOMEM, 1 }, { EOPNOTSUPP, 1 },
                 { ETIMEDOUT, 1 }, { 4095, 1 },
         };
@@ -990,6 +990,83 @@ static void test_a_process_that_is_gone(void **state) {
         assert_contains(bench->err, "there is no process");
 }
 
+/* The manual page, as the text that people read but for its fonts: "\\fBstatus\\fR" is in it as "status". */
+static char *manual(void) {
+        _cleanup_fclose_ FILE *file = fopen(getenv("UPCALLCTL_MAN") ? getenv("UPCALLCTL_MAN") : UPCALLCTL_MAN, "re");
+        char *text = calloc(1, 65536);
+        size_t size, out = 0;
+
+        assert_non_null(file);
+        assert_non_null(text);
+        size = fread(text, 1, 65535, file);
+        assert_true(size > 0 && size < 65535);
+        for (size_t i = 0; i < size; i++) {
+                if (strncmp(text + i, "\\fB", 3) == 0 || strncmp(text + i, "\\fR", 3) == 0 || strncmp(text + i, "\\fI", 3) == 0)
+                        i += 2;
+                else if (text[i] != '\\' && text[i] != '"')
+                        text[out++] = text[i];
+        }
+        text[out] = '\0';
+        return text;
+}
+
+/* Keys stand in bold, several on a line perhaps: ".BR contid , name". */
+static void assert_key_documented(const char *text, const char *key) {
+        const char *line = strstr(text, "\n.SS JSON"), *end;
+
+        assert_non_null(line);
+        for (line++; *line; line = *end ? end + 1 : end) {
+                end = line + strcspn(line, "\n");
+                if (strncmp(line, ".B", 2) != 0)
+                        continue;
+                for (const char *word = line + strcspn(line, " \n"); word < end; word += strcspn(word, " ,\n")) {
+                        word += strspn(word, " ,");
+                        if (strncmp(word, key, strlen(key)) == 0 && strchr(" ,\n", word[strlen(key)]))
+                                return;
+                        if (word >= end)
+                                break;
+                }
+        }
+        fail_msg("upcallctl(8) does not explain the JSON key %s", key);
+}
+
+static void test_the_manual_explains_every_key_option_and_code(void **state) {
+        const struct step rows[][3] = { { STATUS, DONE, END }, { WEB_1, DONE, END }, { AGENT_1, DONE, END }, { ROUTE_1, DONE, END } };
+        static const char *const words[][10] = {
+                { "status", "--json" },
+                { "container", "show", "web-1", "--json" },
+                { "agent", "list", "--json" },
+                { "route", "test", "--container", "web-1", "--type", "user", "--description", "db:one", "--json" },
+        };
+        _cleanup_free_ char *text = manual();
+        struct bench *bench = *state;
+        char option[64], code[16];
+
+        for (size_t i = 0; i < ELEMENTS(rows); i++) {
+                struct json_object *answer, *row;
+
+                run(bench, rows[i], words[i]);
+                assert_int_equal(bench->code, 0);
+                answer = parse(bench);
+                row = json_object_is_type(answer, json_type_array) ? json_object_array_get_idx(answer, 0) : answer;
+                json_object_object_foreach(row, key, value) {
+                        (void) value;
+                        assert_key_documented(text, key);
+                }
+                json_object_put(answer);
+        }
+
+        run(bench, SCRIPT(DONE), WORDS("help"));
+        for (const char *dashes = strstr(bench->out, "--"); dashes; dashes = strstr(dashes + 2, "--")) {
+                (void) snprintf(option, sizeof(option), "%.*s", (int) strcspn(dashes, " ]\n,|)"), dashes);
+                assert_contains(text, option);
+        }
+        for (int i = 0; i <= 7; i++) {
+                (void) snprintf(code, sizeof(code), "\n.B %d\n", i);
+                assert_contains(strstr(text, ".SH EXIT STATUS"), code);
+        }
+}
+
 static void test_words_for_people_need_no_broker(void **state) {
         static const char *const verbs[][3] = {
                 { "status" }, { "container", "register" }, { "container", "unregister" }, { "container", "list" }, { "container", "show" },
@@ -1020,6 +1097,9 @@ static void test_words_for_people_need_no_broker(void **state) {
         assert_int_equal(bench->code, 0);
         assert_contains(bench->out, "upcallctl container show");
         run(bench, SCRIPT(DONE), WORDS("help"));
+        assert_contains(bench->out, "upcallctl takeover on|off|status");
+        run(bench, SCRIPT(DONE), WORDS("takeover", "--help"));
+        assert_int_equal(bench->code, 0);
         assert_contains(bench->out, "upcallctl takeover on|off|status");
         run(bench, SCRIPT(DONE), WORDS(NOSOCKET, "--version"));
         assert_int_equal(bench->code, 0);
@@ -1085,6 +1165,7 @@ int main(void) {
                 TEST(test_lengths_at_their_limits_pass),
                 TEST(test_a_thread_is_no_process),
                 TEST(test_a_process_that_is_gone),
+                TEST(test_the_manual_explains_every_key_option_and_code),
                 TEST(test_words_for_people_need_no_broker),
                 TEST(test_an_answer_that_cannot_be_written_is_no_success),
                 TEST(test_every_errno_has_its_name),

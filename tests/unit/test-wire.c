@@ -309,6 +309,7 @@ static void test_one_wrong_byte_is_noticed(void **state) {
 static void test_a_packet_that_was_cut_or_has_a_tail(void **state) {
         struct message_refusal refusal;
         struct wire_buffer buffer;
+        uint16_t type = 0;
 
         (void) state;
         for (size_t size = 0; size <= GOOD_SIZE + 16; size++) {
@@ -328,7 +329,10 @@ static void test_a_packet_that_was_cut_or_has_a_tail(void **state) {
         begin(&buffer, UPCALL_MESSAGE_HELLO);
         buffer.size = UPCALL_PACKET_MAX + 8;
         set_size(&buffer);
-        assert_int_equal(wire_decode(&message_hello_layout, buffer.data, buffer.size, &refusal), -EBADMSG);
+        assert_int_equal(wire_peek(buffer.data, buffer.size, &type), -EBADMSG);
+        buffer.size = UPCALL_PACKET_MAX;
+        set_size(&buffer);
+        assert_int_equal(wire_peek(buffer.data, buffer.size, &type), 0);
 }
 
 static void test_each_required_field_is_missed(void **state) {
@@ -432,6 +436,23 @@ static void test_nested_fields_are_checked_as_well(void **state) {
                 r = wire_decode(&message_seen_layout, buffer.data, buffer.size, &out);
                 if (r != cases[i].expected)
                         fail_msg("%s: %i instead of %i", cases[i].wrong, r, cases[i].expected);
+        }
+}
+
+/* The last inner field's padding must lie inside the nested field, not only inside the packet. */
+static void test_a_nested_field_that_ends_in_the_middle(void **state) {
+        static struct message_seen out;
+        struct wire_buffer buffer;
+
+        (void) state;
+        for (uint32_t less = 0; less < 8; less++) {
+                struct upcall_field field;
+                size_t at = good_seen(&buffer);
+
+                memcpy(&field, buffer.data + at, sizeof(field));
+                field.size -= less;
+                memcpy(buffer.data + at, &field, sizeof(field));
+                assert_int_equal(wire_decode(&message_seen_layout, buffer.data, buffer.size, &out), less == 0 ? 0 : -EBADMSG);
         }
 }
 
@@ -594,6 +615,7 @@ int main(void) {
                 cmocka_unit_test(test_each_required_field_is_missed),
                 cmocka_unit_test(test_the_order_of_fields_does_not_matter),
                 cmocka_unit_test(test_nested_fields_are_checked_as_well),
+                cmocka_unit_test(test_a_nested_field_that_ends_in_the_middle),
                 cmocka_unit_test(test_arrays_keep_within_their_struct),
                 cmocka_unit_test(test_encoding_refuses_what_decoding_would),
                 cmocka_unit_test(test_encoding_keeps_within_its_buffer),

@@ -19,7 +19,7 @@ enum exit_code {
         EXIT_USAGE = 2,     /* not a command line that upcallctl knows */
         EXIT_NO_BROKER = 3, /* not running, silent, or not to be understood */
         EXIT_FORBIDDEN = 4, /* EPERM, EACCES */
-        EXIT_UNKNOWN = 5,   /* no such container, agent or route */
+        EXIT_UNKNOWN = 5,   /* no such container, agent or route, or it has ended */
         EXIT_CONFLICT = 6,  /* exists already, or is in somebody else's hands */
         EXIT_BAD_INPUT = 7, /* a value that cannot be right, or a process that is gone */
 };

@@ -27,6 +27,7 @@ struct code_entry {
 static const struct code_entry code_entries[] = {
         { EPERM, EXIT_FORBIDDEN },   { EACCES, EXIT_FORBIDDEN },
         { ENOENT, EXIT_UNKNOWN },    { ENXIO, EXIT_UNKNOWN },
+        { ESHUTDOWN, EXIT_UNKNOWN }, { EBADF, EXIT_BAD_INPUT },
         { EBUSY, EXIT_CONFLICT },    { EEXIST, EXIT_CONFLICT },
         { EXDEV, EXIT_CONFLICT },    { ENOTUNIQ, EXIT_CONFLICT },
         { EINVAL, EXIT_BAD_INPUT },  { ESRCH, EXIT_BAD_INPUT },

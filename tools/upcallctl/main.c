@@ -70,7 +70,7 @@ static const struct verb verbs[] = {
           "--container CONTAINER --type TYPE --description TEXT [--callout TEXT] [--origin kernel|user] [--json]",
           "Shows which route an upcall would take, without making one." },
         { NULL, "takeover", NULL, takeover_main, OPERAND_REQUIRED, 0, 0,
-          "on|off|status",
+          "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
 };
 
@@ -150,6 +150,10 @@ static int help(const char *first, const char *second) {
         return ask_printed(output_flush());
 }
 
+static bool is_help(const char *word) {
+        return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 static const struct verb *verb_find(const char *first, const char *second) {
         for (size_t i = 0; i < ELEMENTS(verbs); i++)
                 if (verb_matches(&verbs[i], first, second) && (!verbs[i].group || second))
@@ -191,7 +195,7 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
         int index, r;
 
         if (verb->main)
-                return verb->main(argc, argv);
+                return argc > 1 && is_help(argv[1]) ? help(verb->name, NULL) : verb->main(argc, argv);
 
         (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
         r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);
@@ -220,7 +224,7 @@ static int dispatch(struct arguments *arguments, int argc, char **argv) {
         verb = verb_find(argv[0], second);
         if (verb)
                 return verb_run(verb, arguments, argc - (verb->group ? 1 : 0), argv + (verb->group ? 1 : 0));
-        if (second && (strcmp(second, "--help") == 0 || strcmp(second, "-h") == 0))
+        if (second && is_help(second))
                 return help(argv[0], NULL);
 
         return complain_words(argv[0], second);

@@ -10,7 +10,7 @@ static const struct output_column status_columns[] = {
         COLUMN("pid", "Process", OUTPUT_U32, pid),
         COLUMN("started", "Running since", OUTPUT_TIME, time),
         COLUMN("containers", "Containers", OUTPUT_U32, containers),
-        COLUMN("agents", "Connected agents", OUTPUT_U32, agents),
+        COLUMN("agents", "Agents", OUTPUT_U32, agents),
         COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, in_flight),
         COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, upcalls),
         COLUMN("audit", "Audit", OUTPUT_TEXT, audit),

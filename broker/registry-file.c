@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The registry's file: opening, migrating, statements, and what SQLite's errors mean. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/registry-internal.h"
+#include "broker/registry.h"
+#include "schema/migrations.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+
+/* "UPCL": tells our files from other programs' (PRAGMA application_id). */
+#define APPLICATION_ID 0x5550434c
+
+/* Nobody else should use the file; who looks at it by hand must not make the broker's loop wait for long. */
+#define BUSY_TIMEOUT_MS 50
+
+/* Small pages: the log takes whole ones, and its sync is what costs. An upcall came to 36 µs with 1024 bytes, 41 with 2048,
+ * 60 with 4096, the commits' checkpoint to 1.3, 1.8 and 4 ms. Counts when the file is made. */
+#define PAGE_SIZE "1024"
+
+/* After a burst the write-ahead log is cut down to this. */
+#define WAL_SIZE_KEPT (8 * 1024 * 1024)
+
+/* Larger than anything that is stored; bounds what a damaged file can make us allocate. */
+#define VALUE_SIZE_MAX (1024 * 1024)
+
+#define CONTAINER_COLUMNS "id, contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, " \
+                          "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason"
+
+#define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
+                       "caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, "  \
+                       "completion_serial, completion_ms, outcome, reason, error, time_done"
+
+static const char *const statement_sql[_STATEMENT_MAX] = {
+        [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE state <> 3 OR ?1 ORDER BY id",
+        [STATEMENT_CONTAINER_TAKEN] = "SELECT 1 FROM container WHERE contid = ?1",
+        [STATEMENT_CONTAINER_ADD] =
+                "INSERT INTO container (contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, "
+                "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        [STATEMENT_CONTAINER_STATE] = "UPDATE container SET state = ?2, time_end = ?3, reason = ?4 WHERE id = ?1 AND state <> 3",
+        [STATEMENT_CONTAINER_DELETE] = "DELETE FROM container WHERE id = ?1",
+        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
+        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid) VALUES (?1, ?2, ?3)",
+        [STATEMENT_AGENT_REMOVE] = "DELETE FROM agent WHERE id = ?1",
+        [STATEMENT_ROUTE_EACH] = "SELECT id, container, agent, action, error, key_type, description, callout, origin, priority "
+                                 "FROM route WHERE ?1 = 0 OR container = ?1 ORDER BY id",
+        [STATEMENT_ROUTE_ADD] = "INSERT INTO route (container, agent, action, error, key_type, description, callout, origin, priority) "
+                                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        [STATEMENT_ROUTE_REMOVE] = "DELETE FROM route WHERE id = ?1",
+
+        [STATEMENT_LEDGER_OPEN] =
+                "INSERT INTO ledger (id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, "
+                "caller_pid, caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open) "
+                "VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        /* The dispatch record may be read back after the outcome is known: it does not set the row back. */
+        [STATEMENT_LEDGER_DISPATCHED] = "UPDATE ledger SET state = max(state, 2), dispatch_serial = ?2, dispatch_ms = ?3 "
+                                        "WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_DONE] = "UPDATE ledger SET state = 3, outcome = ?2, reason = ?3, error = ?4, time_done = ?5 "
+                                  "WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_CLOSED] = "UPDATE ledger SET state = 4, finished = 1, completion_serial = ?2, completion_ms = ?3 "
+                                    "WHERE seqno = ?1 AND state = 3",
+        [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2 WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_UNFINISHED] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 ORDER BY seqno",
+        [STATEMENT_LEDGER_LAST] = "SELECT max(coalesce((SELECT max(seqno) FROM ledger), 0), "
+                                  "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ledger'), 0))",
+        [STATEMENT_LEDGER_RESERVED] = "SELECT boot_id, upto FROM ledger_reserved WHERE one = 1",
+        [STATEMENT_LEDGER_RESERVE] = "UPDATE ledger_reserved SET boot_id = ?1, upto = ?2 WHERE one = 1",
+        [STATEMENT_LEDGER_FORGET_SEQUENCE] = "DELETE FROM sqlite_sequence WHERE name = 'ledger'",
+        [STATEMENT_LEDGER_SET_SEQUENCE] = "INSERT INTO sqlite_sequence (name, seq) VALUES ('ledger', ?1)",
+};
+
+/* Extended codes first: the first match wins; a primary code stands for all of its extended ones. */
+static const struct {
+        int code, error;
+} code_errors[] = {
+        { SQLITE_CONSTRAINT_UNIQUE,     -EEXIST },
+        { SQLITE_CONSTRAINT_PRIMARYKEY, -EEXIST },
+        { SQLITE_CONSTRAINT_FOREIGNKEY, -ENOENT },
+        { SQLITE_CONSTRAINT_TRIGGER,    -EBUSY },
+        { SQLITE_CONSTRAINT,            -EINVAL },
+        { SQLITE_FULL,                  -ENOSPC },
+        { SQLITE_READONLY,              -EROFS },
+        { SQLITE_CORRUPT,               -EUCLEAN },
+        { SQLITE_NOTADB,                -EUCLEAN },
+        { SQLITE_IOERR_SHORT_READ,      -EUCLEAN },
+        { SQLITE_SCHEMA,                -EUCLEAN },
+        { SQLITE_BUSY,                  -EAGAIN },
+        { SQLITE_LOCKED,                -EAGAIN },
+        { SQLITE_NOMEM,                 -ENOMEM },
+        { SQLITE_IOERR_NOMEM,           -ENOMEM },
+        { SQLITE_TOOBIG,                -EMSGSIZE },
+};
+
+/* What lies behind SQLite's "disk I/O error" and "unable to open", where the system said more. */
+static const struct {
+        int system, error;
+} system_errors[] = {
+        { ENOSPC, -ENOSPC },
+        { EDQUOT, -ENOSPC },
+        { EROFS,  -EROFS },
+        { EACCES, -EACCES },
+        { EPERM,  -EACCES },
+        { ENOMEM, -ENOMEM },
+        { EMFILE, -EMFILE },
+        { ENFILE, -ENFILE },
+};
+
+static const struct {
+        int error;
+        const char *words;
+} problems[] = {
+        { -EEXIST,      "it exists already: choose another name or contid" },
+        { -ENOENT,      "no such row, or no such folder: look with upcallctl container list --all, make the state folder" },
+        { -EBUSY,       "other rows need it, or it has ended: take away what is in it first" },
+        { -EINVAL,      "a value that the registry does not take: correct it" },
+        { -EMSGSIZE,    "a value is too large: shorten it" },
+        { -ENOSPC,      "the disk is full: make room on the file system of the state folder, a restart is not needed" },
+        { -EROFS,       "the file or its file system is read-only: remount it for writing, or set another state folder" },
+        { -EUCLEAN,     "the file is damaged: stop upcalld, restore a backup or move the file away, register the containers again" },
+        { -EPROTO,      "the file was made by a newer upcalld: install that one again, or move the file away" },
+        { -EMEDIUMTYPE, "the file is another program's, not a registry: set another state folder" },
+        { -EAGAIN,      "another process uses the file: end it (fuser -v FILE shows it)" },
+        { -EACCES,      "permission denied: give the file and its folder to the broker's user" },
+        { -ELOOP,       "the file is a symbolic link: put the file itself there, or set another state folder" },
+        { -ENOMEM,      "out of memory: free some, or raise the service's limit" },
+};
+
+const char *registry_problem(int error) {
+        for (size_t i = 0; i < ELEMENTS(problems); i++)
+                if (problems[i].error == error)
+                        return problems[i].words;
+        return "the disk or SQLite failed: look into the kernel's log";
+}
+
+const char *registry_error(const Registry *registry) {
+        return registry && registry->error[0] != '\0' ? registry->error : "no error";
+}
+
+int registry_refuse(Registry *registry, int error, const char *action, const char *words) {
+        (void) snprintf(registry->error, sizeof(registry->error), "%s: %s", action, words ?: registry_problem(error));
+        return error;
+}
+
+static int errno_of_system(sqlite3 *db) {
+        int system = sqlite3_system_errno(db);
+
+        for (size_t i = 0; i < ELEMENTS(system_errors); i++)
+                if (system_errors[i].system == system)
+                        return system_errors[i].error;
+        return -EIO;
+}
+
+static int errno_of_code(sqlite3 *db, int code) {
+        for (size_t i = 0; i < ELEMENTS(code_errors); i++)
+                if (code_errors[i].code == code || code_errors[i].code == (code & 0xff))
+                        return code_errors[i].error;
+        /* Only for these SQLite remembers what the system said. */
+        return (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN ? errno_of_system(db) : -EIO;
+}
+
+int registry_fail(Registry *registry, int code, const char *action) {
+        int error = errno_of_code(registry->db, code);
+
+        (void) snprintf(registry->error, sizeof(registry->error), "%s: %s (SQLite %d: %s)", action, registry_problem(error), code,
+                        sqlite3_errmsg(registry->db));
+        return error;
+}
+
+static int execute(Registry *registry, const char *sql, const char *action) {
+        int code = sqlite3_exec(registry->db, sql, NULL, NULL, NULL);
+
+        return code == SQLITE_OK ? 0 : registry_fail(registry, code, action);
+}
+
+/* One number from one row; 0 when there is none. */
+static int execute_int(Registry *registry, const char *sql, const char *action, int64_t *ret_value) {
+        sqlite3_stmt *statement = NULL;
+        int64_t value = 0;
+        int code, r = 0;
+
+        code = sqlite3_prepare_v2(registry->db, sql, -1, &statement, NULL);
+        if (code == SQLITE_OK)
+                code = sqlite3_step(statement);
+        if (code == SQLITE_ROW)
+                value = sqlite3_column_int64(statement, 0);
+        else if (code != SQLITE_DONE)
+                r = registry_fail(registry, code, action);
+        (void) sqlite3_finalize(statement);
+        if (r >= 0)
+                *ret_value = value;
+        return r;
+}
+
+/* Leaves the connection without an open transaction, whatever happened in it. */
+static void roll_back(Registry *registry) {
+        if (!sqlite3_get_autocommit(registry->db))
+                (void) sqlite3_exec(registry->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int on_commit(void *userdata, sqlite3 *db _unused_, const char *name _unused_, int frames) {
+        Registry *registry = userdata;
+
+        registry->wal_frames = frames;
+        return SQLITE_OK;
+}
+
+/* What it cannot do now it does later: readers elsewhere and full disks must not fail a commit that is safe in the log already. */
+void registry_checkpoint(Registry *registry, int frames) {
+        if (registry->wal_frames < registry->wal_frames_tried)
+                registry->wal_frames_tried = 0; /* the log began anew */
+        if (registry->wal_frames - registry->wal_frames_tried < frames)
+                return;
+        (void) sqlite3_wal_checkpoint_v2(registry->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        registry->wal_frames_tried = registry->wal_frames;
+}
+
+/* Makes the file with mode 0600 whatever the umask, or narrows the one that is there; SQLite gives its -wal and -shm the same mode.
+ * Closed again before SQLite opens it: closing a descriptor drops all of a process's POSIX locks on the file. */
+static int prepare_file(const char *path) {
+        _cleanup_close_ int fd = -1;
+        struct stat st;
+
+        fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+        if (fd < 0)
+                return errno == EISDIR ? -EMEDIUMTYPE : negative_errno();
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if (!S_ISREG(st.st_mode))
+                return -EMEDIUMTYPE;
+        if ((st.st_mode & 07777) != 0600 && fchmod(fd, 0600) < 0)
+                return negative_errno();
+        return 0;
+}
+
+/* Settings that hold for a connection. The log is not put back by SQLite itself but where nobody waits: registry_checkpoint(). */
+static int configure(Registry *registry) {
+        static const struct {
+                int option, value;
+        } options[] = {
+                { SQLITE_DBCONFIG_DEFENSIVE,         1 },
+                { SQLITE_DBCONFIG_TRUSTED_SCHEMA,    0 },
+                { SQLITE_DBCONFIG_ENABLE_FKEY,       1 },
+                { SQLITE_DBCONFIG_ENABLE_TRIGGER,    1 },
+                { SQLITE_DBCONFIG_ENABLE_VIEW,       0 },
+                { SQLITE_DBCONFIG_WRITABLE_SCHEMA,   0 },
+                { SQLITE_DBCONFIG_DQS_DML,           0 },
+                { SQLITE_DBCONFIG_DQS_DDL,           0 },
+                { SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0 },
+        };
+        int code = SQLITE_OK;
+
+        for (size_t i = 0; i < ELEMENTS(options) && code == SQLITE_OK; i++)
+                code = sqlite3_db_config(registry->db, options[i].option, options[i].value, NULL);
+        if (code != SQLITE_OK)
+                return registry_fail(registry, code, "configuring SQLite");
+        (void) sqlite3_limit(registry->db, SQLITE_LIMIT_ATTACHED, 0);
+        (void) sqlite3_limit(registry->db, SQLITE_LIMIT_LENGTH, VALUE_SIZE_MAX);
+        code = sqlite3_busy_timeout(registry->db, BUSY_TIMEOUT_MS);
+        if (code != SQLITE_OK)
+                return registry_fail(registry, code, "configuring SQLite");
+        return execute(registry, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
+                       "configuring SQLite");
+}
+
+/* Before anything is changed in the file: is it ours, and not newer than this program? An empty one becomes ours. */
+static int check_kind(Registry *registry, int64_t n_known, bool *ret_new, int64_t *ret_version) {
+        int64_t application = 0, version = 0, n_objects = 0;
+        int r;
+
+        r = execute_int(registry, "PRAGMA application_id", "opening the registry", &application);
+        if (r >= 0)
+                r = execute_int(registry, "PRAGMA user_version", "opening the registry", &version);
+        if (r >= 0)
+                r = execute_int(registry, "SELECT count(*) FROM sqlite_schema", "opening the registry", &n_objects);
+        if (r < 0)
+                return r;
+        *ret_new = application == 0 && version == 0 && n_objects == 0;
+        if (!*ret_new && application != APPLICATION_ID)
+                return registry_refuse(registry, -EMEDIUMTYPE, "opening the registry", NULL);
+        if (version > n_known || version < 0)
+                return registry_refuse(registry, -EPROTO, "opening the registry", NULL);
+        *ret_version = version;
+        return 0;
+}
+
+static int migrate_one(Registry *registry, int64_t number) {
+        char pragma[128];
+        int r;
+
+        (void) snprintf(pragma, sizeof(pragma), "PRAGMA application_id = %d; PRAGMA user_version = %" PRId64, APPLICATION_ID, number);
+        r = execute(registry, "BEGIN IMMEDIATE", "migrating the registry");
+        if (r >= 0)
+                r = execute(registry, schema_migrations[number - 1], "migrating the registry");
+        if (r >= 0)
+                r = execute(registry, pragma, "migrating the registry");
+        if (r >= 0)
+                r = execute(registry, "COMMIT", "migrating the registry");
+        if (r < 0)
+                roll_back(registry);
+        return r;
+}
+
+static int on_journal_mode(void *userdata, int n_columns, char **values, char **names _unused_) {
+        *(bool *) userdata = n_columns == 1 && values[0] && strcmp(values[0], "wal") == 0;
+        return 0;
+}
+
+/* SQLite goes on silently with another kind of journal where the file system cannot have this one. */
+static int use_write_ahead_log(Registry *registry) {
+        bool wal = false;
+        int code;
+
+        code = sqlite3_exec(registry->db, "PRAGMA journal_mode = WAL", on_journal_mode, &wal, NULL);
+        if (code != SQLITE_OK)
+                return registry_fail(registry, code, "opening the registry");
+        if (!wal)
+                return registry_refuse(registry, -EIO, "opening the registry",
+                                       "its file system cannot hold a write-ahead log (shared memory): set another state folder");
+        return execute(registry, "PRAGMA synchronous = FULL", "opening the registry");
+}
+
+static int migrate(Registry *registry) {
+        int64_t n_known = 0, version = 0;
+        bool new_file = false;
+        int r;
+
+        while (schema_migrations[n_known])
+                n_known++;
+        r = check_kind(registry, n_known, &new_file, &version);
+        if (r >= 0)
+                r = use_write_ahead_log(registry);
+        if (r < 0)
+                return r;
+        for (int64_t number = version + 1; number <= n_known; number++) {
+                r = migrate_one(registry, number);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* The registrations decide who somebody is: they are checked down to the last index entry, at each start. The ledger, which may have
+ * millions of rows, is not: damage there shows when it is met. */
+static int check_registrations(Registry *registry) {
+        static const char *const checks[] = {
+                "SELECT count(*) FROM pragma_integrity_check('container') WHERE integrity_check <> 'ok'",
+                "SELECT count(*) FROM pragma_integrity_check('agent') WHERE integrity_check <> 'ok'",
+                "SELECT count(*) FROM pragma_integrity_check('route') WHERE integrity_check <> 'ok'",
+                "SELECT count(*) FROM pragma_foreign_key_check()",
+        };
+        int64_t n_wrong;
+        int r;
+
+        for (size_t i = 0; i < ELEMENTS(checks); i++) {
+                n_wrong = 0;
+                r = execute_int(registry, checks[i], "checking the registry", &n_wrong);
+                if (r < 0)
+                        return r;
+                if (n_wrong > 0)
+                        return registry_refuse(registry, -EUCLEAN, "checking the registry", NULL);
+        }
+        return 0;
+}
+
+static int prepare_statements(Registry *registry) {
+        int code;
+
+        for (size_t i = 0; i < ELEMENTS(statement_sql); i++) {
+                code = sqlite3_prepare_v3(registry->db, statement_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &registry->statements[i], NULL);
+                if (code != SQLITE_OK)
+                        return registry_fail(registry, code, "preparing the registry's statements");
+        }
+        return 0;
+}
+
+static int set_up(Registry *registry) {
+        char limit[128];
+        int r;
+
+        (void) snprintf(limit, sizeof(limit), "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = %d", WAL_SIZE_KEPT);
+        r = configure(registry);
+        if (r >= 0)
+                r = migrate(registry);
+        if (r >= 0)
+                r = check_registrations(registry);
+        if (r >= 0)
+                r = execute(registry, limit, "opening the registry");
+        if (r >= 0)
+                r = prepare_statements(registry);
+        if (r < 0)
+                return r;
+        (void) sqlite3_wal_hook(registry->db, on_commit, registry);
+        return ledger_start(registry);
+}
+
+int registry_open(const char *path, Registry **ret_registry) {
+        _cleanup_(registry_closep) Registry *registry = NULL;
+        int code, r;
+
+        r = prepare_file(path);
+        if (r < 0)
+                return r;
+        registry = calloc(1, sizeof(*registry));
+        if (!registry)
+                return -ENOMEM;
+        code = sqlite3_open_v2(path, &registry->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
+        if (code != SQLITE_OK)
+                return registry->db ? registry_fail(registry, code, "opening the registry") : -ENOMEM;
+        r = set_up(registry);
+        if (r < 0)
+                return r;
+        *ret_registry = TAKE_PTR(registry);
+        return 0;
+}
+
+Registry *registry_close(Registry *registry) {
+        if (!registry)
+                return NULL;
+        if (registry->statements[_STATEMENT_MAX - 1])
+                ledger_stop(registry);
+        for (size_t i = 0; i < _STATEMENT_MAX; i++)
+                (void) sqlite3_finalize(registry->statements[i]);
+        (void) sqlite3_close_v2(registry->db);
+        free(registry);
+        return NULL;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What registry.c, registry-file.c and registry-ledger.c share: the only files that know SQLite. */
+#ifndef BROKER_REGISTRY_INTERNAL_H
+#define BROKER_REGISTRY_INTERNAL_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/registry.h"
+
+enum statement {
+        STATEMENT_CONTAINER_EACH,
+        STATEMENT_CONTAINER_TAKEN,
+        STATEMENT_CONTAINER_ADD,
+        STATEMENT_CONTAINER_STATE,
+        STATEMENT_CONTAINER_DELETE,
+        STATEMENT_AGENT_EACH,
+        STATEMENT_AGENT_ADD,
+        STATEMENT_AGENT_REMOVE,
+        STATEMENT_ROUTE_EACH,
+        STATEMENT_ROUTE_ADD,
+        STATEMENT_ROUTE_REMOVE,
+
+        STATEMENT_LEDGER_OPEN,
+        STATEMENT_LEDGER_DISPATCHED,
+        STATEMENT_LEDGER_DONE,
+        STATEMENT_LEDGER_CLOSED,
+        STATEMENT_LEDGER_GAP,
+        STATEMENT_LEDGER_UNFINISHED,
+        STATEMENT_LEDGER_LAST,
+        STATEMENT_LEDGER_RESERVED,
+        STATEMENT_LEDGER_RESERVE,
+        STATEMENT_LEDGER_FORGET_SEQUENCE,
+        STATEMENT_LEDGER_SET_SEQUENCE,
+
+        _STATEMENT_MAX,
+};
+
+struct Registry {
+        sqlite3 *db;
+        sqlite3_stmt *statements[_STATEMENT_MAX];
+        int wal_frames;           /* in the write-ahead log after the last commit */
+        int wal_frames_tried;     /* when it was last put back into the file, or could not be */
+        int64_t seqno_last;       /* the last one given */
+        int64_t seqno_reserved;   /* the last one that may be given before more are reserved */
+        char boot_id[40];         /* "" when it could not be read: no boot is believed to be the same then */
+        char error[512];
+};
+
+/* How a commit reaches the disk. */
+enum durability {
+        DURABLE_NORMAL, /* survives a kill -9; a power failure may take the last ones */
+        DURABLE_FULL,   /* synced before it is acknowledged */
+};
+
+/* Where the write-ahead log is put back into the file: at CHECKPOINT_DUE frames in places that nobody waits for, at CHECKPOINT_OVERDUE
+ * frames wherever a commit comes to it. */
+#define CHECKPOINT_DUE 1000
+#define CHECKPOINT_OVERDUE 4000
+
+/* registry-file.c. Words NULL: those of registry_problem(). */
+int registry_fail(Registry *registry, int code, const char *action); /* from SQLite's last error; sets the words, returns the errno */
+int registry_refuse(Registry *registry, int error, const char *action, const char *words); /* from ours */
+void registry_checkpoint(Registry *registry, int frames);
+
+/* registry-query.c */
+
+/* One use of a prepared statement: binds its parameters in order, remembers the first error, and gives the statement back at the end of
+ * the scope. What is bound is borrowed until then. */
+typedef struct Query {
+        Registry *registry;
+        sqlite3_stmt *statement;
+        const char *action; /* "adding container web-1", for error messages */
+        int next;           /* parameter */
+        int code;           /* SQLite's */
+        bool busy;          /* it was in use already: not ours to reset */
+} Query;
+
+Query query_begin(Registry *registry, enum statement statement, const char *action);
+void query_endp(Query *query);
+
+void query_int(Query *query, int64_t value);
+void query_int_or_null(Query *query, int64_t value); /* 0 is NULL */
+void query_u64(Query *query, uint64_t value);
+void query_text(Query *query, const char *text); /* NULL is NULL */
+void query_blob(Query *query, const void *data, size_t size);
+void query_id(Query *query, const uint8_t id[static 16]);
+void query_id_or_null(Query *query, const uint8_t id[static 16]); /* all zero is NULL */
+
+/* 1: a row is there; 0: no more; negative errno. */
+int query_step(Query *query);
+
+/* Runs a statement that changes something. Returns how many rows changed, or a negative errno. */
+int query_run(Query *query, enum durability durability);
+
+/* The same for statements that must find their row: 0, -ENOENT with these words, or another negative errno. */
+int query_run_one(Query *query, enum durability durability, const char *missing);
+
+/* Reads one row's columns in order, and remembers whether one of them cannot have been written by this program. */
+struct columns {
+        sqlite3_stmt *statement;
+        int next;
+        bool damaged;
+};
+
+int64_t column_int(struct columns *columns);   /* NULL is 0 */
+uint32_t column_u32(struct columns *columns);  /* NULL is 0 */
+uint64_t column_u64(struct columns *columns);
+const char *column_text(struct columns *columns, bool nullable);
+const void *column_blob(struct columns *columns, size_t *ret_size);
+void column_id(struct columns *columns, uint8_t ret_id[static 16]); /* NULL is all zero */
+
+/* registry-ledger.c */
+int ledger_start(Registry *registry); /* after the migrations: which number comes next */
+void ledger_stop(Registry *registry); /* a clean end: gives reserved numbers back */
+
+#endif

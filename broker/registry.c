@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Containers, agents and routes. Every change is one statement, and so one transaction, synced before it is acknowledged. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/registry-internal.h"
+#include "broker/registry.h"
+#include "util/cleanup.h"
+
+#define _cleanup_query_ _cleanup_(query_endp)
+
+static int each_end(Registry *registry, const struct columns *columns, const char *action) {
+        return columns->damaged ? registry_refuse(registry, -EUCLEAN, action, NULL) : 0;
+}
+
+static void read_container(struct columns *columns, struct registry_container *ret_row) {
+        ret_row->id = column_int(columns);
+        column_id(columns, ret_row->contid);
+        column_id(columns, ret_row->parent);
+        column_id(columns, ret_row->boot_id);
+        ret_row->name = column_text(columns, false);
+        ret_row->state = column_u32(columns);
+        ret_row->found = column_u32(columns);
+        ret_row->pid = column_u32(columns);
+        ret_row->start_time = column_u64(columns);
+        ret_row->pid_ns.device = column_u64(columns);
+        ret_row->pid_ns.inode = column_u64(columns);
+        ret_row->user_ns.device = column_u64(columns);
+        ret_row->user_ns.inode = column_u64(columns);
+        ret_row->cgroup = column_u64(columns);
+        ret_row->cgroup_path = column_text(columns, false);
+        ret_row->registrar_uid = column_u32(columns);
+        ret_row->registrar_loginuid = column_u32(columns);
+        ret_row->time = column_u64(columns);
+        ret_row->time_end = column_u64(columns);
+        ret_row->reason = column_text(columns, true);
+}
+
+int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_EACH, "reading the containers");
+        int r;
+
+        query_int(&query, ended);
+        while ((r = query_step(&query)) > 0) {
+                struct columns columns = { .statement = query.statement };
+                struct registry_container row = {};
+
+                read_container(&columns, &row);
+                r = each_end(registry, &columns, query.action);
+                if (r >= 0)
+                        r = fn(userdata, &row);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_AGENT_EACH, "reading the agents");
+        int r;
+
+        query_int(&query, container);
+        while ((r = query_step(&query)) > 0) {
+                struct columns columns = { .statement = query.statement };
+                struct registry_agent row = {};
+
+                row.id = column_int(&columns);
+                row.container = column_int(&columns);
+                row.name = column_text(&columns, false);
+                row.uid = column_u32(&columns);
+                r = each_end(registry, &columns, query.action);
+                if (r >= 0)
+                        r = fn(userdata, &row);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+static void read_route(struct columns *columns, struct registry_route *ret_row) {
+        ret_row->id = column_int(columns);
+        ret_row->container = column_int(columns);
+        ret_row->agent = column_int(columns);
+        ret_row->action = column_u32(columns);
+        ret_row->error = column_u32(columns);
+        ret_row->key_type = column_text(columns, false);
+        ret_row->description = column_text(columns, false);
+        ret_row->callout = column_text(columns, true);
+        ret_row->origin = column_u32(columns);
+        ret_row->priority = column_u32(columns);
+}
+
+int registry_each_route(Registry *registry, int64_t container, registry_route_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_ROUTE_EACH, "reading the routes");
+        int r;
+
+        query_int(&query, container);
+        while ((r = query_step(&query)) > 0) {
+                struct columns columns = { .statement = query.statement };
+                struct registry_route row = {};
+
+                read_route(&columns, &row);
+                r = each_end(registry, &columns, query.action);
+                if (r >= 0)
+                        r = fn(userdata, &row);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_TAKEN, "looking for a contid");
+
+        query_id(&query, contid);
+        return query_step(&query);
+}
+
+/* The one who waits for these is a person or a run time, not a caller in state D. */
+static int run_add(Query *query, int64_t *ret_id) {
+        int r;
+
+        r = query_run(query, DURABLE_FULL);
+        if (r < 0)
+                return r;
+        *ret_id = sqlite3_last_insert_rowid(query->registry->db);
+        return 0;
+}
+
+int registry_add_container(Registry *registry, struct registry_container *container) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_ADD, "adding a container");
+
+        query_id(&query, container->contid);
+        query_id_or_null(&query, container->parent);
+        query_id(&query, container->boot_id);
+        query_text(&query, container->name);
+        query_int(&query, container->state);
+        query_int(&query, container->found);
+        query_int(&query, container->pid);
+        query_u64(&query, container->start_time);
+        query_u64(&query, container->pid_ns.device);
+        query_u64(&query, container->pid_ns.inode);
+        query_u64(&query, container->user_ns.device);
+        query_u64(&query, container->user_ns.inode);
+        query_u64(&query, container->cgroup);
+        query_text(&query, container->cgroup_path ?: "");
+        query_int(&query, container->registrar_uid);
+        query_int(&query, container->registrar_loginuid);
+        query_u64(&query, container->time);
+        query_int_or_null(&query, (int64_t) container->time_end);
+        query_text(&query, container->reason);
+        return run_add(&query, &container->id);
+}
+
+int registry_set_container_state(Registry *registry, int64_t id, uint32_t state, uint64_t time_end, const char *reason) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_STATE, "changing a container's state");
+
+        query_int(&query, id);
+        query_int(&query, state);
+        query_int_or_null(&query, (int64_t) time_end);
+        query_text(&query, reason);
+        return query_run_one(&query, DURABLE_FULL, "there is no such container, or it has ended");
+}
+
+int registry_delete_container(Registry *registry, int64_t id) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_DELETE, "taking a container back");
+
+        query_int(&query, id);
+        return query_run_one(&query, DURABLE_FULL, "there is no such container");
+}
+
+int registry_add_agent(Registry *registry, struct registry_agent *agent) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_AGENT_ADD, "adding an agent");
+
+        query_int(&query, agent->container);
+        query_text(&query, agent->name);
+        query_int(&query, agent->uid);
+        return run_add(&query, &agent->id);
+}
+
+int registry_remove_agent(Registry *registry, int64_t id) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_AGENT_REMOVE, "removing an agent");
+
+        query_int(&query, id);
+        return query_run_one(&query, DURABLE_FULL, "there is no such agent");
+}
+
+int registry_add_route(Registry *registry, struct registry_route *route) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_ROUTE_ADD, "adding a route");
+
+        query_int(&query, route->container);
+        query_int_or_null(&query, route->agent);
+        query_int(&query, route->action);
+        query_int(&query, route->error);
+        query_text(&query, route->key_type);
+        query_text(&query, route->description);
+        query_text(&query, route->callout);
+        query_int(&query, route->origin);
+        query_int(&query, route->priority);
+        return run_add(&query, &route->id);
+}
+
+int registry_remove_route(Registry *registry, int64_t id) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_ROUTE_REMOVE, "removing a route");
+
+        query_int(&query, id);
+        return query_run_one(&query, DURABLE_FULL, "there is no such route");
+}

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Registering containers, and what must be refused.
+
+readonly SOME_CONTID=0f2a9a1c-5c7d-4e1b-9a57-3d1c6f3a7e11
+
+test_contid_is_given_or_made() {
+        start_broker
+        new_container web-1
+        register web-1 --contid "$SOME_CONTID"
+        expect_eq "${CONTID[web-1]}" "$SOME_CONTID" contid
+        new_container web-2
+        register web-2
+        expect_ne "${CONTID[web-2]}" "$SOME_CONTID" contid
+        expect_match "$(upcallctl container list)" "web-1.*|web-2"
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'web-1'" contid)" "$SOME_CONTID" "list --json"
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'web-1'" state)" active "list --json"
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'web-1'" pid)" "${PID[web-1]}" "list --json"
+        expect_match "$(upcallctl container show "$SOME_CONTID")" web-1 "show by contid"
+        audit_find "op=register .*vm=.?web-1.?" -uu "$SOME_CONTID" --raw > /dev/null
+}
+
+test_malformed_contid() {
+        local contid
+        start_broker
+        new_container web-1
+        for contid in x '' 0f2a9a1c-5c7d-4e1b-9a57-3d1c6f3a7e1 0f2a9a1c-5c7d-4e1b-9a57-3d1c6f3a7e111 0f2a9a1c5c7d4e1b9a573d1c6f3a7e11 \
+                0f2a9a1c-5c7d-4e1b-9a57-3d1c6f3a7e1g "{$SOME_CONTID}" " $SOME_CONTID"; do
+                expect_refused "UUID|contid" upcallctl container register --name web-1 --pid "${PID[web-1]}" --contid "$contid"
+        done
+        expect_eq "$(upcallctl container list --json | json_row True name)" "" "containers"
+}
+
+test_nil_contid() {
+        start_broker
+        new_container web-1
+        expect_refused "nil" upcallctl container register --name web-1 --pid "${PID[web-1]}" --contid 00000000-0000-0000-0000-000000000000
+}
+
+test_contid_that_was_used_before() {
+        start_broker
+        new_container web-1
+        new_container web-2
+        register web-1 --contid "$SOME_CONTID"
+        expect_refused "contid" upcallctl container register --name web-2 --pid "${PID[web-2]}" --contid "$SOME_CONTID"
+        # also after its container has ended
+        end_container web-1
+        machine_wait_for 5 container_ended "$SOME_CONTID" || fail "$(upcallctl container list --all)"
+        expect_refused "contid" upcallctl container register --name web-2 --pid "${PID[web-2]}" --contid "$SOME_CONTID"
+        # and after the broker was started anew
+        stop_broker
+        start_broker
+        expect_refused "contid" upcallctl container register --name web-2 --pid "${PID[web-2]}" --contid "${SOME_CONTID^^}"
+        audit_find 'op=refuse-container-register|res=failed' -m USYS_CONFIG --raw > /dev/null
+}
+
+container_ended() {
+        [[ $(upcallctl container list --all --json | json_row "row['contid'] == '$1'" state) == ended ]]
+}
+
+test_second_contid_for_the_same_process() {
+        start_broker
+        new_container web-1
+        register web-1
+        expect_refused "first process|set once|already" upcallctl container register --name web-x --pid "${PID[web-1]}"
+        expect_refused "first process|set once|already" upcallctl container register --name web-1 --pid "${PID[web-1]}"
+        expect_eq "$(upcallctl container show web-1 --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["contid"])')" "${CONTID[web-1]}" contid
+}
+
+test_name_that_is_taken_or_bad() {
+        local name
+        start_broker
+        new_container web-1
+        new_container web-2
+        register web-1
+        expect_refused "web-1" upcallctl container register --name web-1 --pid "${PID[web-2]}"
+        for name in '' -x 'a b' $'a\nb' 'a;b' 'a=b' 'a"b' "$(printf 'x%.0s' {1..256})" '../x' ; do
+                expect_refused "name|NAME" upcallctl container register "--name=$name" --pid "${PID[web-2]}"
+        done
+}
+
+test_pid_that_is_gone() {
+        local pid
+        start_broker
+        sh -c 'echo $$' > "$WORK/gone"
+        pid=$(cat "$WORK/gone")
+        expect_refused "$pid" upcallctl container register --name web-1 --pid "$pid"
+        expect_refused "pid|PID|number" upcallctl container register --name web-1 --pid 0
+        expect_refused "pid|PID|number" upcallctl container register --name web-1 --pid -1
+        expect_refused "pid|PID|number" upcallctl container register --name web-1 --pid 99999999999
+        expect_refused "pid|PID|number" upcallctl container register --name web-1 --pid 1x
+}
+
+test_pid_that_is_a_thread() {
+        local thread
+        start_broker
+        machine_spawn /dev/null python3 -c 'import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()'
+        machine_wait_for 5 has_two_threads "$MACHINE_PID" || fail "no thread"
+        thread=$(ls "/proc/$MACHINE_PID/task" | grep -vx "$MACHINE_PID")
+        expect_refused "thread" upcallctl container register --name web-1 --pid "$thread"
+}
+
+has_two_threads() {
+        (($(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2> /dev/null | wc -l) == 2))
+}
+
+test_process_of_the_host_is_no_container() {
+        start_broker
+        machine_spawn /dev/null sleep 60
+        expect_refused "host|namespace" upcallctl container register --name web-1 --pid "$MACHINE_PID"
+}
+
+test_process_that_is_not_the_first_one() {
+        local pid
+        start_broker
+        new_container web-1
+        machine_spawn /dev/null nsenter -t "${PID[web-1]}" -a -- sleep 60
+        machine_wait_for 5 pgrep -P "$MACHINE_PID" > /dev/null || fail "no sleep"
+        pid=$(pgrep -P "$MACHINE_PID")
+        expect_refused "first" upcallctl container register --name web-1 --pid "$pid"
+        # and in a container that is registered, it is that one's
+        register web-1
+        expect_refused "web-1|first" upcallctl container register --name web-x --pid "$pid"
+}
+
+test_registrar_in_a_container_is_not_the_administrator() {
+        start_broker
+        install -m 0755 "$UPCALLCTL" "$KERNEL_SHARE/upcallctl"
+        HOST_CONTAINER_BINDS=(/run/upcalld "$KERNEL_SHARE")
+        # root of the host's user namespace in a pid namespace of its own
+        new_container web-1
+        expect_refused "permitted|administrator|host" in_container web-1 "$KERNEL_SHARE/upcallctl" container register --name x --pid 1
+        register web-1
+        expect_refused "permitted|administrator|host" in_container web-1 "$KERNEL_SHARE/upcallctl" container register --name x --pid 1
+        expect_refused "permitted|administrator|host" in_container web-1 "$KERNEL_SHARE/upcallctl" route add --container web-1 --defer \
+                --type user --description '*'
+        new_container web-2 --user
+        expect_refused "permitted|administrator|host|denied" in_container web-2 "$KERNEL_SHARE/upcallctl" container register --name y --pid 1
+        expect_eq "$(upcallctl container list --json | json_row True name)" web-1 containers
+}
+
+test_ordinary_user_is_not_the_administrator() {
+        start_broker
+        install -m 0755 "$UPCALLCTL" "$KERNEL_SHARE/upcallctl"
+        new_container web-1
+        expect_refused "permitted|administrator|root|denied" setpriv --reuid 4242 --regid 4242 --clear-groups \
+                "$KERNEL_SHARE/upcallctl" container register --name x --pid "${PID[web-1]}"
+        # uid 0 without CAP_SYS_ADMIN is none, either
+        expect_refused "permitted|administrator|root|denied" setpriv --bounding-set -sys_admin --inh-caps -sys_admin \
+                "$KERNEL_SHARE/upcallctl" container register --name x --pid "${PID[web-1]}"
+}
+
+test_container_in_a_container_is_its_child() {
+        local out=$WORK/inner pid
+        start_broker
+        takeover
+        container_with_agent web-1 nfs-a -- /bin/echo -n outer
+        machine_spawn "$out" nsenter -t "${PID[web-1]}" -a -- unshare --pid --fork --mount-proc --kill-child sleep 600
+        machine_wait_for 5 inner_process "$MACHINE_PID" || fail "no inner container"
+        pid=$(inner_process "$MACHINE_PID")
+        CONTID[inner]=$(upcallctl container register --name inner --pid "$pid") || fail "register inner"
+        PID[inner]=$pid
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'inner'" parent)" "${CONTID[web-1]}" parent
+        # its upcalls are its own, not its parent's
+        request_in inner user db:one
+        expect_answer ENOKEY
+        audit_find 'reason=no-route' -uu "${CONTID[inner]}" --raw > /dev/null
+}
+
+inner_process() { # the sleep below nsenter and unshare
+        local child
+        child=$(pgrep -P "$1") && child=$(pgrep -P "$child") && [[ $(<"/proc/$child/comm") == sleep ]] && echo "$child"
+}
+
+test_name_is_free_again_after_the_end() {
+        start_broker
+        takeover
+        container_with_agent web-1 nfs-a -- /bin/echo -n first
+        request_in web-1 user db:one
+        expect_answer ok first
+        SOME=${CONTID[web-1]}
+        end_container web-1
+        machine_wait_for 5 container_ended "$SOME" || fail "$(upcallctl container list --all)"
+        container_with_agent web-1 nfs-a -- /bin/echo -n second
+        expect_ne "${CONTID[web-1]}" "$SOME" contid
+        request_in web-1 user db:one
+        expect_answer ok second
+        # both are in the history
+        expect_eq "$(upcallctl container list --all --json | json_row "row['name'] == 'web-1'" contid | wc -l)" 2 "list --all"
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'web-1'" contid)" "${CONTID[web-1]}" list
+}
+
+test_unregistered_container_is_refused_while_it_runs() {
+        start_broker
+        takeover
+        container_with_agent web-1 nfs-a -- /bin/echo -n mine
+        expect_ok upcallctl container unregister web-1
+        request_in web-1 user db:one
+        expect_answer ENOKEY
+        audit_find 'reason=container-ended' --raw > /dev/null
+        expect_refused "web-1|first|ended" upcallctl container register --name web-1 --pid "${PID[web-1]}"
+}
+
+test_unknown_names_are_said() {
+        start_broker
+        new_container web-1
+        register web-1
+        expect_refused "nowhere" upcallctl container show nowhere
+        expect_refused "nowhere" upcallctl agent add a --container nowhere --resident
+        expect_refused "nobody" upcallctl route add --container web-1 --agent nobody --type user --description '*'
+        expect_refused "EWHAT" upcallctl route add --container web-1 --reject EWHAT --type user --description '*'
+        expect_ok upcallctl agent add a --container web-1 --resident
+        expect_refused "a" upcallctl agent add a --container web-1 --resident
+}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# What the broker and its witness may do, as the kernel says it.
+
+status_of() { # PID FIELD
+        sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
+}
+
+readonly CAP_SYS_PTRACE=0000000000080000 CAP_AUDIT=0000002020000000 NONE=0000000000000000
+
+test_broker_has_two_capabilities_and_no_root() {
+        local field
+        start_broker
+        for field in $(status_of "$BROKER" Uid) $(status_of "$BROKER" Gid); do
+                expect_ne "$field" 0 "an id of the broker"
+        done
+        expect_eq "$(ps -o user= -p "$BROKER")" "$BROKER_USER" "the broker's user"
+        expect_eq "$(status_of "$BROKER" CapPrm)" $CAP_AUDIT permitted
+        expect_eq "$(status_of "$BROKER" CapEff)" $CAP_AUDIT effective
+        expect_match "$(status_of "$BROKER" CapBnd)" "^($CAP_AUDIT|$NONE)\$" "bounding set"
+        expect_match "$(status_of "$BROKER" CapInh)" "^($CAP_AUDIT|$NONE)\$" inheritable
+        expect_eq "$(status_of "$BROKER" NoNewPrivs)" 1 no-new-privileges
+        expect_match "$(status_of "$BROKER" Groups)" '^[1-9 ]*[0-9 ]*$' "groups"
+        for field in $(status_of "$BROKER" Groups); do
+                expect_ne "$field" 0 "a group of the broker"
+        done
+}
+
+test_witness_has_one_capability_and_a_filter() {
+        local witness field
+        start_broker
+        witness=$(pgrep -P "$BROKER")
+        expect_match "$witness" '^[0-9]+$' "the broker's children"
+        expect_match "$(<"/proc/$witness/comm")" '^upcalld-witness' "its name"
+        expect_eq "$(status_of "$witness" CapPrm)" $CAP_SYS_PTRACE permitted
+        expect_eq "$(status_of "$witness" CapEff)" $CAP_SYS_PTRACE effective
+        expect_eq "$(status_of "$witness" CapAmb)" $NONE ambient
+        expect_eq "$(status_of "$witness" Seccomp)" 2 "seccomp filter"
+        expect_eq "$(status_of "$witness" NoNewPrivs)" 1 no-new-privileges
+        for field in $(status_of "$witness" Uid) $(status_of "$witness" Gid); do
+                expect_ne "$field" 0 "an id of the witness"
+        done
+}
+
+test_broker_and_witness_cannot_be_dumped_or_read() {
+        local witness
+        start_broker
+        witness=$(pgrep -P "$BROKER")
+        # of a process that is not dumpable, /proc belongs to root
+        expect_eq "$(stat -c %u "/proc/$BROKER/environ")" 0 "owner of the broker's /proc files"
+        expect_eq "$(stat -c %u "/proc/$witness/environ")" 0 "owner of the witness's"
+}
+
+test_files_are_not_for_everybody() {
+        start_broker
+        expect_eq "$(stat -c '%U %a' "$WORK/state/"*.sqlite* "$WORK/state/"*.db* 2> /dev/null | sort -u)" "$BROKER_USER 600" registry
+        expect_eq "$(stat -c %U:%F /run/upcalld/agent/agent.sock)" "$BROKER_USER:socket" agent.sock
+        expect_eq "$(find /run/upcalld/agent -mindepth 1 | wc -l)" 1 "agent.sock is alone in its folder"
+        expect_refused "" setpriv --reuid 4242 --regid 4242 --clear-groups test -r "$WORK/state/." -a -w /run/upcalld/.
+}
+
+test_witness_killed_ends_the_broker() {
+        start_broker
+        kill -KILL "$(pgrep -P "$BROKER")"
+        machine_wait_for 5 broker_gone || fail "a broker without witness goes on"
+}
+
+test_broker_killed_ends_the_witness() {
+        local witness
+        start_broker
+        witness=$(pgrep -P "$BROKER")
+        stop_broker KILL
+        machine_wait_for 5 process_gone "$witness" || fail "the witness outlives the broker"
+}
