@@ -31,8 +31,9 @@ struct route_subject {
 /* NULL when none matches. */
 const struct route *route_find(const struct route *const *routes, size_t n_routes, const struct route_subject *subject);
 
-/* What makes a route unfit to be added, in words for people, or NULL: an unknown action, errno outside 1 to 4095 or one of the kernel's
- * ERESTART family (512 to 516, include/linux/errno.h), an empty or over-long glob, an unfinished bracket expression. */
+/* What makes a route unfit to be added, in words for people, or NULL: an unknown action, errno outside 1 to 4094 or one of the kernel's
+ * ERESTART family (512 to 516, include/linux/errno.h), an empty or over-long glob, too many stars, an unfinished bracket expression.
+ * The globs of a route that has no problem cost about a millisecond to match at most. */
 const char *route_problem(const struct route *route);
 
 #endif
