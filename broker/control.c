@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <uuid/uuid.h>
 
 #include "broker/control.h"
@@ -19,10 +20,18 @@
 #define IDLE_TIMEOUT_USEC (30 * USEC_PER_SEC)
 #define TEXT_MAX 1024
 
+/* An answer that waits until the peer has read what was sent before */
+struct outgoing {
+        STAILQ_ENTRY(outgoing) link;
+        size_t size;
+        uint8_t data[];
+};
+
 struct Control {
         TAILQ_ENTRY(Control) link;
         Broker *broker;
         int fd, pidfd;
+        STAILQ_HEAD(, outgoing) outgoing;
         sd_event_source *io, *timer;
         WitnessQuestion *question;
         SenderJob *job;
@@ -76,6 +85,15 @@ static void request_done(Control *control) {
         packet_drop(&control->packet);
 }
 
+static void drop_outgoing(Control *control) {
+        struct outgoing *outgoing;
+
+        while ((outgoing = STAILQ_FIRST(&control->outgoing))) {
+                STAILQ_REMOVE_HEAD(&control->outgoing, link);
+                free(outgoing);
+        }
+}
+
 Control *control_free(Control *control) {
         if (!control)
                 return NULL;
@@ -86,14 +104,63 @@ Control *control_free(Control *control) {
         close_fd(control->pidfd);
         TAILQ_REMOVE(&control->broker->controls, control, link);
         control->broker->n_controls--;
+        drop_outgoing(control);
         free(control);
         return NULL;
 }
 
-/* A peer that does not read its answers finds the end of the connection; the next event frees it. */
+/* Reads requests only between them, and writes only while something waits to be written */
+static void control_listen(Control *control) {
+        uint32_t events = (control->verb ? 0 : EPOLLIN) | (STAILQ_EMPTY(&control->outgoing) ? 0 : EPOLLOUT);
+
+        (void) sd_event_source_set_io_events(control->io, events);
+        (void) sd_event_source_set_enabled(control->io, events ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static int control_queue(Control *control, const struct wire_layout *layout, const void *message) {
+        _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX];
+        struct outgoing *outgoing;
+        size_t size;
+        int r;
+
+        r = wire_encode(layout, message, data, sizeof(data), &size);
+        if (r < 0)
+                return r;
+        outgoing = malloc(sizeof(*outgoing) + size);
+        if (!outgoing)
+                return -ENOMEM;
+        outgoing->size = size;
+        memcpy(outgoing->data, data, size);
+        STAILQ_INSERT_TAIL(&control->outgoing, outgoing, link);
+        return 0;
+}
+
+/* A long list outgrows the socket's buffer: the rest waits for the peer. A peer that is gone finds the end of the connection, and
+ * the next event frees it. */
 static void control_send(Control *control, const struct wire_layout *layout, const void *message) {
-        if (packet_send(control->fd, layout, message, NULL, 0) < 0)
+        int r = -EAGAIN;
+
+        if (STAILQ_EMPTY(&control->outgoing))
+                r = packet_send(control->fd, layout, message, NULL, 0);
+        if (r == -EAGAIN)
+                r = control_queue(control, layout, message);
+        if (r < 0)
                 (void) shutdown(control->fd, SHUT_RDWR);
+}
+
+static void control_flush(Control *control) {
+        struct outgoing *outgoing;
+
+        while ((outgoing = STAILQ_FIRST(&control->outgoing))) {
+                if (send(control->fd, outgoing->data, outgoing->size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+                        if (errno != EAGAIN && errno != EINTR)
+                                (void) shutdown(control->fd, SHUT_RDWR);
+                        break;
+                }
+                STAILQ_REMOVE_HEAD(&control->outgoing, link);
+                free(outgoing);
+        }
+        control_listen(control);
 }
 
 static void control_reply(Control *control, int error, const char *text) {
@@ -101,7 +168,7 @@ static void control_reply(Control *control, int error, const char *text) {
 
         request_done(control);
         control_send(control, &message_done_layout, &done);
-        (void) sd_event_source_set_enabled(control->io, SD_EVENT_ON);
+        control_listen(control);
 }
 
 static void record_refusal(Control *control, int error) {
@@ -573,6 +640,7 @@ static int route_add_check(Control *control) {
 
 static int route_add_apply(Control *control) {
         struct route route = requested_route(control);
+        char number[24];
         struct registry_route row = { .action = route.action, .error = route.error, .key_type = route.key_type, .description = route.description,
                                       .callout = route.callout, .origin = route.origin, .priority = route.priority };
         Container *container;
@@ -591,7 +659,8 @@ static int route_add_apply(Control *control) {
                 r = container_add_route(container, &row);
         if (r < 0)
                 return refuse_registry(control, r);
-        control_reply(control, 0, NULL);
+        (void) snprintf(number, sizeof(number), "%lld", (long long) row.id);
+        control_reply(control, 0, number);
         return 0;
 }
 
@@ -759,7 +828,7 @@ static int control_begin(Control *control) {
         if (r < 0)
                 return r;
         describe_request(control);
-        (void) sd_event_source_set_enabled(control->io, SD_EVENT_OFF); /* one request at a time */
+        control_listen(control); /* one request at a time */
         r = witness_ask(control->broker->witness, control->pidfd, on_peer_seen, control, &control->question);
         if (r < 0)
                 control_reply(control, -r, "the broker could not find out who you are: try again");
@@ -781,7 +850,10 @@ static int on_control_io(sd_event_source *source, int fd, uint32_t events, void 
         int r;
 
         (void) source;
-        (void) events;
+        if (events & EPOLLOUT)
+                control_flush(control);
+        if (control->verb || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return 0;
         r = packet_receive(fd, &control->packet, 1);
         if (r == PACKET_AGAIN)
                 return 0;
@@ -836,6 +908,7 @@ int control_accept(Broker *broker, int fd) {
         control->fd = fd;
         control->pidfd = control->target_pidfd = control->target_pid_ns = control->target_user_ns = -1;
         packet_init(&control->packet);
+        STAILQ_INIT(&control->outgoing);
         TAILQ_INSERT_TAIL(&broker->controls, control, link);
         broker->n_controls++;
         r = control_start(control);

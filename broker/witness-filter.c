@@ -19,6 +19,14 @@
 /* O_ACCMODE says that a file is only read; O_TMPFILE without the O_DIRECTORY that is part of it (asm-generic/fcntl.h) */
 #define WRITING (O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
+#ifdef __SANITIZE_ADDRESS__
+#define WITH_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ADDRESS_SANITIZER
+#endif
+#endif
+
 /* What process_collect(), process_pidfd_number(), packet_receive(), packet_send() and the end need, as strace shows it with glibc 2.36;
  * the calls without a comment differ by architecture or libc version, and are as harmless as what they stand for. */
 static const struct rule {
@@ -43,6 +51,9 @@ static const struct rule {
         { SCMP_SYS(clock_gettime), 0, { 0 } }, /* where the vDSO cannot answer */
         { SCMP_SYS(rt_sigreturn), 0, { 0 } },
         { SCMP_SYS(exit_group), 0, { 0 } },
+#ifdef WITH_ADDRESS_SANITIZER
+        { SCMP_SYS(sigaltstack), 0, { 0 } }, /* asked by its run time before a function that does not return */
+#endif
 };
 
 static void filter_release(scmp_filter_ctx *filter) {

@@ -39,7 +39,7 @@ struct Witness {
         uint64_t timeout_usec, seqno;
         witness_lost_t lost;
         void *userdata;
-        TAILQ_HEAD(, WitnessQuestion) questions; /* oldest first: that is by deadline, and how answers come */
+        TAILQ_HEAD(question_list, WitnessQuestion) questions; /* oldest first: that is by deadline, and how answers come */
         unsigned n_questions;
 };
 

@@ -53,7 +53,6 @@ machine_lock() {
         [[ $(id -u) == 0 ]] || { machine_say "this needs root"; return 1; }
         [[ -z ${MACHINE_HOLDER:-} ]] || { machine_say "this process has the lock already"; return 1; }
         install -d -m 0755 "${MACHINE_LOCK%/*}"
-        install -d -m 0700 "$MACHINE_DIR" "$MACHINE_SAVED"
         exec {ready}< <(machine_hold "$seconds" "$owner")
         MACHINE_HOLDER=$!
         read -r -t 1 -u "$ready" answer || true
@@ -69,6 +68,8 @@ machine_lock() {
                 return 1
         fi
         export MACHINE_HOLDER
+        # not before: whoever had the lock removes them at the end
+        install -d -m 0700 "$MACHINE_DIR" "$MACHINE_SAVED" || { machine_unlock; return 1; }
         machine_replay 0 || { machine_unlock; return 1; }
 }
 

@@ -34,10 +34,9 @@ run_group() { # COMMAND…
         wait -n "$group" "$watch" 2>/dev/null
         status=$?
         if kill -0 "$group" 2>/dev/null; then
-                kill -TERM -- "-$group" 2>/dev/null
-                sleep 5
                 echo "check: took longer than $limit_seconds s"
                 status=124
+                end_group
         fi
         kill -KILL -- "-$group" 2>/dev/null
         kill -KILL -- "-$watch" 2>/dev/null
@@ -45,17 +44,21 @@ run_group() { # COMMAND…
         group=
 }
 
+# The kernel tests restore the machine when they are told to end: give them time.
+end_group() {
+        local i
+        kill -TERM -- "-$group" 2>/dev/null
+        for ((i = 0; i < 200; i++)); do
+                # not kill -0, which also finds what has ended and was not waited for
+                pgrep -g "$group" -r D,R,S,T >/dev/null || return
+                sleep 0.1
+        done
+        kill -KILL -- "-$group" 2>/dev/null
+}
+
 interrupted() { # STATUS
         trap '' HUP INT TERM
-        if [[ -n $group ]]; then
-                # the kernel tests restore the machine when they are told to end: give them time
-                kill -TERM -- "-$group" 2>/dev/null
-                for ((i = 0; i < 150; i++)); do
-                        kill -0 -- "-$group" 2>/dev/null || break
-                        sleep 0.1
-                done
-                kill -KILL -- "-$group" 2>/dev/null
-        fi
+        [[ -z $group ]] || end_group
         # the watch, and a reader of test lines
         local -a rest
         mapfile -t rest < <(jobs -p)
@@ -103,17 +106,18 @@ always() { # NAME COMMAND…
 # Runs a program that prints TAP; each of its cases is a test, NAME/CASE. Understands cmocka's way ("not ok 3 # SKIP name") and lines without
 # numbers. A program that fails without a failed case, or that ends before its plan, is a failure itself.
 tap() { # NAME COMMAND…
-        local name=$1 ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0
+        local name=$1 ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0 reason
         shift
         start "$name"
         : >"$logs/tap"
-        run_group tap_pipe "$name" "$@"
+        run_group tap_follow "$name" "$@"
         read -r ok bad skips planned seen unwanted <"$logs/tap"
         passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skips))
         if ((unwanted > 0 && ok + bad + skips == 0)) && ! matches "$name"; then
                 return 0
         elif ((status == 77 && seen == 0)); then
-                [[ $(tail -n 1 "$log") == "no test's name matches "* ]] || count skip "$name" "$(tail -n 1 "$log")"
+                reason=$(grep -v -e '^# end of ' -e '^$' "$log" | tail -n 1)
+                [[ $reason == "no test's name matches "* ]] || count skip "$name" "$reason"
         elif ((status != 0 && bad + unwanted == 0)); then
                 count not-ok "$name" "ended with status $status and no failed case"
         elif ((seen < planned)); then
@@ -128,19 +132,30 @@ tap() { # NAME COMMAND…
         fi
 }
 
-# The program may have to put the machine in order when it is told to end: who reads it outlives it.
-tap_pipe() { # NAME COMMAND…
-        local name=$1
+# The program writes to a file, and not to a pipe, which a process that it left behind could keep open; and it may have to put the
+# machine in order when it is told to end, so who reads along outlives it.
+tap_follow() { # NAME COMMAND…
+        local name=$1 end reader status
         shift
-        "$@" 2>&1 | (
+        end="# end of $name, $BASHPID"
+        : >"$log"
+        (
                 trap '' HUP INT TERM
-                tee "$log" | tap_read "$name"
-        )
+                tail -n +1 -s 0.1 -f "$log" | tap_read "$name" "$end"
+        ) &
+        reader=$!
+        # a handler, which the program does not inherit, so that what it says at its end is still read
+        trap : HUP INT TERM
+        "$@" >>"$log" 2>&1
+        status=$?
+        printf '\n%s\n' "$end" >>"$log"
+        wait "$reader"
+        return $status
 }
 
-tap_read() { # NAME
+tap_read() { # NAME END
         local line rest case ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0
-        while IFS= read -r line; do
+        while IFS= read -r line && [[ $line != "$2" ]]; do
                 if [[ $line =~ ^1\.\.([0-9]+)$ ]]; then
                         planned=$((planned + BASH_REMATCH[1]))
                         continue

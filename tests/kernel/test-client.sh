@@ -30,6 +30,24 @@ client_policy() { # NAME…
         done
 }
 
+# A program in the place of the host's, in Python, with authority over the key `key`, whose description is `what`.
+client_host_program() { # TEXT
+        cat > "$WORK/host" <<S
+#!/usr/bin/python3
+import ctypes, sys
+libc = ctypes.CDLL(None)
+def keyctl(*arguments):
+    return libc.syscall(250, *[ctypes.c_void_p(a) if isinstance(a, int) else a for a in arguments])
+key = int(sys.argv[2])
+keyctl(16, key)
+text = ctypes.create_string_buffer(8192)
+keyctl(6, key, text, 8192)
+what = text.value.decode("latin1").split(";", 4)[4]
+$1
+S
+        expect_ok machine_install "$WORK/host" "$CLIENT_HOST"
+}
+
 # fake STEP…
 fake() {
         : > "$WORK/fake.log"
@@ -60,15 +78,9 @@ test_answer_reaches_the_caller_and_the_outcome_the_broker() {
 test_payload_sizes() {
         local size
         client_takeover
-        fake size:1 size:32767 size:32768 size:1048575 size:1048575 size:0
+        fake size:1 size:32767 size:1048575 size:0
         for size in 1 32767; do
                 request_in - --size user "client:$size" x
-                expect_answer ok "$size"
-        done
-        # a type for large ones; user keys end at 32767
-        for size in 32768 1048575; do
-                request_in - --size big_key "client:$size" x
-                [[ $ANSWER != ENODEV ]] || skip "no keys of type big_key here"
                 expect_answer ok "$size"
         done
         request_in - --size user client:large x
@@ -77,10 +89,19 @@ test_payload_sizes() {
         # the kernel takes no empty one for this type
         request_in - --size user client:0 x
         expect_answer EINVAL
+        # a type for large ones
+        keyctl session - keyctl add big_key client:try x @s > /dev/null 2>&1 || skip "no keys of type big_key here"
+        kill "$FAKE"
+        machine_wait_for 5 process_gone "$FAKE"
+        fake size:32768 size:1048575
+        for size in 32768 1048575; do
+                request_in - --size big_key "client:$size" x
+                expect_answer ok "$size"
+        done
 }
 
 errno_name() {
-        python3 -c 'import errno, sys; print(errno.errorcode[int(sys.argv[1])])' "$1"
+        python3 -c 'import errno, sys; print(errno.errorcode[int(sys.argv[1])].replace("ENOTSUP", "EOPNOTSUPP"))' "$1"
 }
 
 test_quota_of_the_caller_is_his_error() {
@@ -99,7 +120,7 @@ test_lifetime_ends() {
                 keyctl print "$(cat '"$WORK/short"')" || exit 1
                 sleep 2.2
                 keyctl print "$(cat '"$WORK/short"')"' > "$WORK/out" 2>&1
-        expect_match "$(cat "$WORK/out")" '^short' "first"
+        expect_match "$(cat "$WORK/out")" 'short' "first"
         expect_match "$(cat "$WORK/out")" 'expired$' "after its lifetime"
         request_in - user client:long x
         expect_answer ok long
@@ -108,8 +129,8 @@ test_lifetime_ends() {
 test_refusal_with_errno_and_time_out() {
         local error i=0
         client_takeover
-        fake reject:129:1 reject:126:1 reject:13:1 reject:512:1 reject:0:1 reject:5000:1 reject:111:0
-        for error in EKEYREJECTED ENOKEY EACCES ENOKEY ENOKEY ENOKEY ECONNREFUSED; do
+        fake reject:129:1 reject:126:1 reject:13:1 reject:512:1 reject:0:1 reject:111:0
+        for error in EKEYREJECTED ENOKEY EACCES ENOKEY ENOKEY ECONNREFUSED; do
                 request_in - user "client:refuse$((i += 1))" x
                 expect_answer "$error"
         done
@@ -233,16 +254,11 @@ test_host_without_a_line_refuses_as_the_kernel_does() {
 test_outcome_of_a_deferred_key_is_observed_exactly() {
         local error uid expected
         client_takeover
-        cat > "$WORK/host" <<'S'
-#!/bin/bash
-keyctl describe "$2" > /dev/null
-c=$(keyctl rdescribe "$2")
-case ${c##*;} in
-ok*) keyctl instantiate "$2" x 0 ;;
-error*) keyctl reject "$2" 30 "$(sed 's/.*error\([0-9]*\).*/\1/' <<< "$c")" 0 ;;
-esac
-S
-        expect_ok machine_install "$WORK/host" "$CLIENT_HOST"
+        client_host_program '
+if what.startswith("ok"):
+    keyctl(12, key, b"x", 1, 0)
+else:
+    keyctl(19, key, 30, int(what[5:]), 0)'
         fake defer
         for uid in 0 4321; do
                 for error in 13 95 126 127 128 129 1 2 111; do
@@ -296,20 +312,25 @@ test_hanging_host_program_is_ended_at_the_deadline() {
 
 test_host_program_gets_the_kernels_arguments_and_environment() {
         client_takeover
-        cat > "$WORK/host" <<S
-#!/bin/sh
-{ echo "\$0 \$*"; env | sort; ls -l /proc/\$\$/fd; umask; ulimit -c; grep -E 'SigBlk|SigIgn|SigCgt' /proc/\$\$/status; } > $WORK/seen
-keyctl instantiate "\$2" seen 0
-S
-        expect_ok machine_install "$WORK/host" "$CLIENT_HOST"
+        client_host_program "
+import os, resource
+status = open('/proc/self/status').read()
+print(sys.argv, dict(os.environ), os.listdir('/proc/self/fd'), [line for line in status.splitlines() if 'Sig' in line or 'Umask' in line],
+      [os.readlink('/proc/self/fd/%d' % fd) for fd in range(3)], 'core', resource.getrlimit(resource.RLIMIT_CORE),
+      file=open('$WORK/seen', 'w'))
+keyctl(12, key, b'seen', 4, 0)"
         fake defer
         request_in - user client:seen x
         expect_answer ok seen
-        expect_match "$(cat "$WORK/seen")" "create $SERIAL 0 0 0 " "arguments"
-        expect_match "$(cat "$WORK/seen")" "UPCALLD_DEFERRED=$SERIAL" "marker"
-        expect_match "$(cat "$WORK/seen")" "PATH=/sbin:/bin:/usr/sbin:/usr/bin" "path"
-        ! grep -q socket "$WORK/seen" || fail "a descriptor of ours: $(cat "$WORK/seen")"
         cat "$WORK/seen"
+        expect_match "$(cat "$WORK/seen")" "'create', '$SERIAL', '0', '0', '0', " "arguments"
+        expect_match "$(cat "$WORK/seen")" "'UPCALLD_DEFERRED': '$SERIAL'" "marker"
+        expect_match "$(cat "$WORK/seen")" "'PATH': '/sbin:/bin:/usr/sbin:/usr/bin'" "path"
+        # its own of /proc/self/fd beside the three
+        expect_match "$(cat "$WORK/seen")" "\['0', '1', '2', '[0-9]+'(, '[0-9]+')?\]" "descriptors"
+        expect_match "$(cat "$WORK/seen")" "Umask:[^0-9]*0022" "umask"
+        expect_match "$(cat "$WORK/seen")" "SigBlk:[^0-9]*0000000000000000" "blocked signals"
+        expect_match "$(cat "$WORK/seen")" "core \((0, )?[-0-9]+" "core limit"
 }
 
 test_drop_in_alone_answers_and_defers() {
@@ -339,7 +360,7 @@ test_drop_in_under_another_name_is_refused_and_said() {
         request_in - user debug:b spoon
         expect_answer ENOKEY
         expect_eq "$(grep -c ^request "$WORK/fake.log")" 1 "requests"
-        expect_match "$(dmesg | tail -n 20)" "upcall-request-key: key [0-9]+ refused: the host's own request-key started this program again" "kernel log"
+        expect_match "$(dmesg | grep upcall-request-key | tail -n 1)" "upcall-request-key: key [0-9]+ refused: the host's own request-key started this program again" "kernel log"
 }
 
 test_broker_down_defers_the_hosts_and_refuses_others() {
@@ -351,7 +372,7 @@ test_broker_down_defers_the_hosts_and_refuses_others() {
         foreign_request user debug:x spoon
         expect_answer ENOKEY
         expect_below $(($(now_ms) - start)) 1000 "milliseconds"
-        expect_match "$(dmesg | tail -n 5)" 'upcall-request-key: key [0-9]+ refused: no broker' "kernel log"
+        expect_match "$(dmesg | grep upcall-request-key | tail -n 1)" 'upcall-request-key: key [0-9]+ refused: no broker' "kernel log"
         client_policy on-broker-down-defer
         foreign_request user debug:x spoon
         expect_answer ok "Debug spoon"
@@ -381,7 +402,7 @@ test_upcall_survives_a_broker_that_dies() {
         expect_answer ok after
         fake_line '^request .* retry=1 '
         fake_line '^request .* retry=2 '
-        expect_eq "$(grep -ho 'id=[0-9a-f]*' "$WORK/fake.first" "$WORK/fake.log" | grep -v tid | sort -u | wc -l)" 1 "ids"
+        expect_eq "$(grep -ho ' id=[0-9a-f]*' "$WORK/fake.first" "$WORK/fake.log" | sort -u | wc -l)" 1 "ids"
 }
 
 test_broker_that_hangs_gives_a_refusal_at_the_deadline() {

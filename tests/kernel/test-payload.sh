@@ -34,7 +34,7 @@ test_empty_payload_of_a_user_key_is_refused() {
         payload_world
         request_in web-1 --size user db:0
         expect_ne "$ANSWER" ok answer
-        audit_find 'op=upcall-complete.*reason=payload-refused.*res=failed|op=upcall-complete.*res=failed' -uu "${CONTID[web-1]}" --raw > /dev/null
+        audit_find 'reason=payload-refused op=upcall-complete.*res=failed|op=upcall-complete.*res=failed' -uu "${CONTID[web-1]}" --raw > /dev/null
 }
 
 test_payload_too_large_for_a_user_key_is_refused() {
@@ -46,7 +46,7 @@ test_payload_too_large_for_a_user_key_is_refused() {
                 expect_ne "$ANSWER" ok "answer to $size bytes"
                 expect_below "$USEC" 5000000 microseconds
         done
-        audit_find 'op=upcall-complete.*reason=payload-refused' -uu "${CONTID[web-1]}" --raw > /dev/null
+        audit_find 'reason=payload-refused op=upcall-complete' -uu "${CONTID[web-1]}" --raw > /dev/null
 }
 
 test_payload_larger_than_any_is_refused() {
@@ -100,7 +100,7 @@ test_quota_of_an_ordinary_user() {
         ((most < 32000)) || skip "an ordinary user may have $most bytes of keys"
         request_in web-1 --uid 4242 --size user "db:$((most + 1000))"
         expect_answer EDQUOT
-        audit_find 'op=upcall-complete.*reason=payload-refused.*exit=-122' -uu "${CONTID[web-1]}" --raw > /dev/null
+        audit_find 'reason=payload-refused op=upcall-complete.*exit=-122' -uu "${CONTID[web-1]}" --raw > /dev/null
         request_in web-1 --uid 4242 --size user db:100
         expect_answer ok 100
 }

@@ -359,6 +359,16 @@ static void test_brokers_that_misbehave(void **state) {
         }
 }
 
+/* Whether the broker is gone before or after we have sent: its reason is what counts. */
+static void test_the_reason_of_a_broker_that_closes_at_once(void **state) {
+        struct fixture *f = *state;
+
+        for (unsigned i = 0; i < 200; i++) {
+                assert_int_equal(connect_to(f, play_refusal_to_listen, 1, 3000), -EACCES);
+                f->peer = close_fd(f->peer);
+        }
+}
+
 static void test_a_listener_that_does_not_accept(void **state) {
         struct fixture *f = *state;
         upcall_agent *agent = NULL;
@@ -464,7 +474,7 @@ static void test_waiting_for_ever_ends_with_a_question(void **state) {
         (void) upcall_release(received);
 }
 
-static void test_a_withdrawn_question_is_not_answered(void **state) {
+static void test_a_withdrawn_question_is_given_back_once(void **state) {
         struct fixture *f = *state;
         struct message_withdraw withdraw = { .id = { 1, 2, 3 } };
         upcall *received, *untouched = NULL;
@@ -473,6 +483,7 @@ static void test_a_withdrawn_question_is_not_answered(void **state) {
         received = receive(f);
         assert_int_equal(packet_send(f->peer, &message_withdraw_layout, &withdraw, NULL, 0), 0);
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), UPCALL_WITHDRAWN);
+        hear_refusal(f, 1, ECANCELED, 0);
         assert_null(untouched);
         assert_memory_equal(upcall_withdrawn_id(f->agent), upcall_id(received), UPCALL_ID_SIZE);
         assert_int_equal(upcall_answer(received, "late", 4, 0), 0);
@@ -485,6 +496,7 @@ static void test_a_withdrawn_question_is_not_answered(void **state) {
         received = receive(f);
         assert_int_equal(packet_send(f->peer, &message_withdraw_layout, &withdraw, NULL, 0), 0);
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), UPCALL_WITHDRAWN);
+        hear_refusal(f, 1, ECANCELED, 0);
         (void) upcall_release(received);
         hear_nothing(f);
 }
@@ -514,26 +526,27 @@ static void test_withdrawals_that_crossed_an_answer_are_nothing(void **state) {
 static void test_the_same_question_twice(void **state) {
         struct fixture *f = *state;
         struct message_withdraw withdraw = { .id = { 1, 2, 3 } };
-        upcall *first, *second, *untouched = NULL;
+        upcall *first, *second, *third, *untouched = NULL;
 
         ask(f, 1);
         first = receive(f);
         assert_int_equal(packet_send(f->peer, &message_withdraw_layout, &withdraw, NULL, 0), 0);
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), UPCALL_WITHDRAWN);
+        hear_refusal(f, 1, ECANCELED, 0);
         ask(f, 1); /* again, after it was withdrawn: a new one */
         second = receive(f);
         assert_int_equal(upcall_answer(first, "x", 1, 0), 0);
         hear_nothing(f);
         assert_int_equal(upcall_refuse(second, EIO, 1), 0);
         hear_refusal(f, 1, EIO, 1);
-        (void) upcall_release(second);
         ask(f, 1); /* again, after it was answered */
-        second = receive(f);
+        third = receive(f);
         ask(f, 1); /* again, while it waits */
         assert_int_equal(upcall_agent_receive(f->agent, 3000, &untouched), -EBADMSG);
         assert_null(untouched);
         (void) upcall_release(first);
         (void) upcall_release(second);
+        (void) upcall_release(third);
 }
 
 static void test_the_broker_is_gone(void **state) {
@@ -786,13 +799,14 @@ int main(void) {
                 LISTENING(test_where_nobody_is),
                 LISTENING(test_bad_arguments),
                 LISTENING(test_brokers_that_misbehave),
+                LISTENING(test_the_reason_of_a_broker_that_closes_at_once),
                 LISTENING(test_a_listener_that_does_not_accept),
                 LISTENING(test_attaching),
                 ATTACHED(test_nothing_comes),
                 ATTACHED(test_the_question_is_what_was_asked),
                 ATTACHED(test_a_question_of_every_byte_and_of_no_callout),
                 ATTACHED(test_waiting_for_ever_ends_with_a_question),
-                ATTACHED(test_a_withdrawn_question_is_not_answered),
+                ATTACHED(test_a_withdrawn_question_is_given_back_once),
                 ATTACHED(test_withdrawals_that_crossed_an_answer_are_nothing),
                 ATTACHED(test_the_same_question_twice),
                 ATTACHED(test_the_broker_is_gone),
