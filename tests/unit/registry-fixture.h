@@ -26,7 +26,7 @@
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 struct fixture {
-        char folder[64], path[96];
+        char folder[160], path[192];
         Registry *registry;
 };
 
@@ -40,7 +40,7 @@ static _unused_ int set_up(void **state) {
         struct fixture *fixture = calloc(1, sizeof(*fixture));
 
         assert_non_null(fixture);
-        (void) snprintf(fixture->folder, sizeof(fixture->folder), "/tmp/test-registry.XXXXXX");
+        (void) snprintf(fixture->folder, sizeof(fixture->folder), "%.100s/test-registry.XXXXXX", getenv("TMPDIR") ?: "/tmp");
         assert_non_null(mkdtemp(fixture->folder));
         (void) snprintf(fixture->path, sizeof(fixture->path), "%s/registry.db", fixture->folder);
         *state = fixture;
@@ -49,7 +49,7 @@ static _unused_ int set_up(void **state) {
 
 static _unused_ int tear_down(void **state) {
         struct fixture *fixture = *state;
-        char path[128];
+        char path[256];
 
         fixture->registry = registry_close(fixture->registry);
         for (size_t i = 0; i < ELEMENTS(suffixes); i++) {

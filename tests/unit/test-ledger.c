@@ -204,9 +204,9 @@ static void test_numbers_that_a_power_failure_took_are_not_given_again(void **st
 /* The C library's, counted: SQLite asks for them where something is to be on the disk. */
 static int n_syncs;
 
-int fdatasync(int fd) {
+int fdatasync(int fildes) {
         n_syncs++;
-        return (int) syscall(SYS_fdatasync, fd);
+        return (int) syscall(SYS_fdatasync, fildes);
 }
 
 int fsync(int fd) {
@@ -243,7 +243,7 @@ static void test_registrations_are_synced_before_they_are_acknowledged_and_ledge
 static void test_the_log_does_not_grow_without_bound(void **state) {
         struct fixture *fixture = *state;
         Registry *registry = reopen(fixture);
-        char path[128];
+        char path[256];
         struct stat st;
 
         for (int i = 0; i < 10000; i++) {

@@ -174,7 +174,7 @@ static void test_small_damage_never_crashes(void **state) {
         assert_int_equal(fclose(file), 0);
         for (unsigned round = 0; round < 300; round++) {
                 Registry *registry = NULL;
-                char path[128];
+                char path[256];
                 int r;
 
                 for (size_t i = 1; i < ELEMENTS(suffixes); i++) {
@@ -258,7 +258,7 @@ static int fill_disk(const struct fixture *fixture, const char *path) {
 static int check_full_disk(struct fixture *fixture) {
         struct registry_container container = sample(50);
         struct ledger_row row = sample_row(1);
-        char ballast[128];
+        char ballast[256];
         int n_full = 0, r = 0;
 
         (void) snprintf(ballast, sizeof(ballast), "%s/ballast", fixture->folder);
@@ -293,7 +293,7 @@ static void test_a_full_disk_is_said_and_survived(void **state) {
 }
 
 static int check_no_room_at_start(struct fixture *fixture) {
-        char ballast[128];
+        char ballast[256];
 
         (void) snprintf(ballast, sizeof(ballast), "%s/ballast", fixture->folder);
         EXPECT(fill_disk(fixture, ballast) > 0);

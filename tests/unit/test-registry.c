@@ -6,7 +6,7 @@
 
 static void test_all_files_are_private_whatever_the_umask(void **state) {
         struct fixture *fixture = *state;
-        char path[128];
+        char path[256];
         struct stat st;
         mode_t old;
 
@@ -69,7 +69,7 @@ static void test_files_that_are_not_ours_are_refused_and_left_alone(void **state
 
 static void test_paths_that_cannot_hold_a_registry_are_refused(void **state) {
         struct fixture *fixture = *state, other = *fixture;
-        char target[128];
+        char target[256];
 
         (void) snprintf(other.path, sizeof(other.path), "%s/missing/registry.db", fixture->folder);
         assert_int_equal(open_fails(&other), -ENOENT);
