@@ -18,8 +18,9 @@
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
 
-#define ARGV(...) ((char *const[]){ __VA_ARGS__, NULL })
-#define ARGC(...) ((int) ELEMENTS(ARGV(__VA_ARGS__)) - 1)
+/* argv is not const in C, literals are */
+#define ARGV(...) ((char *const *) (uintptr_t) (const char *const[]){ __VA_ARGS__, NULL })
+#define ARGC(...) ((int) (sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(const char *)))
 #define PARSE(result, ...) arguments_parse(ARGC(__VA_ARGS__), ARGV(__VA_ARGS__), result)
 
 static void test_arguments_are_read_as_the_kernel_writes_them(void **state _unused_) {
@@ -51,7 +52,7 @@ static void test_wrong_arguments_are_refused(void **state _unused_) {
         assert_int_equal(PARSE(&a, "r", "create", "1", "4294967296", "0", "0", "0", "0"), -EINVAL);
         assert_int_equal(PARSE(&a, "r", "create", "1", "0", "0", "-3", "0", "0"), -EINVAL);
         for (size_t i = 0; i < ELEMENTS(bad); i++)
-                if (PARSE(&a, "r", "create", (char *) bad[i], "0", "0", "0", "0", "0") != -EINVAL)
+                if (PARSE(&a, "r", "create", bad[i], "0", "0", "0", "0", "0") != -EINVAL)
                         fail_msg("key '%s'", bad[i]);
 }
 
