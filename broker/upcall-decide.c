@@ -69,6 +69,18 @@ static Upcall *find_outer(const Upcall *upcall) {
         return NULL;
 }
 
+/* The caller goes on as soon as its client has exited, and may ask again before we have read what that client said last: it is there
+ * already. */
+static Upcall *find_living_outer(const Upcall *upcall) {
+        Upcall *outer = find_outer(upcall);
+
+        if (outer && outer->state == UPCALL_DECIDED) {
+                upcall_read(outer);
+                outer = find_outer(upcall);
+        }
+        return outer;
+}
+
 static bool over_limit(const Upcall *upcall, bool reserved) {
         const struct config *config = &upcall->broker->config;
 
@@ -134,7 +146,7 @@ static void upcall_count(Upcall *upcall) {
 void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
         struct attribution attribution = attribution_find(upcall->broker->index, facts);
         struct route_subject subject = upcall_subject(upcall);
-        const Upcall *outer = find_outer(upcall);
+        const Upcall *outer = find_living_outer(upcall);
         const struct route *route;
 
         upcall->broker->counters.upcalls++;

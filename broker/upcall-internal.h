@@ -28,6 +28,9 @@ void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by i
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
 
+/* Takes one packet that the client has sent, if there is one. */
+void upcall_read(Upcall *upcall);
+
 /* The client's first packet. 0, or a negative errno: turned away. */
 int upcall_read_request(Upcall *upcall, const struct packet *packet);
 

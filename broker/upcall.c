@@ -344,7 +344,7 @@ static void upcall_client_gone(Upcall *upcall) {
         upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
 }
 
-static void upcall_read(Upcall *upcall) {
+void upcall_read(Upcall *upcall) {
         struct packet *packet = &upcall->broker->packet;
         int r;
 
