@@ -387,7 +387,7 @@ static void test_bad_lifetimes_are_refused(void **state) {
         struct fixture *f = *state;
 
         attach_script(f, "20", "cat >&$UPCALL_LIFETIME_FD; printf x");
-        for (uint8_t i = 0; i < ELEMENTS(bad); i++) {
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
                 ask_until(f, (uint8_t) (i + 1), bad[i], strlen(bad[i]), 20000);
                 hear_refusal(f, (uint8_t) (i + 1), EINVAL, 1, "helper-bad-lifetime");
         }
@@ -412,11 +412,12 @@ static void test_exit_statuses(void **state) {
                 { "exit 127", ENOENT, "helper-missing" },     { "exit 255", ENOKEY, "helper-refused" },
                 { "kill -9 $$", EIO, "helper-killed" },       { "kill -TERM $$", EIO, "helper-killed" },
                 { "kill -SEGV $$", EIO, "helper-killed" },    { "printf half; exit 3", ENOKEY, "helper-refused" },
+                { "echo rubbish >&3; exit 3", ENOKEY, "helper-refused" },
         };
         struct fixture *f = *state;
 
         attach_script(f, "20", "eval \"$(cat)\"");
-        for (uint8_t i = 0; i < ELEMENTS(cases); i++) {
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 ask_until(f, (uint8_t) (i + 1), cases[i].status, strlen(cases[i].status), 20000);
                 hear_refusal(f, (uint8_t) (i + 1), (uint32_t) cases[i].error, 1, cases[i].reason);
         }
