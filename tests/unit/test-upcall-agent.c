@@ -387,7 +387,7 @@ static void test_bad_lifetimes_are_refused(void **state) {
         struct fixture *f = *state;
 
         attach_script(f, "20", "cat >&$UPCALL_LIFETIME_FD; printf x");
-        for (uint8_t i = 0; i < ELEMENTS(bad); i++) {
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
                 ask_until(f, (uint8_t) (i + 1), bad[i], strlen(bad[i]), 20000);
                 hear_refusal(f, (uint8_t) (i + 1), EINVAL, 1, "helper-bad-lifetime");
         }
@@ -412,11 +412,12 @@ static void test_exit_statuses(void **state) {
                 { "exit 127", ENOENT, "helper-missing" },     { "exit 255", ENOKEY, "helper-refused" },
                 { "kill -9 $$", EIO, "helper-killed" },       { "kill -TERM $$", EIO, "helper-killed" },
                 { "kill -SEGV $$", EIO, "helper-killed" },    { "printf half; exit 3", ENOKEY, "helper-refused" },
+                { "echo rubbish >&3; exit 3", ENOKEY, "helper-refused" },
         };
         struct fixture *f = *state;
 
         attach_script(f, "20", "eval \"$(cat)\"");
-        for (uint8_t i = 0; i < ELEMENTS(cases); i++) {
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 ask_until(f, (uint8_t) (i + 1), cases[i].status, strlen(cases[i].status), 20000);
                 hear_refusal(f, (uint8_t) (i + 1), (uint32_t) cases[i].error, 1, cases[i].reason);
         }
@@ -478,6 +479,25 @@ static void test_output_without_end_is_cut_off(void **state) {
         ask(f, 1);
         hear_refusal(f, 1, EMSGSIZE, 1, "helper-output-too-large");
         assert_gone(read_pid(f));
+}
+
+/* The agent, stopped meanwhile, hears of the end and of more output than it takes at once in the same moment. */
+static void test_what_was_written_before_the_end_counts(void **state) {
+        struct fixture *f = *state;
+        struct message_answer answer;
+        size_t size = 0;
+
+        attach_script(f, "20", "printf abcd; echo $$ > $0; sleep 0.4; head -c 65536 /dev/zero");
+        ask(f, 1);
+        (void) read_pid(f);
+        (void) poll(NULL, 0, 100);
+        assert_int_equal(kill(f->agent, SIGSTOP), 0);
+        (void) poll(NULL, 0, 800);
+        assert_int_equal(kill(f->agent, SIGCONT), 0);
+        hear(f, &message_answer_layout, &answer);
+        assert_int_equal(f->packet.n_descriptors, 1);
+        assert_int_equal(payload_check(f->packet.descriptors[0], &size), 0);
+        assert_int_equal(size, 65540);
 }
 
 /* --- time --- */
@@ -859,6 +879,7 @@ int main(void) {
                 TEST(test_a_program_that_is_none),
                 TEST(test_large_output),
                 TEST(test_output_without_end_is_cut_off),
+                TEST(test_what_was_written_before_the_end_counts),
                 TEST(test_a_program_that_hangs_is_killed),
                 TEST(test_the_upcalls_own_deadline_is_kept),
                 TEST(test_a_program_that_closes_its_output_and_sleeps),
