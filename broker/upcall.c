@@ -360,9 +360,11 @@ void upcall_read(Upcall *upcall) {
                 r = upcall_read_request(upcall, packet);
         else if (r == 0)
                 r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
-        packet_drop(packet);
-        if (r < 0)
+        if (r < 0) { /* whoever sent it may be anybody */
+                packet_drop(packet);
                 upcall_protocol_error(upcall, r);
+        } else
+                packet_done(packet); /* a pidfd: closing it never blocks, and a thread for it would double the broker's work */
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
