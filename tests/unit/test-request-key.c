@@ -200,7 +200,7 @@ static void test_reading_stops_soon_behind_the_line(void **state _unused_) {
 
 static void test_forged_line_before_the_true_one_is_found_out(void **state _unused_) {
         /* inside a description of a key with a lower serial, with lines of higher ones behind it to look innocent */
-        const char *const lines[] = { "0b000001 I--Q---     1 perm 3f3f3f3f  1000  1000 user      x", LINE_FORGED, LINE_AFTER, LINE_AFTER ": 3", LINE_AUTH, LINE_AFTER };
+        const char *const lines[] = { "0b000001 I--Q---     1 perm 3f3f3f3f  1000  1000 user      x", LINE_FORGED, LINE_AFTER, "440a569f x", LINE_AUTH, LINE_AFTER };
         struct key_search s;
 
         assert_int_equal(search(lines, ELEMENTS(lines), true, &s), -EBADMSG);
