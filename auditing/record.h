@@ -5,7 +5,7 @@
  * addr, terminal and res behind it.
  *
  * Every value that somebody else chose is written as upper-case hex, and only into fields that auparse decodes (name, cmd,
- * ocomm). Container and agent names are written as they are, since only safe ones are ever registered (protocol.h,
+ * ocomm). Key types and security labels are written as they are, with "_" for unsafe bytes. Container and agent names are written as they are, since only safe ones are ever registered (protocol.h,
  * UPCALL_NAME_MAX); a name that is not safe makes these functions return -EINVAL. vm comes before uuid: ausearch -vm X -uu U
  * misses the other order. No field of ours ends like one that ausearch searches (exe=, res=, comm=), but for ocomm.
  */
@@ -80,8 +80,9 @@ struct record_config {
         struct record_subject subject;
 };
 
-/* Each writes a NUL-terminated text and returns its length; -EINVAL for an unsafe name or word; -ENOBUFS when it does
- * not fit into size (RECORD_TEXT_MAX + 1 always suffices for the largest safe values). */
+/* Each writes a NUL-terminated text and returns its length; -EINVAL for an unsafe name, contid or word (at most 40 of [a-z0-9-]);
+ * -ENOBUFS when it does not fit into size (RECORD_TEXT_MAX + 1 always suffices for the largest safe values). On an error
+ * the text is emptied. */
 int record_dispatch(const struct record_upcall *upcall, char *data, size_t size);    /* RECORD_CONTROL, op=upcall-dispatch */
 int record_completion(const struct record_upcall *upcall, char *data, size_t size);  /* RECORD_RESOURCE, resrc=key, op=upcall-complete */
 int record_register(const struct record_container *container, char *data, size_t size);   /* RECORD_MACHINE */
@@ -89,7 +90,7 @@ int record_unregister(const struct record_container *container, char *data, size
 int record_bind_agent(const struct record_config *config, char *data, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */
 int record_config(const struct record_config *config, char *data, size_t size);      /* RECORD_CONFIG */
 
-/* [A-Za-z0-9._:-]+, the first one alphanumeric: what may stand in a record unencoded. */
+/* [A-Za-z0-9._:-]+, the first one alphanumeric, at most UPCALL_NAME_MAX: what may stand in a record unencoded. */
 bool record_name_safe(const char *name);
 
 #endif

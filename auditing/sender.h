@@ -5,7 +5,10 @@
  * that knows libaudit.
  *
  * All functions are called from one thread, the owner's; callbacks come from sender_dispatch() alone, in that thread.
- * Needs CAP_AUDIT_WRITE and CAP_AUDIT_READ, the initial user namespace, and the initial network namespace.
+ * Needs CAP_AUDIT_WRITE and CAP_AUDIT_READ, the initial user and pid namespaces, and the initial network namespace.
+ *
+ * The thread keeps the credentials that its maker has in sender_new(): a broker that drops rights does so before. The
+ * kernel may keep a sender waiting for longer than read_back_ms; an owner with a deadline has its own timer and sender_forget().
  */
 #ifndef AUDITING_SENDER_H
 #define AUDITING_SENDER_H
@@ -34,13 +37,15 @@ struct sender_record {
 
 /* error 0: the record was read back, receipt says where. -EPERM: a capability is missing. -ENOBUFS: the queue is full.
  * -ENODATA: sent, but not seen within the read-back time, once more after one repeat by the sender's owner this means
- * that the kernel drops it (audit off, or a rule). Another negative errno of the socket. receipt is NULL unless error is 0. */
+ * that the kernel drops it (audit off, or a rule). -EPIPE: the thread has died. Another negative errno of the socket. receipt is NULL unless error is 0. */
 typedef void (*sender_done_t)(void *userdata, int error, const struct sender_receipt *receipt);
 
-/* queue_max: records waiting at most; read_back_ms: how long one is waited for. Returns 0 or a negative errno. */
+/* queue_max: records that were submitted and whose callback was not called yet, at most; read_back_ms: how long one is waited
+ * for. Returns 0; -EPERM without CAP_AUDIT_READ; another negative errno. */
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender);
 
-/* Waits for the thread, at most read_back_ms; jobs still in the queue are sent without being read back. */
+/* Waits for the thread, at most read_back_ms; jobs still in the queue are sent without being read back, and no callback is
+ * called any more. Not from a callback. */
 Sender *sender_free(Sender *sender);
 DEFINE_CLEANUP(Sender, sender_free)
 
@@ -51,7 +56,8 @@ int sender_fd(const Sender *sender);
 int sender_dispatch(Sender *sender);
 
 /* Queues a record; never waits. Records are sent in the order of the calls. With done NULL nobody hears of it.
- * ret_job may be NULL. Returns 0, -ENOBUFS when the queue is full, -ENOMEM. */
+ * ret_job may be NULL. Returns 0, -ENOBUFS when the queue is full, -ENOMEM, or -EINVAL: text longer than RECORD_TEXT_MAX, or a hostname or
+ * terminal that is neither "?" nor record_name_safe(). */
 int sender_submit(Sender *sender, const struct sender_record *record, sender_done_t done, void *userdata, SenderJob **ret_job);
 
 /* The record is still sent, but done will not be called. NULL is accepted; returns NULL. Must not be used after done

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -48,34 +49,27 @@ static void expect_absent(const char *path) {
                 fail_msg("%s is there", path);
 }
 
-/* Calls back for each name in the folder. Returns how many there are. */
-static unsigned each_entry(const struct place *p, void (*callback)(const char *path)) {
-        DIR *dir = opendir(p->folder);
-        const struct dirent *entry;
-        unsigned n = 0;
+/* How many entries the folder has; removes them when asked to. */
+static unsigned entries(const struct place *p, bool remove) {
+        DIR *folder = opendir(p->folder);
+        struct dirent *entry;
+        unsigned number = 0;
 
-        assert_non_null(dir);
-        while ((entry = readdir(dir))) {
-                char path[320];
-
+        assert_non_null(folder);
+        while ((entry = readdir(folder))) {
                 if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
                         continue;
-                n++;
-                (void) snprintf(path, sizeof path, "%s/%s", p->folder, entry->d_name);
-                if (callback)
-                        callback(path);
+                number++;
+                if (remove)
+                        assert_int_equal(unlinkat(dirfd(folder), entry->d_name, 0), 0);
         }
-        (void) closedir(dir);
-        return n;
+        (void) closedir(folder);
+        return number;
 }
 
 /* Nothing but what the test expects: no temporary name is left. */
 static void expect_entries(const struct place *p, unsigned number) {
-        assert_int_equal(each_entry(p, NULL), number);
-}
-
-static void remove_entry(const char *path) {
-        assert_int_equal(unlink(path), 0);
+        assert_int_equal(entries(p, false), number);
 }
 
 static struct place *place_new(const char *host) {
@@ -95,7 +89,7 @@ static struct place *place_new(const char *host) {
 }
 
 static void place_free(struct place *p) {
-        (void) each_entry(p, remove_entry);
+        (void) entries(p, true);
         assert_int_equal(rmdir(p->folder), 0);
         free(p);
 }
