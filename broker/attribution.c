@@ -288,11 +288,8 @@ static struct attribution judge_owner(const struct caller *caller) {
         return left_its_cgroup(caller) ? answer(ATTRIBUTION_AMBIGUOUS) : answer_container(caller->owner, UPCALL_FOUND_PIDNS);
 }
 
-/* The caller is in the cgroup of a container that nothing else tells apart. */
+/* The caller is in the cgroup of a container that nothing else tells apart, and that does not lie around the caller's own. */
 static struct attribution judge_cgroup_only(const struct caller *caller, const struct attribution_entry *candidate) {
-        /* It lies around the caller's own container, whose pid namespace decides. */
-        if (caller->owner && attribution_contains(candidate, caller->owner))
-                return judge_owner(caller);
         /* In a container within, or beside: the pid namespace says one thing and the cgroup another. */
         if (!namespace_id_equal(candidate->pid_ns, caller->base))
                 return answer(ATTRIBUTION_AMBIGUOUS);
@@ -305,38 +302,24 @@ static struct attribution judge_cgroup_only(const struct caller *caller, const s
 }
 
 /*
- * The caller is in the cgroup of a container that has a pid namespace of its own. That confirms its owner, if it is the owner or lies around it.
- * Otherwise the caller is not in that pid namespace and so none of the container's own processes, but somebody who put
- * himself there: a run time on its way in, a mount helper that acts for it, or a process that moved. On the host, and in a
- * container that is its parent, this is in doubt, although the parent's pid namespace contains the other's: the parent's
- * credentials must not come to what is done in a child's place (the leak of CVE-2025-2312), nor the host's.
+ * All containers that have the nearest cgroup. One that is the owner of the caller's pid namespace, or lies around it, confirms it.
+ *
+ * Else a container with a pid namespace of its own has this cgroup, which the caller is not in: so he is none of its processes, but
+ * somebody who put himself there: a run time on its way in, a mount helper that acts for it, or a process that moved. On the
+ * host, and in a container that is its parent, this is in doubt, although the parent's pid namespace contains the other's: the
+ * parent's credentials must not come to what is done in a child's place (the leak of CVE-2025-2312), nor the host's.
  */
-static struct attribution judge_owner_of_cgroup(const struct caller *caller, const struct attribution_entry *candidate) {
-        if (caller->owner && attribution_contains(candidate, caller->owner))
-                return judge_owner(caller);
-        return answer(ATTRIBUTION_AMBIGUOUS);
-}
-
-static struct attribution judge_candidate(const struct caller *caller, const struct attribution_entry *candidate) {
-        return candidate->owns_pid_ns ? judge_owner_of_cgroup(caller, candidate) : judge_cgroup_only(caller, candidate);
-}
-
-/* All entries of one cgroup. The caller's own container among them settles it; else they must agree. */
 static struct attribution judge_cgroup(const struct caller *caller, size_t position, struct sort_key key) {
         const struct sorted *by_cgroup = &caller->index->by_cgroup;
-        const struct attribution_entry *candidate;
-        struct attribution result = {}, other;
+        const struct attribution_entry *candidate, *only = NULL;
+        size_t n = 0;
 
-        for (size_t i = position; (candidate = sorted_at(by_cgroup, i, key)); i++) {
-                other = judge_candidate(caller, candidate);
-                if (candidate == caller->owner)
-                        return other;
-                if (result.verdict == 0)
-                        result = other;
-                else if (result.verdict != other.verdict || result.entry != other.entry)
-                        result = answer(ATTRIBUTION_AMBIGUOUS);
+        for (; (candidate = sorted_at(by_cgroup, position, key)); position++, n++) {
+                if (caller->owner && attribution_contains(candidate, caller->owner))
+                        return judge_owner(caller);
+                only = candidate;
         }
-        return result;
+        return n == 1 && !only->owns_pid_ns ? judge_cgroup_only(caller, only) : answer(ATTRIBUTION_AMBIGUOUS);
 }
 
 static struct attribution judge_without_cgroup(const struct caller *caller) {

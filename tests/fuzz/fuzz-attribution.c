@@ -196,7 +196,7 @@ static struct attribution naive(const struct forest *forest, const struct proces
                         if (!forest->in[i] || forest->entries[i].cgroup != facts->cgroups[k])
                                 continue;
                         all[n++] = naive_for(forest, facts, owner, base, &forest->entries[i]);
-                        if (&forest->entries[i] == owner)
+                        if (owner && naive_within(owner, &forest->entries[i]))
                                 return all[n - 1];
                 }
         }

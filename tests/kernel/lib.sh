@@ -141,12 +141,17 @@ register() { # NAME [OPTIONS of upcallctl container register]
         expect_match "${CONTID[$name]}" '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' "contid"
 }
 
-# A registered container with an agent and a route of its own: container_with_agent NAME AGENT [OPTIONS of container] -- PROGRAM…
+# A registered container with an agent and a route of its own: container_with_agent NAME AGENT [--workers N] [OPTIONS of container] -- PROGRAM…
 container_with_agent() {
-        local name=$1 agent=$2 options=()
+        local name=$1 agent=$2 options=() agent_options=()
         shift 2
         while [[ $1 != -- ]]; do
-                options+=("$1")
+                if [[ $1 == --workers ]]; then
+                        agent_options+=("$1" "$2")
+                        shift
+                else
+                        options+=("$1")
+                fi
                 shift
         done
         shift
@@ -154,7 +159,7 @@ container_with_agent() {
         register "$name"
         expect_ok upcallctl agent add "$agent" --container "$name" --resident
         expect_ok upcallctl route add --container "$name" --agent "$agent" --type user --description 'db:*' > /dev/null
-        agent_in "$name" "$agent" -- "$@"
+        agent_in "$name" "$agent" "${agent_options[@]}" -- "$@"
 }
 
 # agent_in CONTAINER AGENT [OPTIONS of upcall-agent] -- PROGRAM…: returns when the broker has let it in. Its pid in AGENT_PID.

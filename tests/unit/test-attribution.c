@@ -171,7 +171,7 @@ static void describe(const struct world *world, struct attribution found, char *
 /* Without pid namespaces of their own, on the host: h, g, and r in a user namespace of its own; hh in h; o in h and q in r own theirs. */
 #define HOSTED "h:=,=,31 g:=,=,32 r:=,24,33 hh<h:=,=,34 o<h:16,=,35 q<r:17,25,36 w<h:=,26,37"
 /* Two that were started in one cgroup, which tells neither apart. */
-#define ONE_CGROUP "x:18,=,40 y:19,=,40 z:28,29,41"
+#define ONE_CGROUP "x:18,=,40 y:19,=,40 z:28,29,41 o<x:30,=,- l:=,=,42 j:43,=,42"
 /* A pod: the second container shares the first one's pid namespace and is not within its cgroup. */
 #define POD "p1:50,51,60 p2<p1:=,=,61 p3<p1:=,52,62"
 /* A container that only its pid namespace tells apart, with one in it that only its cgroup does. */
@@ -309,6 +309,9 @@ static const struct {
         { "the host's shell in that cgroup",                 ONE_CGROUP, "c40",         "ambiguous" },
         { "a third one in that cgroup",                      ONE_CGROUP, "p28 u29 c40", "ambiguous" },
         { "a stranger in that cgroup",                       ONE_CGROUP, "p99 c40",     "ambiguous" },
+        { "nested in one of them, in that cgroup",           ONE_CGROUP, "p30.18 c40",  "o/pidns" },
+        { "a cgroup-only container whose cgroup another one came to share", ONE_CGROUP, "c42", "ambiguous" },
+        { "and that other one",                              ONE_CGROUP, "p43 c42",     "j/pidns" },
 
         /* Pods */
         { "pod: the one that owns the pid namespace",        POD,    "p50 u51 c60",     "p1/pidns" },
@@ -500,6 +503,19 @@ static void test_the_deepest_chains_that_the_kernel_makes_are_read(void **state 
         world.index = attribution_index_free(world.index);
 }
 
+/* One that claims the pid namespace of a container that it is not in: no broker would register it so. */
+static void test_a_container_is_not_found_in_a_place_it_does_not_belong_to(void **state _unused_) {
+        static const struct attribution_entry stray = { .pid_ns = { DEVICE, 10 }, .user_ns = { DEVICE, PROCESS_INIT_USER_NS }, .cgroup = 90 };
+        struct process_facts facts;
+        struct world world;
+
+        make_world(TWO, &world);
+        assert_int_equal(attribution_index_add(world.index, &stray), 0);
+        make_caller("p10 c90", &facts);
+        assert_int_equal(attribution_find(world.index, &facts).verdict, ATTRIBUTION_AMBIGUOUS);
+        world.index = attribution_index_free(world.index);
+}
+
 /* A recycled inode number on another device, as after a checkpoint or on a forged file system. */
 static void test_an_equal_inode_on_another_device_is_another_namespace(void **state _unused_) {
         struct process_facts facts;
@@ -618,6 +634,7 @@ int main(void) {
                 cmocka_unit_test(test_facts_that_cannot_be_believed_are_ambiguous_for_everybody),
                 cmocka_unit_test(test_a_cgroup_that_could_not_be_read_is_no_root),
                 cmocka_unit_test(test_the_deepest_chains_that_the_kernel_makes_are_read),
+                cmocka_unit_test(test_a_container_is_not_found_in_a_place_it_does_not_belong_to),
                 cmocka_unit_test(test_an_equal_inode_on_another_device_is_another_namespace),
                 cmocka_unit_test(test_the_index_refuses_what_would_make_two_answers_possible),
                 cmocka_unit_test(test_who_was_taken_out_is_found_no_more_and_all_others_are),

@@ -5,12 +5,14 @@
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -19,6 +21,10 @@
 #include "util/deadline.h"
 #include "util/message.h"
 #include "util/packet.h"
+
+#if !defined(EXAMPLE_AGENT) || !defined(DOCS)
+#error "EXAMPLE_AGENT is the path of the built docs/examples/agent, DOCS that of the folder docs"
+#endif
 
 struct fixture {
         char folder[64], socket[80];
@@ -314,7 +320,8 @@ static void test_bad_arguments(void **state) {
         long_name[sizeof(long_name) - 1] = 0;
         assert_int_equal(listen(f->listener, 5), 0);
         for (size_t i = 0; i < ELEMENTS(cases); i++)
-                assert_int_equal(upcall_agent_connect(cases[i].socket, cases[i].name, cases[i].workers, cases[i].timeout_ms, &agent), -EINVAL);
+                assert_int_equal(upcall_agent_connect(cases[i].socket, cases[i].name, cases[i].workers, cases[i].timeout_ms, &agent),
+                                 -EINVAL);
         assert_int_equal(upcall_agent_connect(f->socket, "db", 1, 1000, NULL), -EINVAL);
         assert_null(agent);
 }
@@ -792,6 +799,92 @@ static void test_answers_from_other_threads(void **state) {
                 assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
+/* --- what the documentation shows --- */
+
+static void start_example(struct fixture *f, const char *folder, pid_t *ret_pid) {
+        *ret_pid = fork();
+        assert_true(*ret_pid >= 0);
+        if (*ret_pid == 0) {
+                (void) execl(EXAMPLE_AGENT, "agent", "db", folder, f->socket, (char *) NULL);
+                _exit(99);
+        }
+}
+
+static void ask_example(struct fixture *f, const char *description) {
+        struct message_question question = { .id = { 1 }, .key_type = wire_text("user"), .description = wire_text(description) };
+
+        assert_int_equal(packet_send(f->peer, &message_question_layout, &question, NULL, 0), 0);
+}
+
+static void write_file(const char *path, size_t size) {
+        _cleanup_fclose_ FILE *file = fopen(path, "we");
+
+        assert_non_null(file);
+        for (size_t i = 0; i < size; i++)
+                assert_int_not_equal(fputc('s', file), EOF);
+}
+
+static void test_the_agent_of_the_documentation(void **state) {
+        static const char *const refused[] = { "none", "../secret", "/etc/passwd", ".", "..", "", "large" };
+        struct fixture *f = *state;
+        struct message_attach attach;
+        struct message_answer answer;
+        char folder[96], secret[112], large[112];
+        pid_t pid = 0;
+
+        (void) snprintf(folder, sizeof(folder), "%s/d", f->folder);
+        (void) snprintf(secret, sizeof(secret), "%s/secret", folder);
+        (void) snprintf(large, sizeof(large), "%s/large", folder);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        write_file(secret, 7);
+        write_file(large, 4096);
+        assert_int_equal(listen(f->listener, 5), 0);
+        start_example(f, folder, &pid);
+        for (unsigned i = 0; i < 2; i++) { /* it comes again when the broker went away */
+                f->peer = close_fd(f->peer);
+                f->play = play_well;
+                (void) broker_main(f);
+                hear(f, &message_attach_layout, &attach);
+                ask_example(f, "secret");
+                hear(f, &message_answer_layout, &answer);
+                assert_int_equal(answer.payload.size, 7);
+                assert_memory_equal(answer.payload.data, "sssssss", 7);
+                assert_int_equal(answer.seconds, 3600);
+        }
+        for (size_t i = 0; i < ELEMENTS(refused); i++) {
+                ask_example(f, refused[i]);
+                hear_refusal(f, 1, ENOKEY, 10);
+        }
+        assert_int_equal(kill(pid, SIGKILL), 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        (void) unlink(secret);
+        (void) unlink(large);
+        (void) rmdir(folder);
+}
+
+static size_t read_whole(const char *path, char *text, size_t size) {
+        _cleanup_fclose_ FILE *file = fopen(path, "re");
+        size_t n;
+
+        assert_non_null(file);
+        n = fread(text, 1, size - 1, file);
+        assert_in_range(n, 1, size - 2);
+        text[n] = 0;
+        return n;
+}
+
+static void test_the_documentation_shows_the_agent_that_is_tested(void **state) {
+        static char guide[32768], source[32768];
+        char *code;
+
+        (void) state;
+        (void) read_whole(DOCS "/agent.md", guide, sizeof(guide));
+        (void) read_whole(DOCS "/examples/agent.c", source, sizeof(source));
+        code = strstr(source, "#include");
+        assert_non_null(code);
+        assert_non_null(strstr(guide, code));
+}
+
 int main(void) {
 #define LISTENING(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
 #define ATTACHED(test) cmocka_unit_test_setup_teardown(test, attached, folder_remove)
@@ -819,6 +912,8 @@ int main(void) {
                 ATTACHED(test_upcalls_outlive_their_agent),
                 ATTACHED(test_a_broker_that_does_not_read),
                 ATTACHED(test_answers_from_other_threads),
+                LISTENING(test_the_agent_of_the_documentation),
+                cmocka_unit_test(test_the_documentation_shows_the_agent_that_is_tested),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

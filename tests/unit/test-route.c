@@ -92,7 +92,8 @@ static void test_callout_info_counts_up_to_its_first_nul(void **state _unused_) 
 
 static void test_callout_info_of_any_size_is_read_within_its_bounds(void **state _unused_) {
         static const size_t sizes[] = { 1, UPCALL_CALLOUT_MAX - 1, UPCALL_CALLOUT_MAX, UPCALL_CALLOUT_MAX + 1, 100000 };
-        struct route any = make_route("user", "*", NULL), star = make_route("user", "*", "x*"), end = make_route("user", "*", "*x");
+        struct route any = make_route("user", "*", NULL), star = make_route("user", "*", "x*"), end = make_route("user", "*", "*x"),
+                     empty = make_route("user", "*", "*");
 
         for (size_t i = 0; i < ELEMENTS(sizes); i++) {
                 _cleanup_free_ char *data = malloc(sizes[i]); /* to the byte, for ASan and valgrind */
@@ -103,6 +104,9 @@ static void test_callout_info_of_any_size_is_read_within_its_bounds(void **state
                 assert_true(matches(&any, &subject));
                 assert_int_equal(matches(&star, &subject), sizes[i] <= UPCALL_CALLOUT_MAX);
                 assert_int_equal(matches(&end, &subject), sizes[i] <= UPCALL_CALLOUT_MAX);
+                data[0] = '\0';
+                assert_true(matches(&empty, &subject)); /* what lies behind the NUL does not count, however long */
+                assert_false(matches(&star, &subject));
         }
 }
 

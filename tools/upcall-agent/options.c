@@ -12,10 +12,6 @@
 #include "upcall/agent.h"
 #include "util/message.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "0.1.0"
-#endif
-
 #define WORKERS_DEFAULT 4
 #define WORKERS_MAX 256
 #define TIMEOUT_DEFAULT 20

@@ -65,9 +65,9 @@ static int decode_verdict(struct conversation *conversation, const struct messag
         if (r == 0)
                 return memcmp(ret_verdict->id, request->id, UPCALL_ID_SIZE) == 0 ? 0 : ASK_NONSENSE;
         if (r == -EPROTONOSUPPORT)
-                return ASK_DOWN;
+                return ASK_VERSION;
         if (packet_decode(&conversation->packet, &message_error_layout, &error) == 0 && error.error == EPROTONOSUPPORT)
-                return ASK_DOWN;
+                return ASK_VERSION;
         return ASK_NONSENSE;
 }
 

@@ -18,10 +18,11 @@ struct conversation {
 
 enum {
         /* Positive answers of conversation_ask() */
-        ASK_DOWN = 1,     /* there is no broker, or none that speaks our version */
-        ASK_DEADLINE = 2, /* there is one, and it did not answer in time */
-        ASK_NONSENSE = 3, /* there is one, and it said something that is no verdict on this upcall */
+        ASK_DOWN = 1,      /* there is no broker */
+        ASK_DEADLINE = 2,  /* there is one, and it did not answer in time */
+        ASK_NONSENSE = 3,  /* there is one, and it said something that is no verdict on this upcall */
         ASK_OURSELVES = 4, /* the caller is the broker: he cannot answer */
+        ASK_VERSION = 5,   /* there is one that speaks another version of the protocol */
 };
 
 void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline);

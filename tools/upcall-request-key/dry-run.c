@@ -170,6 +170,9 @@ static int ask(const struct policy *policy, struct message_request *request, int
                          caller_is_hosts(&request->caller) || policy->on_broker_down_defer ? "; until then this would be deferred" :
                                                                                              "; until then this would be refused");
                 return DRY_RUN_NO_BROKER;
+        case ASK_VERSION:
+                complain("the broker on %s is of another version: start the one that was installed with this program", BROKER_SOCKET);
+                return DRY_RUN_NO_BROKER;
         case ASK_DEADLINE:
                 complain("the broker on %s did not answer within %" PRIu32 " s", BROKER_SOCKET, policy_deadline(policy));
                 return DRY_RUN_NO_BROKER;

@@ -22,6 +22,9 @@ void kmsg(const char *format, ...) {
         va_start(arguments, format);
         n = vsnprintf(line + size, sizeof line - size, format, arguments);
         va_end(arguments);
-        if (n > 0)
-                (void) !write(fd, line, strnlen(line, sizeof line));
+        if (n < 0)
+                return;
+        size = strnlen(line, sizeof line - 1);
+        line[size++] = '\n'; /* without it nobody sees the line before the next one */
+        (void) !write(fd, line, size);
 }

@@ -57,11 +57,11 @@ static void job_done(struct job *job) {
 }
 
 /* Without a broker the host itself goes on as before; a container must not get the host's keys by it, unless the administrator says so. */
-static struct decision decide_without_broker(const struct job *job) {
+static struct decision decide_without_broker(const struct job *job, const char *what) {
         if (job->policy.on_broker_down_defer || caller_is_hosts(&job->upcall.request.caller))
                 return decide_defer("broker-down");
-        kmsg("key %d refused: no broker on " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
-             "/on-broker-down-defer)", job->upcall.arguments.key);
+        kmsg("key %d refused: %s " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
+             "/on-broker-down-defer)", job->upcall.arguments.key, what);
         return decide_reject(ENOKEY, SOON, "broker-down");
 }
 
@@ -126,7 +126,9 @@ static struct decision decide_by_broker(struct job *job) {
         case ASK_OURSELVES:
                 return decide_defer("broker-asks");
         case ASK_DOWN:
-                return decide_without_broker(job);
+                return decide_without_broker(job, "no broker on");
+        case ASK_VERSION:
+                return decide_without_broker(job, "a broker of another version on");
         case ASK_DEADLINE:
                 return decide_deadline(job);
         case ASK_NONSENSE:

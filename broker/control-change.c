@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/control-internal.h"
+#include "broker/evidence.h"
+#include "util/error.h"
+
+/* ---- refusals ---- */
+
+static void record_refusal(Control *control, int error) {
+        char op[64], reason[32];
+        Container *container = NULL;
+
+        if (!control->verb->apply || !broker_may_record_refusal(control->broker))
+                return;
+        (void) snprintf(op, sizeof(op), "refuse-%s", control->verb->op);
+        (void) snprintf(reason, sizeof(reason), "errno-%d", error);
+        if (control->container[0])
+                (void) container_find(control->broker, control->container, &container);
+        (void) evidence_change(control->broker,
+                               &(struct evidence_change){ .op = op, .container = container, .reason = reason, .command = control->command,
+                                                          .command_size = strlen(control->command), .by = &control->by },
+                               NULL, NULL, NULL);
+}
+
+void control_say_refusal(Control *control, int error, const char *format, ...) {
+        char text[CONTROL_TEXT_MAX];
+        va_list arguments;
+
+        va_start(arguments, format);
+        (void) vsnprintf(text, sizeof(text), format, arguments);
+        va_end(arguments);
+        record_refusal(control, error);
+        control_reply(control, error, text);
+}
+
+int control_refuse_registry(Control *control, int error) {
+        if (error == -EEXIST)
+                return control_refuse(control, EEXIST, "this exists already");
+        return control_refuse(control, -error, "the registry could not be written: %s; nothing was changed", registry_error(control->broker->registry));
+}
+
+/* ---- changes: recorded, then done ---- */
+
+int control_record_change(Control *control, sender_done_t done) {
+        Container *container = NULL;
+
+        if (control->container[0])
+                (void) container_find(control->broker, control->container, &container);
+        return evidence_change(control->broker,
+                               &(struct evidence_change){ .op = control->verb->op, .container = container, .agent = control->agent[0] ? control->agent : NULL,
+                                                          .command = control->command, .command_size = strlen(control->command), .by = &control->by },
+                               done, control, &control->job);
+}
+
+static void on_change_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
+        Control *control = userdata;
+
+        (void) receipt;
+        control->job = NULL;
+        broker_note_audit(control->broker, error);
+        if (error == -ENODATA && control->record_retry++ == 0 && control->verb->record(control, on_change_recorded) == 0)
+                return;
+        if (error < 0) {
+                (void) control_refuse(control, EIO, "the audit record could not be made, nothing was changed: %s", control->broker->audit_problem);
+                return;
+        }
+        (void) control->verb->apply(control);
+}
+
+void control_record(Control *control) {
+        int r;
+
+        control->record_retry = 0;
+        r = control->verb->record(control, on_change_recorded);
+        if (r < 0)
+                (void) control_refuse(control, -r, "the audit record could not be made, nothing was changed: %s", strerror(-r));
+}
+
+/* ---- what a request names ---- */
+
+int control_need_container(Control *control, Container **ret_container) {
+        int r;
+
+        if (!control->container[0])
+                return control_refuse(control, EINVAL, "the request names no container");
+        r = container_find(control->broker, control->container, ret_container);
+        if (r == -ENOTUNIQ)
+                return control_refuse(control, ENOTUNIQ, "several containers are called %s: use the contid", control->container);
+        if (r < 0)
+                return control_refuse(control, ENOENT, "there is no container %s: see upcallctl container list", control->container);
+        return 0;
+}
+
+int control_need_active_container(Control *control, Container **ret_container) {
+        Container *container;
+        int r;
+
+        r = control_need_container(control, &container);
+        if (r < 0)
+                return r;
+        if (container->state != UPCALL_CONTAINER_ACTIVE)
+                return control_refuse(control, ESHUTDOWN, "container %s has ended; what still runs of it is refused", container->name);
+        *ret_container = container;
+        return 0;
+}
+
+int control_need_agent(Control *control, Container *container, Agent **ret_agent) {
+        Agent *agent = container_find_agent(container, control->agent);
+
+        if (!agent)
+                return control_refuse(control, ENOENT, "container %s has no agent %s: add it with upcallctl agent add", container->name, control->agent);
+        *ret_agent = agent;
+        return 0;
+}
+
+int control_for_containers(Control *control, void (*send)(Control *control, const Container *container)) {
+        Container *container;
+        int r;
+
+        if (control->container[0]) {
+                r = control_need_container(control, &container);
+                if (r < 0)
+                        return r;
+                send(control, container);
+        } else
+                TAILQ_FOREACH(container, &control->broker->containers, link)
+                        send(control, container);
+        control_reply(control, 0, NULL);
+        return 0;
+}

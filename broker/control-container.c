@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* upcallctl container … */
+#include <string.h>
+#include <uuid/uuid.h>
+
+#include "broker/control-internal.h"
+#include "broker/descriptor.h"
+#include "broker/evidence.h"
+#include "util/error.h"
+
+static void send_container(Control *control, const Container *container) {
+        struct message_container row = { .name = wire_text(container->name), .state = container->state, .pid = container->pid, .found = container->found,
+                                         .time = container->time };
+
+        memcpy(row.contid, container->contid, sizeof(row.contid));
+        memcpy(row.parent, container->parent_contid, sizeof(row.parent));
+        control_send(control, &message_container_layout, &row);
+}
+
+static int send_ended(void *userdata, const struct registry_container *ended) {
+        struct message_container row = { .name = wire_text(ended->name), .state = ended->state, .pid = ended->pid, .found = ended->found, .time = ended->time,
+                                         .time_end = ended->time_end, .reason = wire_text(ended->reason) };
+
+        if (ended->state != UPCALL_CONTAINER_ENDED)
+                return 0;
+        memcpy(row.contid, ended->contid, sizeof(row.contid));
+        memcpy(row.parent, ended->parent, sizeof(row.parent));
+        control_send(userdata, &message_container_layout, &row);
+        return 0;
+}
+
+static int container_list_check(Control *control) {
+        Container *container;
+        int r = 0;
+
+        TAILQ_FOREACH(container, &control->broker->containers, link)
+                send_container(control, container);
+        if (control->request.flags & UPCALL_FLAG_ALL)
+                r = registry_each_container(control->broker->registry, true, send_ended, control);
+        if (r < 0)
+                return control_refuse(control, EIO, "the registry cannot be read: %s", registry_error(control->broker->registry));
+        control_reply(control, 0, NULL);
+        return 0;
+}
+
+struct ended_search {
+        Control *control;
+        bool found;
+};
+
+static int send_if_ended_match(void *userdata, const struct registry_container *ended) {
+        struct ended_search *search = userdata;
+        char contid[37];
+
+        uuid_unparse_lower(ended->contid, contid);
+        if (ended->state != UPCALL_CONTAINER_ENDED || strcasecmp(contid, search->control->container) != 0)
+                return 0;
+        search->found = true;
+        return send_ended(search->control, ended);
+}
+
+/* One that has ended is found by its contid alone: its name may be another's now */
+static int container_show_check(Control *control) {
+        struct ended_search search = { .control = control };
+        Container *container;
+        int r;
+
+        if (control->container[0] && container_find(control->broker, control->container, &container) == -ENOENT) {
+                r = registry_each_container(control->broker->registry, true, send_if_ended_match, &search);
+                if (r >= 0 && search.found) {
+                        control_reply(control, 0, NULL);
+                        return 0;
+                }
+        }
+        r = control_need_container(control, &container);
+        if (r < 0)
+                return r;
+        send_container(control, container);
+        control_reply(control, 0, NULL);
+        return 0;
+}
+
+static struct container_registration registration(const Control *control) {
+        struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by };
+
+        memcpy(registration.contid, control->contid, sizeof(registration.contid));
+        return registration;
+}
+
+static int register_plan(Control *control) {
+        struct container_registration plan = registration(control);
+        char problem[CONTROL_TEXT_MAX] = "";
+        int r;
+
+        r = container_plan(control->broker, &plan, &control->plan, problem, sizeof(problem));
+        if (r < 0)
+                return control_refuse(control, -r, "%s", problem[0] ? problem : strerror(-r));
+        return 0;
+}
+
+static void on_target_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
+        Control *control = userdata;
+
+        control->question = NULL;
+        control->target_pid_ns = pid_ns;
+        control->target_user_ns = user_ns;
+        if (error == -ESRCH) {
+                (void) control_refuse(control, ESRCH, "the process has ended");
+                return;
+        }
+        if (error < 0) {
+                (void) control_refuse(control, -error, "the process could not be looked at: %s", strerror(-error));
+                return;
+        }
+        control->target = malloc(sizeof(*facts));
+        if (!control->target) {
+                (void) control_refuse(control, ENOMEM, "the broker is out of memory");
+                return;
+        }
+        *control->target = *facts;
+        if (register_plan(control) == 0)
+                control_record(control);
+}
+
+static int container_register_check(Control *control) {
+        int r;
+
+        r = wire_text_copy(control->request.name, control->container, sizeof(control->container));
+        if (r < 0 || !control->request.name.data)
+                return control_refuse(control, EINVAL, "a container needs a name of up to %d characters", UPCALL_NAME_MAX);
+        memcpy(control->contid, control->request.contid, sizeof(control->contid));
+        if (uuid_is_null(control->contid))
+                uuid_generate_random(control->contid);
+        control->target_pidfd = packet_take_descriptor(&control->packet, 0);
+        if (process_pidfd_number(control->target_pidfd) == -EBADF) {
+                close_off_loop(TAKE_FD(control->target_pidfd));
+                return control_refuse(control, EBADF, "the descriptor that came with the request is no pidfd");
+        }
+        r = witness_ask(control->broker->witness, control->target_pidfd, on_target_seen, control, &control->question);
+        if (r < 0)
+                return control_refuse(control, -r, "the process could not be looked at: %s", strerror(-r));
+        return 1;
+}
+
+static int container_register_record(Control *control, sender_done_t done) {
+        struct container_registration container = registration(control);
+
+        return evidence_register(control->broker, &container, control->plan.parent, done, control, &control->job);
+}
+
+/* The rules are looked at once more: others may have registered while the record was made. */
+static int container_register_apply(Control *control) {
+        struct container_registration plan = registration(control);
+        Container *container;
+        char contid[37];
+        int r;
+
+        r = register_plan(control);
+        if (r < 0)
+                return r;
+        r = container_register(control->broker, &plan, &control->plan, control->target_pidfd, control->target_pid_ns, control->target_user_ns, &container);
+        if (r < 0)
+                return control_refuse_registry(control, r);
+        control->target_pidfd = control->target_pid_ns = control->target_user_ns = -1;
+        uuid_unparse_lower(control->contid, contid);
+        control_reply(control, 0, contid);
+        return 0;
+}
+
+static int container_unregister_check(Control *control) {
+        Container *container;
+
+        return control_need_active_container(control, &container);
+}
+
+static int container_unregister_apply(Control *control) {
+        struct process_facts by = control->by;
+        Container *container;
+        int r;
+
+        r = control_need_active_container(control, &container);
+        if (r < 0)
+                return r;
+        container_end(container, "unregistered", &by);
+        control_reply(control, 0, NULL);
+        return 0;
+}
+
+const struct verb control_container_verbs[] = {
+        { UPCALL_VERB_CONTAINER_REGISTER, "register-container", 1, container_register_check, container_register_apply, container_register_record },
+        { UPCALL_VERB_CONTAINER_UNREGISTER, "unregister-container", 0, container_unregister_check, container_unregister_apply, control_record_change },
+        { UPCALL_VERB_CONTAINER_LIST, "list-containers", 0, container_list_check, NULL, NULL },
+        { UPCALL_VERB_CONTAINER_SHOW, "show-container", 0, container_show_check, NULL, NULL },
+        { 0, NULL, 0, NULL, NULL, NULL },
+};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of the control connection share: control.c (connections and requests), control-change.c (what a request names, and how a
+ * change is made), and a file for each group of verbs. */
+#ifndef BROKER_CONTROL_INTERNAL_H
+#define BROKER_CONTROL_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "broker/container.h"
+#include "broker/control.h"
+#include "util/message.h"
+
+#define CONTROL_TEXT_MAX 1024
+
+/* An answer that waits until the peer has read what was sent before */
+struct outgoing {
+        STAILQ_ENTRY(outgoing) link;
+        size_t size;
+        uint8_t data[];
+};
+
+struct Control {
+        TAILQ_ENTRY(Control) link;
+        Broker *broker;
+        int fd, pidfd;
+        STAILQ_HEAD(, outgoing) outgoing;
+        sd_event_source *io, *timer;
+        WitnessQuestion *question;
+        SenderJob *job;
+
+        /* the request under way */
+        const struct verb *verb; /* NULL: none */
+        struct message_control request;
+        struct process_facts by; /* who asks, as the witness saw it for this request */
+        unsigned record_retry;
+
+        /* container register */
+        struct process_facts *target;
+        int target_pidfd, target_pid_ns, target_user_ns;
+        uint8_t contid[16];
+        struct container_plan plan;
+
+        char container[UPCALL_NAME_MAX + 1], agent[UPCALL_AGENT_NAME_MAX + 1];
+        char *key_type, *description, *callout;
+        char command[512]; /* what was asked for, for the record */
+        struct packet packet;
+};
+
+/*
+ * A reading verb answers at once. A change is checked, then recorded, and takes effect only when its record was read back: a
+ * change without a record cannot be. Should it fail after that, a second record says so.
+ */
+struct verb {
+        uint32_t verb;
+        const char *op;                  /* as in the audit record */
+        uint8_t descriptors;
+        int (*check)(Control *control);  /* 0: checked (a change), or answered; 1: goes on by itself; negative: refused, and answered */
+        int (*apply)(Control *control);  /* NULL: a reading verb */
+        int (*record)(Control *control, sender_done_t done);
+};
+
+/* Each group of verbs is an array that ends with a verb whose op is NULL. */
+extern const struct verb control_status_verbs[], control_container_verbs[], control_agent_verbs[], control_route_verbs[];
+
+/* One row of an answer, and its end. error is an errno, positive, or 0. */
+void control_send(Control *control, const struct wire_layout *layout, const void *message);
+void control_reply(Control *control, int error, const char *text);
+
+/* Records a refused change, and replies. error is an errno, positive; the value is it as a negative number, which static analysis would not see
+ * through variable arguments. */
+#define control_refuse(control, error, ...) (control_say_refusal(control, error, __VA_ARGS__), -(error))
+_printf_(3, 4) void control_say_refusal(Control *control, int error, const char *format, ...);
+int control_refuse_registry(Control *control, int error);
+
+/* Sends the record of the change, and applies it when that was read back. */
+void control_record(Control *control);
+int control_record_change(Control *control, sender_done_t done); /* struct verb, record: for all but registrations */
+
+/* What the request names; each refuses by itself and returns a negative errno then. */
+int control_need_container(Control *control, Container **ret_container);
+int control_need_active_container(Control *control, Container **ret_container);
+int control_need_agent(Control *control, Container *container, Agent **ret_agent);
+
+/* Calls send for the container that the request names, or for all when it names none, and replies. */
+int control_for_containers(Control *control, void (*send)(Control *control, const Container *container));
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "broker/session.h"
+#include "broker/upcall-internal.h"
+#include "util/error.h"
+
+/* An agent that was restarted, or whose broker was, is back within 100 ms; an upcall waits that long for it, and some more. */
+#define AGENT_RETURN_USEC (1 * USEC_PER_SEC)
+
+static uint64_t agent_return_time(const Agent *agent) {
+        return agent->last_seen + AGENT_RETURN_USEC;
+}
+
+static Session *agent_free_session(Agent *agent) {
+        Session *session;
+
+        TAILQ_FOREACH(session, &agent->sessions, link)
+                if (session_has_room(session)) {
+                        /* the next question goes to the next connection */
+                        TAILQ_REMOVE(&agent->sessions, session, link);
+                        TAILQ_INSERT_TAIL(&agent->sessions, session, link);
+                        return session;
+                }
+        return NULL;
+}
+
+/* Returns false when it has to wait on */
+static bool upcall_ask(Upcall *upcall) {
+        Agent *agent = upcall->decision.agent;
+        Session *session;
+
+        while ((session = agent_free_session(agent))) {
+                uint64_t now = usec_now(CLOCK_BOOTTIME);
+                uint32_t left = now < upcall->deadline ? (uint32_t) ((upcall->deadline - now) / USEC_PER_MSEC) : 0;
+
+                if (session_ask(session, upcall, left > 0 ? left : 1) == 0) {
+                        upcall->state = UPCALL_ASKED;
+                        if (upcall_arm(upcall, upcall->deadline) < 0)
+                                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+                        return true;
+                }
+                session_cut_off(session, EPIPE, "this agent does not read its questions", "agent-hung");
+        }
+        return false;
+}
+
+static uint64_t waiting_until(const Upcall *upcall) {
+        const Agent *agent = upcall->decision.agent;
+
+        if (agent->n_sessions > 0 || agent_return_time(agent) > upcall->deadline)
+                return upcall->deadline;
+        return agent_return_time(agent);
+}
+
+void upcall_dispatch(Upcall *upcall) {
+        Agent *agent = upcall->decision.agent;
+
+        if (upcall_ask(upcall))
+                return;
+        upcall->state = UPCALL_WAITING;
+        TAILQ_INSERT_TAIL(&agent->waiting, upcall, agent_link);
+        if (upcall_arm(upcall, waiting_until(upcall)) < 0)
+                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+}
+
+void upcall_ask_waiting(Agent *agent) {
+        Upcall *upcall, *next;
+
+        while ((upcall = TAILQ_FIRST(&agent->waiting)) && agent_free_session(agent)) {
+                TAILQ_REMOVE(&agent->waiting, upcall, agent_link);
+                upcall->state = UPCALL_RECORDING; /* in no list while it is asked */
+                if (!upcall_ask(upcall)) {
+                        upcall->state = UPCALL_WAITING;
+                        TAILQ_INSERT_HEAD(&agent->waiting, upcall, agent_link);
+                }
+        }
+        for (upcall = TAILQ_FIRST(&agent->waiting); upcall; upcall = next) {
+                next = TAILQ_NEXT(upcall, agent_link);
+                if (upcall_arm(upcall, waiting_until(upcall)) < 0)
+                        upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+        }
+}

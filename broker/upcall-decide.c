@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/upcall-internal.h"
+#include "util/error.h"
+
+/* The negative time-out of the kernel itself, in seconds: security/keys/internal.h, key_negative_timeout */
+#define KERNEL_REFUSAL 60
+
+static struct upcall_decision reject(uint32_t error, uint32_t seconds, const char *reason) {
+        return (struct upcall_decision){ .action = UPCALL_ACTION_REJECT, .error = error, .seconds = seconds, .reason = reason, .mode = "reject" };
+}
+
+static struct upcall_decision defer(const char *reason) {
+        return (struct upcall_decision){ .action = UPCALL_ACTION_DEFER, .reason = reason, .mode = "defer" };
+}
+
+static struct upcall_decision decide_by_route(Container *container, const struct route_subject *subject, const struct route **ret_route) {
+        const struct route *route = route_find((const struct route *const *) container->routes, container->n_routes, subject);
+
+        *ret_route = route;
+        if (!route)
+                return reject(ENOKEY, KERNEL_REFUSAL, "no-route");
+        if (route->action == UPCALL_ACTION_DEFER)
+                return defer("route");
+        if (route->action == UPCALL_ACTION_REJECT)
+                return reject(route->error, KERNEL_REFUSAL, "route");
+        return (struct upcall_decision){ .action = UPCALL_ACTION_ANSWER, .agent = container_agent_by_row(container, route->agent), .reason = "",
+                                         .mode = "payload" };
+}
+
+/* A second upcall that names the thread of a first comes from whoever holds the first one's authority: the client itself, which asks for
+ * nothing, or the host's own program, when it was deferred. */
+static struct upcall_decision decide_nested(const Upcall *outer) {
+        return outer->decision.action == UPCALL_ACTION_DEFER ? defer("nested") : reject(EDEADLK, UPCALL_SHORT_REFUSAL, "nested");
+}
+
+struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
+                                     const Upcall *outer, const struct route **ret_route) {
+        Container *container;
+
+        *ret_route = NULL;
+        if (outer)
+                return decide_nested(outer);
+        switch (attribution->verdict) {
+        case ATTRIBUTION_HOST:
+                return defer("host");
+        case ATTRIBUTION_UNREGISTERED:
+                return broker->config.unregistered == CONFIG_UNREGISTERED_DEFER ? defer("unregistered") : reject(ENOKEY, KERNEL_REFUSAL, "unregistered");
+        case ATTRIBUTION_CONTAINER:
+                container = container_of_entry(attribution->entry);
+                if (container->state != UPCALL_CONTAINER_ACTIVE)
+                        return reject(ENOKEY, KERNEL_REFUSAL, "container-ended");
+                return decide_by_route(container, subject, ret_route);
+        case ATTRIBUTION_AMBIGUOUS:
+                break;
+        }
+        return reject(ENOKEY, KERNEL_REFUSAL, "ambiguous");
+}
+
+static Upcall *find_outer(const Upcall *upcall) {
+        Upcall *other;
+
+        TAILQ_FOREACH(other, &upcall->broker->upcalls, link)
+                if (other != upcall && other->state != UPCALL_READING && other->state != UPCALL_FINISHED && other->tid == upcall->tid &&
+                    other->start_time == upcall->start_time && other->key != upcall->key)
+                        return other;
+        return NULL;
+}
+
+/* The caller goes on as soon as its client has exited, and may ask again before we have read what that client said last: it is there
+ * already. */
+static Upcall *find_living_outer(const Upcall *upcall) {
+        Upcall *outer = find_outer(upcall);
+
+        if (outer && outer->state == UPCALL_DECIDED) {
+                upcall_read(outer);
+                outer = find_outer(upcall);
+        }
+        return outer;
+}
+
+static bool over_limit(const Upcall *upcall, bool reserved) {
+        const struct config *config = &upcall->broker->config;
+
+        if (!reserved && upcall->container && upcall->container->n_upcalls >= config->max_per_container)
+                return true;
+        return upcall->broker->n_in_flight >= (reserved ? config->max_in_flight : config->max_in_flight - config->reserved_in_flight);
+}
+
+/* The pid as the container sees it: its column in NSpid is its pid namespace's depth */
+static uint32_t pid_inside(const Container *container, const struct process_facts *facts) {
+        size_t length = namespace_chain_length(&facts->pid_ns);
+
+        for (size_t i = 0; i < length && i < facts->n_pids; i++)
+                if (namespace_id_equal(facts->pid_ns.ids[i], container->entry.pid_ns))
+                        return facts->pids[facts->n_pids - 1 - i];
+        return 0;
+}
+
+static int upcall_attribute(Upcall *upcall, const struct attribution *attribution, const struct process_facts *facts) {
+        Container *container;
+
+        if (attribution->verdict != ATTRIBUTION_CONTAINER)
+                return 0;
+        upcall->container = container = container_of_entry(attribution->entry);
+        upcall->found = attribution->found == UPCALL_FOUND_PIDNS ? "pidns" : "cgroup";
+        memcpy(upcall->contid, container->contid, sizeof(upcall->contid));
+        memcpy(upcall->contid_text, container->contid_text, sizeof(upcall->contid_text));
+        upcall->container_name = strdup(container->name);
+        if (!upcall->container_name)
+                return -ENOMEM;
+        upcall->inside_uid = container_uid_inside(container, upcall->uid);
+        upcall->inside_gid = container_gid_inside(container, upcall->gid);
+        upcall->inside_pid = pid_inside(container, facts);
+        return 0;
+}
+
+struct route_subject upcall_subject(const Upcall *upcall) {
+        return (struct route_subject){ .key_type = upcall->key_type, .description = upcall->description, .callout = upcall->callout,
+                                       .callout_size = upcall->callout_size, .origin = upcall->origin };
+}
+
+/* Whoever is over the limit gets an answer, and a record as long as these do not become a flood of their own */
+static bool upcall_limit(Upcall *upcall, bool reserved) {
+        bool mine = upcall->container && upcall->container->n_upcalls >= upcall->broker->config.max_per_container;
+
+        if (!over_limit(upcall, reserved))
+                return true;
+        upcall->broker->counters.over_limit++;
+        upcall->decision = reject(mine ? EDQUOT : EBUSY, UPCALL_SHORT_REFUSAL, "over-limit");
+        if (broker_may_record_refusal(upcall->broker))
+                return true;
+        upcall_reject(upcall, upcall->decision.error, UPCALL_SHORT_REFUSAL, "over-limit");
+        return false;
+}
+
+static void upcall_count(Upcall *upcall) {
+        upcall->counted = true;
+        upcall->broker->n_in_flight++;
+        if (upcall->container)
+                upcall->container->n_upcalls++;
+}
+
+void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
+        struct attribution attribution = attribution_find(upcall->broker->index, facts);
+        struct route_subject subject = upcall_subject(upcall);
+        const Upcall *outer = find_living_outer(upcall);
+        const struct route *route;
+
+        upcall->broker->counters.upcalls++;
+        if (upcall_attribute(upcall, &attribution, facts) < 0) {
+                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+                return;
+        }
+        upcall->decision = upcall_decide(upcall->broker, &attribution, &subject, outer, &route);
+        if (outer)
+                upcall->nested = (uint64_t) outer->seqno;
+        else if ((upcall->flags & UPCALL_FLAG_UID_MISMATCH) && upcall->origin == UPCALL_ORIGIN_USER)
+                upcall->decision = reject(ENOKEY, UPCALL_SHORT_REFUSAL, "uid-mismatch");
+        upcall->host = upcall->decision.action == UPCALL_ACTION_DEFER && attribution.verdict == ATTRIBUTION_HOST;
+        if (!upcall_limit(upcall, upcall->host || outer))
+                return;
+        upcall_say(upcall, upcall->decision.reason);
+        if (upcall->decision.agent)
+                (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", upcall->decision.agent->name);
+        upcall_count(upcall);
+        upcall_record(upcall);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files of an upcall share: upcall.c (life, verdict, evidence), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
+ * what is to be done), upcall-ask.c (the agent), upcall-unfinished.c (what an earlier broker left). */
+#ifndef BROKER_UPCALL_INTERNAL_H
+#define BROKER_UPCALL_INTERNAL_H
+
+#include "broker/upcall.h"
+#include "util/deadline.h"
+
+/* The client answers the key itself when its own deadline passes: ours ends earlier, so that it is the broker who says why. */
+#define UPCALL_CLIENT_MARGIN_USEC (500 * USEC_PER_MSEC)
+
+/* Refusals of ours that a retry may soon overcome are forgotten soon. In seconds. */
+#define UPCALL_SHORT_REFUSAL 1
+
+/* Indexed by enum upcall_outcome, as in the records. */
+extern const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1];
+
+Upcall *upcall_new(Broker *broker);
+struct route_subject upcall_subject(const Upcall *upcall); /* borrows from it */
+void upcall_say(Upcall *upcall, const char *reason); /* why, for the record */
+int upcall_arm(Upcall *upcall, uint64_t when);       /* the one timer; CLOCK_BOOTTIME */
+
+/* These end in a verdict or in a completion record: the upcall may be gone when they return. */
+void upcall_reject(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
+void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error);
+void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
+void upcall_begin(Upcall *upcall, const struct process_facts *facts);
+void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
+
+/* Takes one packet that the client has sent, if there is one. */
+void upcall_read(Upcall *upcall);
+
+/* The client's first packet. 0, or a negative errno: turned away. */
+int upcall_read_request(Upcall *upcall, const struct packet *packet);
+
+#endif

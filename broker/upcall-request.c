@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "broker/peer.h"
+#include "broker/upcall-internal.h"
+#include "util/error.h"
+
+static int upcall_copy(Upcall *upcall, const struct message_request *request) {
+        uint64_t now = usec_now(CLOCK_BOOTTIME), own = now + upcall->broker->config.upcall_timeout * USEC_PER_SEC;
+        char *text;
+
+        memcpy(upcall->id, request->id, sizeof(upcall->id));
+        upcall->retry = request->retry;
+        upcall->flags = request->flags;
+        upcall->key = request->key;
+        upcall->origin = request->origin;
+        upcall->uid = request->uid;
+        upcall->gid = request->gid;
+        upcall->tid = request->caller.tid;
+        upcall->tgid = request->caller.tgid;
+        upcall->start_time = request->caller.start_time;
+        upcall->caller_uid = request->caller.ruid;
+        upcall->loginuid = request->caller.loginuid;
+        upcall->sessionid = request->caller.sessionid;
+        memcpy(upcall->comm, request->caller.comm, sizeof(upcall->comm));
+        upcall->client_deadline = now + request->timeout_ms * USEC_PER_MSEC;
+        upcall->deadline = upcall->client_deadline > now + 2 * UPCALL_CLIENT_MARGIN_USEC ? upcall->client_deadline - UPCALL_CLIENT_MARGIN_USEC : upcall->client_deadline;
+        if (upcall->deadline > own)
+                upcall->deadline = own;
+
+        text = malloc(request->description.size + 1 + request->callout.size + 1);
+        if (!text)
+                return -ENOMEM;
+        upcall->description = text;
+        upcall->description_size = request->description.size;
+        upcall->callout = text + request->description.size + 1;
+        upcall->callout_size = request->callout.size;
+        memcpy(text, request->description.data, request->description.size);
+        text[request->description.size] = '\0';
+        if (request->callout.size > 0)
+                memcpy(text + request->description.size + 1, request->callout.data, request->callout.size);
+        text[request->description.size + 1 + request->callout.size] = '\0';
+        return wire_text_copy(request->key_type, upcall->key_type, sizeof(upcall->key_type));
+}
+
+/* The same upcall came again: its first client has died, and nobody waits for that one any more */
+static void drop_predecessor(Upcall *upcall) {
+        Upcall *other, *next;
+
+        for (other = TAILQ_FIRST(&upcall->broker->upcalls); other; other = next) {
+                next = TAILQ_NEXT(other, link);
+                if (other == upcall || other->state == UPCALL_READING || memcmp(other->id, upcall->id, sizeof(upcall->id)) != 0)
+                        continue;
+                if (other->state == UPCALL_FINISHED && (other->completion_job || !other->late))
+                        continue; /* its completion record is under way */
+                upcall_say(other, "retried");
+                upcall_finish(other, UPCALL_OUTCOME_ABANDONED, 0);
+        }
+}
+
+static void upcall_dry_run(Upcall *upcall, const struct process_facts *facts) {
+        struct attribution attribution = attribution_find(upcall->broker->index, facts);
+        struct route_subject subject = upcall_subject(upcall);
+        const struct route *route;
+        struct upcall_decision decision = upcall_decide(upcall->broker, &attribution, &subject, NULL, &route);
+        const char *container = attribution.entry ? container_of_entry(attribution.entry)->name : "none";
+        struct message_verdict verdict = { .action = decision.action, .error = decision.error, .seconds = decision.seconds };
+        char text[512];
+
+        if (decision.agent)
+                (void) snprintf(text, sizeof(text), "container %s, route %" PRId64 ", agent %s (%u connections)", container, route->id, decision.agent->name,
+                                decision.agent->n_sessions);
+        else
+                (void) snprintf(text, sizeof(text), "container %s, reason %s", container, decision.reason);
+        memcpy(verdict.id, upcall->id, sizeof(verdict.id));
+        verdict.text = wire_text(text);
+        (void) packet_send(upcall->fd, &message_verdict_layout, &verdict, NULL, 0);
+        upcall_free(upcall);
+}
+
+/* The descriptor must name the process that the facts are about; nothing else is done with it. */
+static bool pidfd_fits(const struct packet *packet, const struct process_facts *facts) {
+        pid_t pid = process_pidfd_number(packet->descriptors[0]);
+
+        return pid > 0 && ((uint32_t) pid == facts->tid || (uint32_t) pid == facts->tgid);
+}
+
+int upcall_read_request(Upcall *upcall, const struct packet *packet) {
+        struct message_request request;
+        struct peer peer;
+        bool dry_run;
+        int r;
+
+        r = packet_decode(packet, &message_request_layout, &request);
+        if (r == 0)
+                r = peer_credentials(upcall->fd, &peer);
+        if (r < 0)
+                return r;
+        dry_run = request.flags & UPCALL_FLAG_DRY_RUN;
+        if (dry_run ? !peer_may_dry_run(&peer) : !peer_is_upcall(&peer))
+                return -EPERM;
+        if (!pidfd_fits(packet, &request.caller))
+                return -EBADMSG;
+        r = upcall_copy(upcall, &request);
+        if (r < 0)
+                return r;
+        if (dry_run)
+                upcall_dry_run(upcall, &request.caller);
+        else {
+                drop_predecessor(upcall);
+                upcall_begin(upcall, &request.caller);
+        }
+        return 0;
+}
