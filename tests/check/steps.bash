@@ -154,13 +154,16 @@ tap_follow() { # NAME COMMAND…
 }
 
 tap_read() { # NAME END
-        local line rest case ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0
+        local line rest case before='' ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0
         while IFS= read -r line && [[ $line != "$2" ]]; do
                 if [[ $line =~ ^1\.\.([0-9]+)$ ]]; then
                         planned=$((planned + BASH_REMATCH[1]))
                         continue
                 fi
-                [[ $line =~ ^(not\ )?ok\ (.*)$ ]] || continue
+                [[ $line =~ ^(not\ )?ok\ (.*)$ ]] || {
+                        before=$line
+                        continue
+                }
                 rest=${BASH_REMATCH[2]}
                 seen=$((seen + 1))
                 [[ ! $rest =~ ^[0-9]+\ (-\ )?(.*)$ ]] || rest=${BASH_REMATCH[2]}
@@ -172,7 +175,7 @@ tap_read() { # NAME END
                 }
                 if [[ $rest =~ \#\ SKIP(.*)$ ]]; then
                         skips=$((skips + 1))
-                        [[ $rest == '# SKIP '* ]] && rest="see the log" || rest=${BASH_REMATCH[1]# }
+                        [[ $rest == '# SKIP '* ]] && rest=${before:-see the log} || rest=${BASH_REMATCH[1]# }
                         echo "skip $1/$case: $rest"
                 elif [[ $line == ok* ]]; then
                         ok=$((ok + 1))

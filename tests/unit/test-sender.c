@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The sender against the kernel. What depends on the state of the machine's audit system, or changes it, runs only with
- * UPCALL_TEST_AUDIT=1, which tests/kernel/audit-records.sh sets while it holds the machine's lock and has auditing switched on.
+ * UPCALL_TEST_AUDIT=1, which tests/kernel/run sender sets while it holds the machine's lock and has auditing switched on.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -105,7 +105,7 @@ static Sender *sender_or_skip(unsigned queue_max, unsigned read_back_ms) {
 static void audit_or_skip(void) {
         if (getenv("UPCALL_TEST_AUDIT"))
                 return;
-        print_message("needs the machine's audit system: run tests/kernel/audit-records.sh\n");
+        print_message("needs the machine's audit system: run tests/kernel/run sender\n");
         skip();
 }
 
