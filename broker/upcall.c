@@ -10,6 +10,7 @@
 #include "util/error.h"
 
 #define READING_TIMEOUT_USEC (5 * USEC_PER_SEC)
+#define SETTLE_USEC (1 * USEC_PER_MSEC)
 
 const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1] = {
         [UPCALL_OUTCOME_INSTANTIATED] = "instantiated",
@@ -107,6 +108,27 @@ static uint32_t clamp_error(uint32_t error) {
         return error == 0 || error > 4095 || (error >= 512 && error <= 516) ? ENOKEY : error;
 }
 
+/* The caller runs on when its client has exited. What the client says last is read a little later, so that the completion record does not
+ * compete with that exit for a processor. The host's own program takes its time by itself. */
+static int upcall_await_outcome(Upcall *upcall, uint32_t action) {
+        if (action == UPCALL_ACTION_DEFER)
+                return upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC);
+        upcall->settling = true;
+        (void) sd_event_source_set_enabled(upcall->io, SD_EVENT_OFF);
+        return upcall_arm(upcall, usec_now(CLOCK_BOOTTIME) + SETTLE_USEC);
+}
+
+static void upcall_settle(Upcall *upcall) {
+        upcall->settling = false;
+        if (sd_event_source_set_enabled(upcall->io, SD_EVENT_ON) >= 0 &&
+            upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC) >= 0) {
+                upcall_read(upcall);
+                return;
+        }
+        upcall_say(upcall, "no-memory");
+        upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
+}
+
 /* A verdict that cannot be sent is one that the client makes up itself when its deadline passes, or has: it is gone. */
 static void upcall_send_verdict(Upcall *upcall, const struct message_verdict *verdict, int payload_fd) {
         int r;
@@ -116,7 +138,7 @@ static void upcall_send_verdict(Upcall *upcall, const struct message_verdict *ve
         if (!upcall->host) /* what its dispatch record says comes too late now */
                 upcall->dispatch_job = sender_forget(upcall->dispatch_job);
         r = packet_send(upcall->fd, &message_verdict_layout, verdict, &payload_fd, payload_fd >= 0 ? 1 : 0);
-        if (r >= 0 && upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC) >= 0)
+        if (r >= 0 && upcall_await_outcome(upcall, verdict->action) >= 0)
                 return;
         upcall_say(upcall, "client-gone");
         upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
@@ -397,6 +419,10 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
                 upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
                 break;
         case UPCALL_DECIDED:
+                if (upcall->settling) {
+                        upcall_settle(upcall);
+                        break;
+                }
                 upcall_say(upcall, "no-outcome");
                 upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
                 break;

@@ -41,6 +41,7 @@ struct Upcall {
         enum upcall_state state;
         bool counted; /* in broker->n_in_flight and container->n_upcalls */
         bool audited; /* a dispatch record was read back */
+        bool settling; /* DECIDED: the client is given the time to exit before it is listened to again */
         int fd;
         sd_event_source *io, *timer;
 

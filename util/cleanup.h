@@ -40,7 +40,7 @@ static inline void fclosep(FILE **file) {
 
 /* For a destructor `type *destroy(type *)`, the function that _cleanup_() wants. */
 #define DEFINE_CLEANUP(type, destroy)                     \
-        static inline void destroy##p(type **object) {    \
+        static inline _unused_ void destroy##p(type **object) { \
                 if (*object)                              \
                         *object = destroy(*object);       \
         }

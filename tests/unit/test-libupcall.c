@@ -320,7 +320,8 @@ static void test_bad_arguments(void **state) {
         long_name[sizeof(long_name) - 1] = 0;
         assert_int_equal(listen(f->listener, 5), 0);
         for (size_t i = 0; i < ELEMENTS(cases); i++)
-                assert_int_equal(upcall_agent_connect(cases[i].socket, cases[i].name, cases[i].workers, cases[i].timeout_ms, &agent), -EINVAL);
+                assert_int_equal(upcall_agent_connect(cases[i].socket, cases[i].name, cases[i].workers, cases[i].timeout_ms, &agent),
+                                 -EINVAL);
         assert_int_equal(upcall_agent_connect(f->socket, "db", 1, 1000, NULL), -EINVAL);
         assert_null(agent);
 }

@@ -511,7 +511,8 @@ static void test_each_seal_is_needed(void **state) {
                 assert_refused("a memfd that lacks a seal", make_memfd(SEALS & ~all[i], 10));
         assert_refused("a memfd without seals", make_memfd(0, 10));
 #ifdef F_SEAL_FUTURE_WRITE
-        assert_refused("a memfd that can still be written through a mapping", make_memfd((SEALS & ~F_SEAL_WRITE) | F_SEAL_FUTURE_WRITE, 10));
+        assert_refused("a memfd that can still be written through a mapping",
+                       make_memfd((SEALS & ~F_SEAL_WRITE) | F_SEAL_FUTURE_WRITE, 10));
 #endif
 }
 

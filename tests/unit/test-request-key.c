@@ -200,7 +200,7 @@ static void test_reading_stops_soon_behind_the_line(void **state _unused_) {
 
 static void test_forged_line_before_the_true_one_is_found_out(void **state _unused_) {
         /* inside a description of a key with a lower serial, with lines of higher ones behind it to look innocent */
-        const char *const lines[] = { "0b000001 I--Q---     1 perm 3f3f3f3f  1000  1000 user      x", LINE_FORGED, LINE_AFTER, LINE_AFTER ": 3", LINE_AUTH, LINE_AFTER };
+        const char *const lines[] = { "0b000001 I--Q---     1 perm 3f3f3f3f  1000  1000 user      x", LINE_FORGED, LINE_AFTER, "440a569f x", LINE_AUTH, LINE_AFTER };
         struct key_search s;
 
         assert_int_equal(search(lines, ELEMENTS(lines), true, &s), -EBADMSG);
@@ -214,6 +214,19 @@ static void test_forged_line_behind_long_text_is_found_out(void **state _unused_
 
         memset(filler, 'f', sizeof filler - 1);
         filler[sizeof filler - 1] = '\0';
+        assert_int_equal(search(lines, ELEMENTS(lines), true, &s), -EBADMSG);
+}
+
+static void test_forged_line_far_from_the_true_one_is_found_out(void **state _unused_) {
+        /* several keys with long descriptions between the two */
+        const char *lines[300];
+        struct key_search s;
+
+        for (size_t i = 0; i < ELEMENTS(lines); i++)
+                lines[i] = LINE_AFTER;
+        lines[1] = LINE_FORGED;
+        lines[20] = LINE_BEFORE;
+        lines[250] = LINE_AUTH;
         assert_int_equal(search(lines, ELEMENTS(lines), true, &s), -EBADMSG);
 }
 
@@ -356,6 +369,7 @@ int main(void) {
                 cmocka_unit_test(test_reading_stops_soon_behind_the_line),
                 cmocka_unit_test(test_forged_line_before_the_true_one_is_found_out),
                 cmocka_unit_test(test_forged_line_behind_long_text_is_found_out),
+                cmocka_unit_test(test_forged_line_far_from_the_true_one_is_found_out),
                 cmocka_unit_test(test_forged_text_behind_the_line_changes_nothing),
                 cmocka_unit_test(test_wrong_authorisation_lines_name_nobody),
                 cmocka_unit_test(test_refused_key_is_told_by_its_flag),

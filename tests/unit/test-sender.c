@@ -266,7 +266,7 @@ static void handle(int signal) {
 }
 
 static void test_signals_stay_with_the_owner(void **state) {
-        _cleanup_(sender_freep) Sender *sender = sender_or_skip(10, SOON_MS);
+        _cleanup_(sender_freep) _unused_ Sender *sender = sender_or_skip(10, SOON_MS);
         struct sigaction action = { .sa_handler = handle }, before;
         sigset_t mask, old;
 

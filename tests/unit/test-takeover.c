@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* upcallctl takeover, in a folder of the test's own. */
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -47,18 +49,27 @@ static void expect_absent(const char *path) {
                 fail_msg("%s is there", path);
 }
 
-/* Nothing but what the test expects: no temporary name is left. */
-static void expect_entries(const struct place *p, const char *number) {
-        char command[128], output[32] = "";
-        FILE *pipe;
+/* How many entries the folder has; removes them when asked to. */
+static unsigned entries(const struct place *p, bool remove) {
+        DIR *folder = opendir(p->folder);
+        struct dirent *entry;
+        unsigned number = 0;
 
-        (void) snprintf(command, sizeof command, "ls -A %s | wc -l", p->folder);
-        pipe = popen(command, "r");
-        assert_non_null(pipe);
-        assert_non_null(fgets(output, sizeof output, pipe));
-        (void) pclose(pipe);
-        output[strcspn(output, "\n")] = '\0';
-        assert_string_equal(output, number);
+        assert_non_null(folder);
+        while ((entry = readdir(folder))) {
+                if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                        continue;
+                number++;
+                if (remove)
+                        assert_int_equal(unlinkat(dirfd(folder), entry->d_name, 0), 0);
+        }
+        (void) closedir(folder);
+        return number;
+}
+
+/* Nothing but what the test expects: no temporary name is left. */
+static void expect_entries(const struct place *p, unsigned number) {
+        assert_int_equal(entries(p, false), number);
 }
 
 static struct place *place_new(const char *host) {
@@ -78,10 +89,8 @@ static struct place *place_new(const char *host) {
 }
 
 static void place_free(struct place *p) {
-        char command[64];
-
-        (void) snprintf(command, sizeof command, "rm -rf %s", p->folder);
-        assert_int_equal(system(command), 0);
+        (void) entries(p, true);
+        assert_int_equal(rmdir(p->folder), 0);
         free(p);
 }
 
@@ -104,14 +113,14 @@ static void test_on_keeps_the_hosts_program_and_off_puts_it_back(void **state _u
                 expect_status(p, TAKEOVER_ON, true);
                 expect_file(p->request_key, "ours");
                 expect_file(p->host, "host");
-                expect_entries(p, "3");
+                expect_entries(p, 3);
         }
         for (int i = 0; i < 2; i++) {
                 assert_int_equal(takeover_off(&p->paths), 0);
                 expect_status(p, TAKEOVER_OFF, true);
                 expect_file(p->request_key, "host");
                 expect_absent(p->host);
-                expect_entries(p, "2");
+                expect_entries(p, 2);
         }
         assert_int_equal(stat(p->request_key, &after), 0);
         assert_int_equal(before.st_ino, after.st_ino);
@@ -146,7 +155,7 @@ static void test_replaced_program_is_seen_and_taken_over_again(void **state _unu
         expect_file(p->host, "new");
         assert_int_equal(takeover_off(&p->paths), 0);
         expect_file(p->request_key, "new");
-        expect_entries(p, "2");
+        expect_entries(p, 2);
         place_free(p);
 }
 
@@ -216,7 +225,7 @@ static void test_without_our_program_nothing_is_changed(void **state _unused_) {
         assert_int_equal(unlink(p->program), 0);
         assert_int_equal(takeover_on(&p->paths), -ENOENT);
         expect_file(p->request_key, "host");
-        expect_entries(p, "1");
+        expect_entries(p, 1);
         place_free(p);
 }
 
@@ -235,7 +244,7 @@ static void test_leftovers_are_no_obstacle(void **state _unused_) {
         assert_int_equal(takeover_on(&p->paths), 0);
         expect_status(p, TAKEOVER_ON, true);
         expect_file(p->host, "host");
-        expect_entries(p, "3");
+        expect_entries(p, 3);
         place_free(p);
 }
 

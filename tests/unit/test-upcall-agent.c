@@ -383,7 +383,8 @@ static void test_lifetimes(void **state) {
 }
 
 static void test_bad_lifetimes_are_refused(void **state) {
-        static const char *const bad[] = { "\n", "x", "-1", "+1", " 1", "1 ", "1\n\n", "1.5", "0x10", "2147483648", "99999999999", "00000000000000000000000000001" };
+        static const char *const bad[] = { "\n",   "x",    "-1",         "+1",          " 1", "1 ", "1\n\n",
+                                           "1.5", "0x10", "2147483648", "99999999999", "00000000000000000000000000001" };
         struct fixture *f = *state;
 
         attach_script(f, "20", "cat >&$UPCALL_LIFETIME_FD; printf x");

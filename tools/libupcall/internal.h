@@ -54,7 +54,8 @@ void connection_close(Connection *connection);
 bool connection_withdraw(Connection *connection, const uint8_t *id);
 
 /* Sends, waiting for room until the deadline. Returns 0, -EAGAIN, -ECONNRESET or another negative errno. */
-int send_until(int fd, const struct wire_layout *layout, const void *message, const int *descriptors, size_t n_descriptors, uint64_t deadline);
+int send_until(int fd, const struct wire_layout *layout, const void *message, const int *descriptors, size_t n_descriptors,
+               uint64_t deadline);
 
 /* Makes an upcall from a question. Returns 0; -ENOMEM; -EBADMSG when the same one is still pending here. */
 int upcall_new(Connection *connection, const struct message_question *question, struct upcall **ret_upcall);

@@ -207,7 +207,8 @@ int upcall_left_ms(const upcall *call) {
         return deadline_left_ms(call->deadline);
 }
 
-int send_until(int fd, const struct wire_layout *layout, const void *message, const int *descriptors, size_t n_descriptors, uint64_t deadline) {
+int send_until(int fd, const struct wire_layout *layout, const void *message, const int *descriptors, size_t n_descriptors,
+               uint64_t deadline) {
         for (;;) {
                 struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
                 int r, left;
@@ -253,7 +254,8 @@ static void end_answer(struct upcall *call, int r) {
         (void) pthread_mutex_unlock(&call->connection->lock);
 }
 
-static int send_answer(struct upcall *call, const struct wire_layout *layout, const void *message, const int *descriptors, size_t n_descriptors) {
+static int send_answer(struct upcall *call, const struct wire_layout *layout, const void *message, const int *descriptors,
+                       size_t n_descriptors) {
         int r, fd;
 
         r = begin_answer(call, &fd);

@@ -231,7 +231,8 @@ static int read_output(Program *program) {
 static void read_lifetime(Program *program) {
         ssize_t n;
 
-        n = read(program->pipes[PROGRAM_LIFETIME], program->lifetime + program->lifetime_size, sizeof(program->lifetime) - program->lifetime_size);
+        n = read(program->pipes[PROGRAM_LIFETIME], program->lifetime + program->lifetime_size,
+                 sizeof(program->lifetime) - program->lifetime_size);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return;
         if (n > 0)

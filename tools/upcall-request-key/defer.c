@@ -66,7 +66,7 @@ static int hide_drop_in(void) {
         return 0;
 }
 
-/* The environment with the marker; never freed: the program is about to be replaced. */
+/* The environment with the marker: an array that the caller frees. */
 static char **mark_environment(char *const *environment, char *marker) {
         size_t n = 0;
         char **marked;
@@ -82,8 +82,8 @@ static char **mark_environment(char *const *environment, char *marker) {
 }
 
 static int execute(const struct deferral *deferral, const char *program) {
+        _cleanup_free_ char **environment = NULL;
         char marker[48], *argv[ARGUMENTS_MAX + 1] = { NULL };
-        char **environment;
         int r;
 
         format_marker(marker, sizeof marker, deferral->key);
