@@ -306,7 +306,7 @@ static int step_status(struct rogue *rogue, const char *argument) {
 
 static int step_request(struct rogue *rogue, const char *argument) {
         struct message_request message = {
-                .key = 1, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = 5000,
+                .key = 1, .key_type = wire_text("user"), .description = wire_text("rogue:request"), .timeout_ms = 5000,
         };
         int pidfd = process_open(getpid()), r;
 

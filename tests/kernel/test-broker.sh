@@ -150,7 +150,7 @@ test_thousand_upcalls_leave_nothing_behind() {
         in_container web-1 "$KERNEL_SHARE/request" --count 20 --parallel 2 user db:warm. > /dev/null
         before=$(find "/proc/$BROKER/fd" | wc -l)
         in_container web-1 "$KERNEL_SHARE/request" --count 250 --parallel 4 user db: > "$WORK/answers"
-        expect_eq "$(grep -c '^ok ' "$WORK/answers")" 1000 answers
+        expect_eq "$(grep -c '^ok ' "$WORK/answers")" 1000 "answers, refused: $(grep -v '^ok ' "$WORK/answers" | cut -d' ' -f1,2 | sort | uniq -c | tr '\n' ' ')"
         machine_wait_for 5 nothing_in_flight || fail "$(upcallctl status)"
         after=$(find "/proc/$BROKER/fd" | wc -l)
         expect_below "$after" $((before + 3)) "descriptors of the broker"

@@ -216,7 +216,7 @@ test_upcall_socket_wants_a_child_of_the_kernel() {
         expect_match "$ROGUE" '^error EPROTONOSUPPORT .*\|end\|' version
         rogue_in - /run/upcalld/upcall.sock with:null request receive receive
         expect_match "$ROGUE" '^(error [A-Z]+ .*\|)?end\|' "a descriptor too many"
-        audit_no 'db:one|64623A6F6E65' -m VIRT_CONTROL --raw
+        audit_no "$(printf rogue:request | od -An -tx1 | tr -d ' \n' | tr a-f A-F)" -m VIRT_CONTROL --raw
         broker_is_well
 }
 
