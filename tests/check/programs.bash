@@ -57,6 +57,7 @@ unit_steps() {
 kernel_pattern() {
         case $pattern in
         kernel | kernel/ | k | ke | ker | kern | kerne) ;;
+        kernel-asan*) printf '%s' "${pattern#kernel-asan}" | sed 's,^/,,' ;;
         kernel/*) printf '%s' "${pattern#kernel/}" ;;
         *) printf '%s' "$pattern" ;;
         esac
@@ -73,7 +74,7 @@ kernel_steps() {
         # each of them has a limit of its own
         # shellcheck disable=SC2034 # of run_group
         local limit_seconds=$((4 * step_seconds))
-        tap kernel env UPCALLD_BUILD="$src/build" tests/kernel/run "${arguments[@]}"
+        [[ $pattern == kernel-asan* ]] || tap kernel env UPCALLD_BUILD="$src/build" tests/kernel/run "${arguments[@]}"
         if [[ ${CHECK_KERNEL_ASAN-} == yes ]]; then
                 if build_asan; then
                         tap kernel-asan env UPCALLD_BUILD="$src/build-asan" tests/kernel/run "${arguments[@]}"
