@@ -10,7 +10,7 @@
 #include "util/error.h"
 
 #define READING_TIMEOUT_USEC (5 * USEC_PER_SEC)
-#define SETTLE_USEC (1 * USEC_PER_MSEC)
+#define SETTLE_USEC (4 * USEC_PER_MSEC)
 
 const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1] = {
         [UPCALL_OUTCOME_INSTANTIATED] = "instantiated",
