@@ -46,13 +46,13 @@ analysis_tidy() {
 
 fuzz_run() { # NAME
         local name=$1 found=$src/build-clang/corpus/$1 corpus=$src/tests/fuzz/corpus/${1#fuzz-}
-        local -a folders=("$found")
+        local -a inputs=("$found")
         mkdir -p "$found" || return 1
-        [[ ! -d $corpus ]] || folders+=("$corpus")
+        [[ ! -d $corpus ]] || inputs+=("$corpus")
         make -C build-clang "tests/fuzz/$name" || return 1
         # its own exit status for a finding is 77, which means "skipped" here
         "build-clang/tests/fuzz/$name" -max_total_time="$fuzz_seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
-                -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "${folders[@]}"
+                -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "${inputs[@]}"
 }
 
 fuzz_steps() {
