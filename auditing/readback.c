@@ -98,22 +98,6 @@ int readback_open(pid_t pid) {
         return TAKE_FD(fd);
 }
 
-int readback_capacity(int fd, size_t *ret_capacity) {
-        int bytes;
-        socklen_t size = sizeof(bytes);
-
-        if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size) < 0)
-                return negative_errno();
-        *ret_capacity = bytes > 0 ? (size_t) bytes : 0;
-        return 0;
-}
-
-size_t readback_cost(size_t size) {
-        /* The kernel counts the whole buffer: one that begins with AUDIT_BUFSIZ, 1024 bytes (kernel/audit.c), grows by as much as was
-         * missing, and is rounded up to a power of two, each time with what the network stack puts around. */
-        return size <= 512 ? 2560 : 4096 + 4 * size;
-}
-
 static bool skip(const char **at, const char *end, const char *expected) {
         size_t length = strlen(expected);
 

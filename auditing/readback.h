@@ -23,12 +23,6 @@ struct readback {
  * namespace. Returns a non-blocking descriptor; -EPERM without the capability; another negative errno. */
 int readback_open(pid_t pid);
 
-/* How many bytes of records (readback_cost()) may be under way before the socket's buffer overflows. */
-int readback_capacity(int fd, size_t *ret_capacity);
-
-/* What a record with size bytes of text takes of that capacity, at most. */
-size_t readback_cost(size_t size);
-
 /* Takes one record out of the socket into buffer, which must be aligned to 4 bytes. Returns 0; -EAGAIN when there is none;
  * -ENOBUFS when the kernel had to drop some; -EBADMSG for a packet that is not what it should be, which was dropped; another
  * negative errno. */

@@ -57,8 +57,6 @@ struct Sender {
         /* the thread's */
         int audit_fd, readback_fd;
         struct queue unsent, outstanding;
-        size_t capacity, cost; /* of the read-back socket: what it holds, and what is outstanding */
-        bool blind;            /* the last record was not seen */
         _Alignas(8) char buffer[MAX_AUDIT_MESSAGE_LENGTH + 1024];
 };
 
@@ -160,7 +158,6 @@ static void send_next(Sender *sender) {
                 return;
         }
         job->deadline = deadline_in_ms(sender->read_back_ms);
-        sender->cost += readback_cost(job->text_size);
         queue_append(&sender->outstanding, job);
 }
 
@@ -170,7 +167,6 @@ static SenderJob *take_outstanding(Sender *sender, SenderJob **at) {
         *at = job->next;
         if (!job->next)
                 sender->outstanding.end = at;
-        sender->cost -= readback_cost(job->text_size);
         return job;
 }
 
@@ -181,7 +177,6 @@ static void match(Sender *sender, const struct readback *record) {
                         SenderJob *job = take_outstanding(sender, at);
 
                         job->receipt = (struct sender_receipt){ .serial = record->serial, .time_ms = record->time_ms };
-                        sender->blind = false;
                         finish(sender, job, 0);
                         return;
                 }
@@ -208,19 +203,8 @@ static void expire(Sender *sender) {
         if (!sender->outstanding.first)
                 return;
         now = usec_now(CLOCK_BOOTTIME);
-        while (sender->outstanding.first && sender->outstanding.first->deadline <= now) {
-                sender->blind = true;
+        while (sender->outstanding.first && sender->outstanding.first->deadline <= now)
                 finish(sender, take_outstanding(sender, &sender->outstanding.first), -ENODATA);
-        }
-}
-
-/* More records than the socket's buffer holds are not sent ahead of their read-back; but where nothing comes back
- * at all, nothing is waited for. */
-static bool may_send(const Sender *sender) {
-        const SenderJob *next = sender->unsent.first;
-
-        return next && (sender->blind || !sender->outstanding.first ||
-                        sender->cost + readback_cost(next->text_size) <= sender->capacity);
 }
 
 /* Takes over what was submitted; true when the owner wants the thread to end. */
@@ -254,9 +238,9 @@ static int serve(Sender *sender) {
         while (!take_submitted(sender)) {
                 int r;
 
-                while (may_send(sender)) {
+                while (sender->unsent.first) {
                         send_next(sender);
-                        r = receive(sender);
+                        r = receive(sender); /* after each one: the socket's buffer holds some hundred */
                         if (r < 0)
                                 return r;
                 }
@@ -381,7 +365,7 @@ static int open_descriptors(Sender *sender) {
         sender->audit_fd = audit_open();
         if (sender->audit_fd < 0)
                 return negative_errno();
-        return readback_capacity(sender->readback_fd, &sender->capacity);
+        return 0;
 }
 
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {

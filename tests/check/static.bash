@@ -127,6 +127,15 @@ static_manuals() {
         return $bad
 }
 
+# The sample of the settings shows what the program does.
+static_settings() {
+        diff -u --label conf/upcalld.conf --label broker/config.c \
+                <(sed -n 's/^#\([a-z-]*\)=\([a-z0-9-]*\)$/\1 \2/p' conf/upcalld.conf | sort) \
+                <(sed -n 's/.*{ "\([a-z-]*\)", SETTING([a-z_]*), \([A-Za-z0-9_]*\),.*/\1 \2/p' broker/config.c |
+                        sed 's/ CONFIG_[A-Z]*_\(.*\)/ \L\1/; s/_/-/g' | sort) &&
+                grep -q '^#[a-z-]*=' conf/upcalld.conf
+}
+
 static_steps() {
         step static/spdx static_spdx
         step static/forbidden-functions static_forbidden
@@ -134,4 +143,5 @@ static_steps() {
         step static/scripts static_scripts
         step static/markdown-links static_links
         step static/manuals static_manuals
+        step static/sample-settings static_settings
 }

@@ -125,7 +125,7 @@ tap() { # NAME COMMAND…
         elif ((status == 0 && seen == 0)); then
                 count not-ok "$name" "has no cases"
         fi
-        if ((bad > 0)) || ((status != 0 && status != 77 && unwanted == 0)); then
+        if ((seen < planned)) || ((status != 0 && status != 77 && bad + unwanted == 0)); then
                 show_log
         elif ((seen > 0)); then
                 echo "# $name: $(since "$started") s"
@@ -154,13 +154,18 @@ tap_follow() { # NAME COMMAND…
 }
 
 tap_read() { # NAME END
-        local line rest case ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0
+        local line rest case before='' show='' ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0
         while IFS= read -r line && [[ $line != "$2" ]]; do
                 if [[ $line =~ ^1\.\.([0-9]+)$ ]]; then
                         planned=$((planned + BASH_REMATCH[1]))
                         continue
                 fi
-                [[ $line =~ ^(not\ )?ok\ (.*)$ ]] || continue
+                [[ $line =~ ^(not\ )?ok\ (.*)$ ]] || {
+                        before=$line
+                        [[ -z $show || $line != '#'* ]] || echo "    | ${line#'# '}"
+                        continue
+                }
+                show=''
                 rest=${BASH_REMATCH[2]}
                 seen=$((seen + 1))
                 [[ ! $rest =~ ^[0-9]+\ (-\ )?(.*)$ ]] || rest=${BASH_REMATCH[2]}
@@ -172,7 +177,7 @@ tap_read() { # NAME END
                 }
                 if [[ $rest =~ \#\ SKIP(.*)$ ]]; then
                         skips=$((skips + 1))
-                        [[ $rest == '# SKIP '* ]] && rest="see the log" || rest=${BASH_REMATCH[1]# }
+                        [[ $rest == '# SKIP '* ]] && rest=${before:-see the log} || rest=${BASH_REMATCH[1]# }
                         echo "skip $1/$case: $rest"
                 elif [[ $line == ok* ]]; then
                         ok=$((ok + 1))
@@ -180,6 +185,7 @@ tap_read() { # NAME END
                 else
                         bad=$((bad + 1))
                         echo "not ok $1/$case"
+                        show=yes
                 fi
         done
         echo "$ok $bad $skips $planned $seen $unwanted" >"$logs/tap"

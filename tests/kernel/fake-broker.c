@@ -9,8 +9,9 @@
  *   answer:TEXT      a payload             answer-hex:HEX   the same in hexadecimal digits
  *   size:N           a payload of N bytes  life:N           the lifetime of the next answers
  *   reject:ERRNO:SECONDS                   defer
+ *   reject-late:ERRNO:USEC   refuses for one second, so many microseconds before the kernel's clock begins another one
  *   hang             no verdict            close            ends the connection instead
- *   exit             ends the program      wrong-id         a verdict on another upcall
+ *   exit             ends the program      wrong-id         an answer to another upcall
  *   garbage          no packet at all      unsealed         a payload in a file that can still change
  *   version          another version's error
  *
@@ -40,8 +41,13 @@ struct fake {
         uint8_t payload[UPCALL_PAYLOAD_MAX + 1];
 };
 
+/* Printable ASCII but blank and backslash as it is, the rest as \xHH. */
 static void print_text(const char *title, struct wire_span text) {
-        printf(" %s%.*s", title, (int) text.size, text.data ? (const char *) text.data : "");
+        const unsigned char *bytes = text.data;
+
+        printf(" %s", title);
+        for (size_t i = 0; i < text.size; i++)
+                printf(bytes[i] > 0x20 && bytes[i] < 0x7f && bytes[i] != '\\' ? "%c" : "\\x%02x", bytes[i]);
 }
 
 static void print_request(const struct message_request *request) {
@@ -113,6 +119,17 @@ static int send_version_error(int fd) {
         return packet_send(fd, &message_error_layout, &error, NULL, 0);
 }
 
+/* Until so many microseconds before the second ends that the kernel sees: it changes at a tick, so one change is awaited first. */
+static void wait_for_end_of_second(uint64_t before) {
+        uint64_t second = usec_now(CLOCK_REALTIME_COARSE) / USEC_PER_SEC, end;
+
+        while (usec_now(CLOCK_REALTIME_COARSE) / USEC_PER_SEC == second)
+                continue;
+        end = usec_now(CLOCK_MONOTONIC) + USEC_PER_SEC - before;
+        while (usec_now(CLOCK_MONOTONIC) < end)
+                continue;
+}
+
 /* Does one step. Returns 1 when the connection is to end. */
 static int do_step(int fd, struct fake *fake, const char *step, const struct message_request *request) {
         struct message_verdict verdict = { .action = 0 };
@@ -137,10 +154,21 @@ static int do_step(int fd, struct fake *fake, const char *step, const struct mes
                 verdict.seconds = (uint32_t) strtoul(end + 1, NULL, 10);
                 return packet_send(fd, &message_verdict_layout, &verdict, NULL, 0);
         }
-        if (strcmp(step, "defer") == 0 || strcmp(step, "wrong-id") == 0) {
-                verdict.action = UPCALL_ACTION_DEFER;
-                verdict.id[0] ^= step[0] == 'w';
+        if (strncmp(step, "reject-late:", 12) == 0) {
+                verdict.action = UPCALL_ACTION_REJECT;
+                verdict.error = (uint32_t) strtoul(step + 12, &end, 10);
+                verdict.seconds = 1;
+                wait_for_end_of_second(strtoul(end + 1, NULL, 10));
                 return packet_send(fd, &message_verdict_layout, &verdict, NULL, 0);
+        }
+        if (strcmp(step, "defer") == 0) {
+                verdict.action = UPCALL_ACTION_DEFER;
+                return packet_send(fd, &message_verdict_layout, &verdict, NULL, 0);
+        }
+        if (strcmp(step, "wrong-id") == 0) {
+                verdict.id[0] ^= 1;
+                memcpy(fake->payload, "wrong", 5);
+                return answer(fd, fake, &verdict, 5);
         }
         if (strcmp(step, "unsealed") == 0)
                 return answer_unsealed(fd, &verdict);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2016 # what is in single quotes is for another shell
 # upcall-request-key alone, between the kernel and a broker that does as it is told (tests/kernel/fake-broker.c).
 
 CLIENT_SOCKET=/run/upcalld/upcall.sock
@@ -140,13 +141,14 @@ test_refusal_with_errno_and_time_out() {
 
 # A time-out of one second that is over before the kernel looks gives ENOKEY instead.
 test_one_second_refusals_keep_their_errno_at_the_end_of_a_second() {
-        local i
+        local usec steps=()
         client_takeover
-        fake reject:129:1
-        for ((i = 0; i < 60; i++)); do
-                # begin shortly before the second ends
-                python3 -c 'import time; t = time.time(); time.sleep((1 - t % 1 - 0.012) % 1)'
-                request_in - user "client:second$i" x
+        for usec in 100 200 300 400 600 800; do
+                steps+=("reject-late:129:$usec")
+        done
+        fake "${steps[@]}"
+        for usec in 100 200 300 400 600 800; do
+                request_in - user "client:second$usec" x
                 expect_answer EKEYREJECTED
         done
 }
@@ -172,11 +174,17 @@ test_description_with_every_byte() {
         done
         request_in - --description-hex user "$hex" x
         expect_answer ok bytes
+        grep -qF "$(python3 -c 'print(" user " + "".join(chr(c) if 0x20 < c < 0x7f and c != 0x5c else "\\x%02x" % c for c in range(1, 256)) + " uid=")')" \
+                "$WORK/fake.log" || fail "the broker saw: $(cat "$WORK/fake.log")"
 }
 
-# Before our client runs, somebody makes keys that everybody may view and that hold a line which says that process 1 asks. forge
-# COMPARISON: the keys' serials are below (-lt) or above (-gt) the authorisation key's.
+# Before our client runs, somebody makes keys that everybody may view and that hold a line which says that process $VICTIM asks, which
+# waits uninterruptibly, too. client_forge COMPARISON: the keys' serials are below (<) or above (>) the authorisation key's.
 client_forge() {
+        # the parent of a vfork(2)
+        machine_spawn "$WORK/victim.log" python3 -c 'import ctypes, os, time; ctypes.CDLL(None).syscall(58); time.sleep(80); os._exit(0)'
+        VICTIM=$MACHINE_PID
+        machine_wait_for 5 grep -q '^State:.D' "/proc/$VICTIM/status" || fail "the victim does not wait"
         cp "$UPCALL_CLIENT" "$WORK/client"
         cat > "$WORK/forge" <<S
 #!/bin/bash
@@ -186,7 +194,7 @@ forge() {
         local i serial
         for ((i = 0; i < 60; i++)); do
                 serial=\$(keyctl add user "\$i-\$key: 5
-\$authorisation I--Q---     1 perm 0b0b0000     0     0 .request_ key:\$(printf %x "\$key") pid:1 ci:1
+\$authorisation I--Q---     1 perm 0b0b0000     0     0 .request_ key:\$(printf %x "\$key") pid:$VICTIM ci:1
 7fffffff innocent" x @u)
                 keyctl setperm "\$serial" 0x3f3f3f3f
                 ((serial $1 0x\$authorisation)) && echo made > $WORK/made && break
@@ -221,7 +229,7 @@ test_forged_line_behind_the_true_one_does_no_harm() {
         [[ -e $WORK/made ]] || skip "the authorisation key's serial was among the highest"
         # two lines of one serial are too many only when it cannot be seen which was first
         [[ $ANSWER == ok || $ANSWER == ENOKEY ]] || fail "$ANSWER"
-        ! grep -q 'tid=1 ' "$WORK/fake.log" || fail "the broker was told of process 1"
+        ! grep -q "tid=$VICTIM " "$WORK/fake.log" || fail "the broker was told of the victim"
 }
 
 test_deferred_upcall_is_answered_by_the_hosts_program() {
@@ -335,8 +343,18 @@ keyctl(12, key, b'seen', 4, 0)"
         expect_match "$(cat "$WORK/seen")" "core \((0, )?[-0-9]+" "core limit"
 }
 
+# Mounts of the one are mounts of all, as systemd has it.
+client_share_mounts() {
+        [[ $(findmnt -no PROPAGATION /) != shared ]] || return 0
+        machine_undo --boot mount --make-private /
+        expect_ok mount --make-shared /
+}
+
 test_drop_in_alone_answers_and_defers() {
+        client_share_mounts
         client_drop_in
+        # if our client had covered the file for everybody
+        machine_undo --boot bash -c '! grep -qF " $1 " /proc/self/mountinfo || umount "$1"' uncover "$CLIENT_DROP_IN"
         fake answer:dropped defer
         request_in - user debug:a spoon
         expect_answer ok dropped
@@ -345,6 +363,7 @@ test_drop_in_alone_answers_and_defers() {
         fake_line '^outcome 1 error=0'
         expect_eq "$(grep -c ^request "$WORK/fake.log")" 2 "requests"
         [[ -s $CLIENT_DROP_IN ]] || fail "the file was hidden from everybody"
+        ! grep -qF "$CLIENT_DROP_IN" /proc/self/mountinfo || fail "something is mounted over it"
 }
 
 test_drop_in_and_takeover_together_defer_once() {
@@ -452,14 +471,15 @@ test_fatal_signal_refuses_the_key() {
         local signal start
         client_takeover
         fake hang
-        for signal in TERM SEGV INT KILL; do
+        for signal in TERM SEGV INT KILL ALRM; do
                 : > "$WORK/request.out"
                 machine_spawn "$WORK/request.out" "$KERNEL_SHARE/request" user "client:$signal" x
                 machine_wait_for 5 pgrep -x -f '/sbin/request-key create.*' > /dev/null || fail "was not started"
                 start=$(now_ms)
                 pkill -$signal -x -f '/sbin/request-key create.*'
                 request_wait 5
-                expect_answer ENOKEY
+                # the alarm behind all other deadlines
+                if [[ $signal == ALRM ]]; then expect_answer ETIMEDOUT; else expect_answer ENOKEY; fi
                 expect_below $(($(now_ms) - start)) 1000 "milliseconds"
         done
 }

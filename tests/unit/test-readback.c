@@ -109,6 +109,7 @@ static void test_matches_whole_texts_alone(void **state) {
                 { TEXT " exe=\"x\" hostname=? addr=? terminal=? res=failed", true },
                 { TEXT " more=1" TAIL, false },
                 { "x " TEXT TAIL, false },
+                { "virt=container op=upcall-dispatcH" TAIL, false }, /* as long */
                 { TEXT, false },
                 { TEXT " exe=\"x\" hostname=web-1 addr=? termin", false }, /* cut by the kernel */
                 { TEXT " exe=\"x\" hostname=web-1 addr=? terminal=? res=", false },

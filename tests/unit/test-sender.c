@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The sender against the kernel. What depends on the state of the machine's audit system, or changes it, runs only with
- * UPCALL_TEST_AUDIT=1, which tests/kernel/audit-records.sh sets while it holds the machine's lock and has auditing switched on.
+ * UPCALL_TEST_AUDIT=1, which tests/kernel/run sender sets while it holds the machine's lock and has auditing switched on.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "auditing/readback.h"
 #include "auditing/record.h"
 #include "auditing/sender.h"
 #include "util/deadline.h"
@@ -104,7 +105,7 @@ static Sender *sender_or_skip(unsigned queue_max, unsigned read_back_ms) {
 static void audit_or_skip(void) {
         if (getenv("UPCALL_TEST_AUDIT"))
                 return;
-        print_message("needs the machine's audit system: run tests/kernel/audit-records.sh\n");
+        print_message("needs the machine's audit system: run tests/kernel/run sender\n");
         skip();
 }
 
@@ -256,6 +257,11 @@ static void test_free_waits_not_for_ever(void **state) {
         assert_true(usec_now(CLOCK_MONOTONIC) - start < 20 * SOON_MS * USEC_PER_MSEC);
         assert_int_equal(heard.calls, 0);
         assert_null(sender_free(NULL));
+
+        sender = sender_or_skip(1, 30000);
+        start = usec_now(CLOCK_MONOTONIC);
+        assert_null(sender_free(sender)); /* nothing is to be waited for */
+        assert_true(usec_now(CLOCK_MONOTONIC) - start < 10 * USEC_PER_SEC);
 }
 
 static volatile sig_atomic_t handler_thread;
@@ -320,11 +326,78 @@ static void test_longest_text_is_read_back(void **state) {
         audit_or_skip();
         sender = sender_or_skip(10, 2000);
         memset(text, 'x', RECORD_TEXT_MAX);
-        memcpy(text, "op=", 3);
         assert_int_equal(submit(sender, text, &heard, NULL), 0);
         assert_int_equal(pump(sender, &heard.calls, 1, 5000), 0);
         assert_int_equal(heard.error, 0);
         assert_int_equal(heard.seen, 1);
+}
+
+/* How many records the read-back socket gives within a moment. */
+static unsigned count_records(int fd) {
+        static _Alignas(8) char buffer[16384];
+        struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
+        unsigned n = 0;
+
+        while (poll(&poll_fd, 1, SOON_MS) > 0) {
+                struct readback record;
+
+                n += readback_receive(fd, getpid(), buffer, sizeof(buffer), &record) != -EAGAIN;
+        }
+        return n;
+}
+
+static void test_free_sends_what_is_queued(void **state) {
+        _cleanup_close_ int fd = -1;
+        Sender *sender;
+        char text[256];
+
+        (void) state;
+        audit_or_skip();
+        fd = readback_open(getpid());
+        assert_true(fd >= 0);
+        sender = sender_or_skip(50, 5000);
+        for (unsigned i = 0; i < 50; i++)
+                assert_int_equal(submit(sender, unique(text, sizeof(text)), NULL, NULL), 0);
+        assert_null(sender_free(sender));
+        assert_int_equal(count_records(fd), 50);
+}
+
+static void send_plain(int type) {
+        int fd = audit_open();
+
+        assert_true(audit_log_user_message(fd, type, "op=test-filter", "web-1", "?", "nfs-a", 1) > 0);
+        audit_close(fd);
+}
+
+static void forge(const char *text) {
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                int fd = audit_open();
+
+                _exit(audit_log_user_message(fd, RECORD_CONTROL, text, "web-1", "?", "nfs-a", 1) > 0 ? 0 : 1);
+        }
+        for (int status = -1; waitpid(pid, &status, 0) == pid;)
+                assert_int_equal(status, 0);
+}
+
+/* The kernel's filter: what others send, and other types, never fill our buffer. */
+static void test_filter_keeps_others_out(void **state) {
+        static const int types[] = { RECORD_CONFIG, RECORD_CONTROL, RECORD_RESOURCE, RECORD_MACHINE };
+        _cleanup_close_ int fd = -1;
+
+        (void) state;
+        audit_or_skip();
+        fd = readback_open(getpid());
+        assert_true(fd >= 0);
+        for (unsigned i = 0; i < 10; i++)
+                forge("op=test-filter");
+        send_plain(AUDIT_TRUSTED_APP);
+        assert_int_equal(count_records(fd), 0);
+        for (size_t i = 0; i < ELEMENTS(types); i++)
+                send_plain(types[i]);
+        assert_int_equal(count_records(fd), 4);
 }
 
 static void test_audit_disabled(void **state) {
@@ -392,19 +465,6 @@ static void rule(bool add) {
         assert_true(r > 0);
 }
 
-static void forge(const char *text) {
-        pid_t pid = fork();
-
-        assert_true(pid >= 0);
-        if (pid == 0) {
-                int fd = audit_open();
-
-                _exit(audit_log_user_message(fd, RECORD_CONTROL, text, "web-1", "?", "nfs-a", 1) > 0 ? 0 : 1);
-        }
-        for (int status = -1; waitpid(pid, &status, 0) == pid;)
-                assert_int_equal(status, 0);
-}
-
 static void test_forged_record_is_no_receipt(void **state) {
         _cleanup_(sender_freep) Sender *sender = NULL;
         struct heard heard = {};
@@ -462,6 +522,8 @@ int main(void) {
                 cmocka_unit_test(test_signals_stay_with_the_owner),
                 cmocka_unit_test(test_receipt),
                 cmocka_unit_test(test_longest_text_is_read_back),
+                cmocka_unit_test(test_free_sends_what_is_queued),
+                cmocka_unit_test(test_filter_keeps_others_out),
                 cmocka_unit_test(test_audit_disabled),
                 cmocka_unit_test(test_burst_is_read_back_whole),
                 cmocka_unit_test(test_forged_record_is_no_receipt),

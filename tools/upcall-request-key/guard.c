@@ -49,8 +49,9 @@ void guard_start(struct inherited *ret_inherited) {
         (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+/* While one is handled it is blocked: a fault in the handler itself ends the process. */
 static void set_handlers(void (*handler)(int)) {
-        struct sigaction action = { .sa_handler = handler, .sa_flags = handler == SIG_DFL ? 0 : (int) SA_RESETHAND };
+        struct sigaction action = { .sa_handler = handler };
 
         (void) sigemptyset(&action.sa_mask);
         for (size_t i = 0; i < ELEMENTS(fatal_signals); i++)

