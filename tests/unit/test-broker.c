@@ -172,8 +172,8 @@ struct world {
 };
 
 static void turn(struct world *world) {
-        for (unsigned i = 0; i < 50; i++)
-                (void) sd_event_run(world->broker->event, 1000);
+        while (sd_event_run(world->broker->event, 0) > 0)
+                ;
 }
 
 /* The witness's answer to all that it was asked */
@@ -393,10 +393,72 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         assert_int_equal(world->broker->n_in_flight, 0);
 }
 
+/* Asks n questions from FIRST on, of clients that die when the agent has them */
+static void ask_in_vain(struct world *world, int agent, uint32_t first, uint32_t n) {
+        int clients[SESSION_WORKERS_MAX];
+
+        assert_true(n <= ELEMENTS(clients));
+        for (uint32_t i = 0; i < n; i++)
+                clients[i] = ask(world, first + i, 20000);
+        records_made(world->broker);
+        for (uint32_t i = 0; i < n; i++) {
+                while (next_type(world, agent) != 0)
+                        ;
+                close_fd(clients[i]);
+                turn(world);
+                records_made(world->broker);
+        }
+}
+
+static void test_agent_that_gives_nothing_back(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, SESSION_WORKERS_MAX);
+        const Session *session;
+
+        for (uint32_t first = 1; first < 500; first += 100)
+                ask_in_vain(world, agent, first, 100);
+        TAILQ_FOREACH(session, &TAILQ_FIRST(&world->container->agents)->sessions, link)
+                assert_true(session->n_asked + session->n_withdrawn <= SESSION_QUESTIONS_MAX);
+        close_fd(agent);
+}
+
+static void test_agent_that_gives_nothing_back_is_cut_off_however_many_follow(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 8);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 1; i <= 3; i++) {
+                ask_in_vain(world, agent, i, 1);
+                (void) usleep(1100 * 1000);
+                turn(world);
+        }
+        assert_int_equal(TAILQ_FIRST(&world->container->agents)->n_sessions, 0);
+        close_fd(agent);
+}
+
+static void test_agent_that_gives_back_late_is_kept(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 8);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 1; i <= 4; i++) {
+                ask_in_vain(world, agent, i, 1);
+                if (i > 1)
+                        refuse(world, agent, i - 1, "withdrawn");
+                (void) usleep(1100 * 1000);
+                turn(world);
+        }
+        assert_int_equal(TAILQ_FIRST(&world->container->agents)->n_sessions, 1);
+        close_fd(agent);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
