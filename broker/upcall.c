@@ -270,7 +270,7 @@ static void on_dispatch_recorded(void *userdata, int error, const struct sender_
                 upcall->audited = true;
                 error = registry_ledger_dispatched(broker->registry, upcall->seqno, receipt);
         }
-        if (upcall->host) /* its verdict did not wait for this */
+        if (upcall->state != UPCALL_RECORDING) /* the host's own, whose verdict did not wait for this; or its client has died meanwhile */
                 return;
         if (error < 0) {
                 broker->counters.records_lost++;
