@@ -251,7 +251,7 @@ static void fields_upcall(struct text *text, const struct record_upcall *upcall)
         field_number(text, "retry", upcall->retry);
         field_word(text, "found", upcall->found);
         field_word(text, "origin", upcall->origin);
-        field_word(text, "mode", upcall->mode);
+        field_word(text, "answer-mode", upcall->mode); /* mode= alone auparse takes for a file's */
         if (upcall->nested > 0)
                 field_number(text, "nested", upcall->nested);
         if (upcall->late)

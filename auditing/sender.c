@@ -4,7 +4,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
+#include <sys/timerfd.h>
 
 #include "auditing/readback.h"
 #include "auditing/record.h"
@@ -12,25 +15,38 @@
 #include "util/deadline.h"
 #include "util/error.h"
 
+/*
+ * The thread only sends: that is what can block. The owner reads back by itself, since every wake-up of another thread on the way costs the
+ * caller of an upcall some 10 µs. A job is in the owner's list until it was read back, has failed or expired, and the thread's until it was sent; whoever is done
+ * with it last frees it.
+ */
 struct SenderJob {
-        SenderJob *next;
         /* written once, before the thread sees the job */
         int type;
         bool success;
         size_t text_size;
         const char *text, *hostname, *terminal; /* in strings */
-        /* the owner's alone, at all times */
+        /* the owner's alone */
+        TAILQ_ENTRY(SenderJob) link;
         sender_done_t done;
         void *userdata;
-        /* whoever's queue it is in */
         uint64_t deadline;
+        /* under the lock */
+        STAILQ_ENTRY(SenderJob) thread_link;
+        bool sent;    /* the thread is done with it; error says how that went */
+        bool dropped; /* the owner is done with it */
         int error;
-        struct sender_receipt receipt;
         char strings[];
 };
 
-struct queue {
-        SenderJob *first, **end; /* end: where the next one is hung in */
+TAILQ_HEAD(job_list, SenderJob);
+STAILQ_HEAD(thread_list, SenderJob);
+
+enum {
+        WATCH_READY,
+        WATCH_READBACK,
+        WATCH_TIMER,
+        WATCHES,
 };
 
 struct Sender {
@@ -38,62 +54,30 @@ struct Sender {
         unsigned read_back_ms;
         pid_t pid;
         int wake_fd;  /* owner to thread */
-        int ready_fd; /* thread to owner */
+        int ready_fd; /* thread to owner: a job has failed, or the thread has ended */
 
         /* the owner's */
         unsigned queue_max, n_jobs;
         pthread_t thread;
-        struct queue dispatching;
+        struct job_list jobs; /* in the order of their submission */
+        int readback_fd, timer_fd, epoll_fd;
+        bool timer_armed;
 
         /* under the lock */
         pthread_mutex_t lock;
         pthread_cond_t has_ended;
-        struct queue submitted, finished;
+        struct thread_list submitted;
         bool sleeping;  /* the thread wants to be woken for a new job */
         bool stopping;  /* the owner has called sender_free() */
         bool ended;     /* the thread takes no more jobs */
         bool abandoned; /* the owner did not wait: the thread frees the sender */
 
         /* the thread's */
-        int audit_fd, readback_fd;
-        struct queue unsent, outstanding;
-        _Alignas(8) char buffer[MAX_AUDIT_MESSAGE_LENGTH + 1024];
+        int audit_fd;
+        struct thread_list unsent;
+
+        _Alignas(8) char buffer[MAX_AUDIT_MESSAGE_LENGTH + 1024]; /* the owner's */
 };
-
-static void queue_init(struct queue *queue) {
-        queue->first = NULL;
-        queue->end = &queue->first;
-}
-
-static void queue_append(struct queue *queue, SenderJob *job) {
-        job->next = NULL;
-        *queue->end = job;
-        queue->end = &job->next;
-}
-
-static SenderJob *queue_take(struct queue *queue) {
-        SenderJob *job = queue->first;
-
-        if (job) {
-                queue->first = job->next;
-                if (!queue->first)
-                        queue->end = &queue->first;
-        }
-        return job;
-}
-
-static void queue_move(struct queue *to, struct queue *from) {
-        if (!from->first)
-                return;
-        *to->end = from->first;
-        to->end = from->end;
-        queue_init(from);
-}
-
-static void queue_clear(struct queue *queue) {
-        for (SenderJob *job; (job = queue_take(queue));)
-                free(job);
-}
 
 static void signal_fd(int fd) {
         uint64_t one = 1;
@@ -108,19 +92,14 @@ static void clear_fd(int fd) {
         (void) !read(fd, &count, sizeof(count));
 }
 
-/* The thread. */
+static void wait_fd(int fd) {
+        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
 
-static void finish(Sender *sender, SenderJob *job, int error) {
-        bool first;
-
-        job->error = error;
-        (void) pthread_mutex_lock(&sender->lock);
-        first = !sender->finished.first;
-        queue_append(&sender->finished, job);
-        (void) pthread_mutex_unlock(&sender->lock);
-        if (first)
-                signal_fd(sender->ready_fd);
+        (void) poll(&pollfd, 1, -1);
+        clear_fd(fd);
 }
+
+/* The thread. */
 
 /* A send that failed may have left its acknowledgement behind, which the next one would take for its own. */
 static int reopen(Sender *sender) {
@@ -149,62 +128,26 @@ static int send_job(Sender *sender, const SenderJob *job) {
         return r;
 }
 
-static void send_next(Sender *sender) {
-        SenderJob *job = queue_take(&sender->unsent);
-        int r = send_job(sender, job);
+static void give_back(Sender *sender, SenderJob *job, int error) {
+        bool dropped;
 
-        if (r < 0) {
-                finish(sender, job, r);
-                return;
-        }
-        job->deadline = deadline_in_ms(sender->read_back_ms);
-        queue_append(&sender->outstanding, job);
+        (void) pthread_mutex_lock(&sender->lock);
+        job->sent = true;
+        job->error = error;
+        dropped = job->dropped;
+        (void) pthread_mutex_unlock(&sender->lock);
+        if (dropped)
+                free(job);
+        else if (error < 0)
+                signal_fd(sender->ready_fd);
 }
 
-static SenderJob *take_outstanding(Sender *sender, SenderJob **at) {
-        SenderJob *job = *at;
+static SenderJob *take_unsent(Sender *sender) {
+        SenderJob *job = STAILQ_FIRST(&sender->unsent);
 
-        *at = job->next;
-        if (!job->next)
-                sender->outstanding.end = at;
+        if (job)
+                STAILQ_REMOVE_HEAD(&sender->unsent, thread_link);
         return job;
-}
-
-/* The kernel keeps the order, so the first one is nearly always it. */
-static void match(Sender *sender, const struct readback *record) {
-        for (SenderJob **at = &sender->outstanding.first; *at; at = &(*at)->next)
-                if (readback_matches(record, (uint16_t) (*at)->type, (*at)->text, (*at)->text_size)) {
-                        SenderJob *job = take_outstanding(sender, at);
-
-                        job->receipt = (struct sender_receipt){ .serial = record->serial, .time_ms = record->time_ms };
-                        finish(sender, job, 0);
-                        return;
-                }
-}
-
-static int receive(Sender *sender) {
-        for (;;) {
-                struct readback record;
-                int r = readback_receive(sender->readback_fd, sender->pid, sender->buffer, sizeof(sender->buffer), &record);
-
-                if (r == -EAGAIN)
-                        return 0;
-                /* ENOBUFS: some were dropped. Which, their deadlines will show. */
-                if (r < 0 && r != -ENOBUFS && r != -EBADMSG)
-                        return r;
-                if (r == 0)
-                        match(sender, &record);
-        }
-}
-
-static void expire(Sender *sender) {
-        uint64_t now;
-
-        if (!sender->outstanding.first)
-                return;
-        now = usec_now(CLOCK_BOOTTIME);
-        while (sender->outstanding.first && sender->outstanding.first->deadline <= now)
-                finish(sender, take_outstanding(sender, &sender->outstanding.first), -ENODATA);
 }
 
 /* Takes over what was submitted; true when the owner wants the thread to end. */
@@ -212,59 +155,33 @@ static bool take_submitted(Sender *sender) {
         bool stopping;
 
         (void) pthread_mutex_lock(&sender->lock);
-        queue_move(&sender->unsent, &sender->submitted);
+        STAILQ_CONCAT(&sender->unsent, &sender->submitted);
         stopping = sender->stopping;
-        sender->sleeping = true;
+        sender->sleeping = STAILQ_EMPTY(&sender->unsent);
         (void) pthread_mutex_unlock(&sender->lock);
         return stopping;
 }
 
-static int wait_for_work(Sender *sender) {
-        struct pollfd fds[] = {
-                { .fd = sender->wake_fd, .events = POLLIN },
-                { .fd = sender->readback_fd, .events = POLLIN },
-        };
-        int timeout = sender->outstanding.first ? deadline_left_ms(sender->outstanding.first->deadline) : -1;
+/* Until the owner wants the end; what was submitted before that is sent all the same. */
+static void serve(Sender *sender) {
+        bool stopping;
 
-        if (poll(fds, ELEMENTS(fds), timeout) < 0)
-                return errno == EINTR ? 0 : negative_errno();
-        if (fds[0].revents & POLLIN)
-                clear_fd(sender->wake_fd);
-        return 0;
-}
+        do {
+                SenderJob *job;
 
-/* 0: the owner wants the end. */
-static int serve(Sender *sender) {
-        while (!take_submitted(sender)) {
-                int r;
-
-                while (sender->unsent.first) {
-                        send_next(sender);
-                        r = receive(sender); /* after each one: the socket's buffer holds some hundred */
-                        if (r < 0)
-                                return r;
-                }
-                expire(sender);
-                r = wait_for_work(sender);
-                if (r < 0)
-                        return r;
-                r = receive(sender);
-                if (r < 0)
-                        return r;
-        }
-        while (sender->unsent.first)
-                send_next(sender);
-        return 0;
+                stopping = take_submitted(sender);
+                if (!stopping && STAILQ_EMPTY(&sender->unsent))
+                        wait_fd(sender->wake_fd);
+                while ((job = take_unsent(sender)))
+                        give_back(sender, job, send_job(sender, job));
+        } while (!stopping);
 }
 
 static Sender *sender_destroy(Sender *sender) {
-        struct queue *queues[] = { &sender->dispatching, &sender->submitted, &sender->finished, &sender->unsent,
-                                   &sender->outstanding };
-
-        for (size_t i = 0; i < ELEMENTS(queues); i++)
-                queue_clear(queues[i]);
         sender->audit_fd = close_fd(sender->audit_fd);
         sender->readback_fd = close_fd(sender->readback_fd);
+        sender->timer_fd = close_fd(sender->timer_fd);
+        sender->epoll_fd = close_fd(sender->epoll_fd);
         sender->wake_fd = close_fd(sender->wake_fd);
         sender->ready_fd = close_fd(sender->ready_fd);
         (void) pthread_cond_destroy(&sender->has_ended);
@@ -274,17 +191,13 @@ static Sender *sender_destroy(Sender *sender) {
 }
 DEFINE_CLEANUP(Sender, sender_destroy)
 
-/* Ends the thread's part: what is left is the owner's to hear of. */
-static void leave(Sender *sender) {
+static void *run(void *userdata) {
+        Sender *sender = userdata;
         bool abandoned;
 
+        (void) pthread_setname_np(pthread_self(), "audit-sender");
+        serve(sender);
         (void) pthread_mutex_lock(&sender->lock);
-        queue_move(&sender->unsent, &sender->submitted);
-        queue_move(&sender->outstanding, &sender->unsent);
-        for (SenderJob *job; (job = queue_take(&sender->outstanding));) {
-                job->error = -EPIPE;
-                queue_append(&sender->finished, job);
-        }
         sender->ended = true;
         abandoned = sender->abandoned;
         (void) pthread_cond_signal(&sender->has_ended);
@@ -292,18 +205,10 @@ static void leave(Sender *sender) {
         (void) pthread_mutex_unlock(&sender->lock);
         if (abandoned)
                 (void) sender_destroy(sender);
-}
-
-static void *run(void *userdata) {
-        Sender *sender = userdata;
-
-        (void) pthread_setname_np(pthread_self(), "audit-sender");
-        (void) serve(sender); /* an error shows as -EPIPE in sender_dispatch() */
-        leave(sender);
         return NULL;
 }
 
-/* The owner's side. */
+/* The owner's side: making and unmaking. */
 
 static int start_thread(Sender *sender) {
         sigset_t all, before;
@@ -337,12 +242,10 @@ static Sender *sender_allocate(void) {
 
         if (!sender)
                 return NULL;
-        sender->wake_fd = sender->ready_fd = sender->audit_fd = sender->readback_fd = -1;
-        queue_init(&sender->dispatching);
-        queue_init(&sender->submitted);
-        queue_init(&sender->finished);
-        queue_init(&sender->unsent);
-        queue_init(&sender->outstanding);
+        sender->wake_fd = sender->ready_fd = sender->audit_fd = sender->readback_fd = sender->timer_fd = sender->epoll_fd = -1;
+        TAILQ_INIT(&sender->jobs);
+        STAILQ_INIT(&sender->submitted);
+        STAILQ_INIT(&sender->unsent);
         (void) pthread_mutex_init(&sender->lock, NULL); /* never fails on Linux for a plain one */
         if (init_lock(sender) < 0) {
                 (void) pthread_mutex_destroy(&sender->lock);
@@ -352,12 +255,28 @@ static Sender *sender_allocate(void) {
         return sender;
 }
 
+static int watch_all(Sender *sender) {
+        const int fds[WATCHES] = {
+                [WATCH_READY] = sender->ready_fd,
+                [WATCH_READBACK] = sender->readback_fd,
+                [WATCH_TIMER] = sender->timer_fd,
+        };
+
+        for (uint32_t i = 0; i < WATCHES; i++) {
+                struct epoll_event event = { .events = EPOLLIN, .data.u32 = i };
+
+                if (epoll_ctl(sender->epoll_fd, EPOLL_CTL_ADD, fds[i], &event) < 0)
+                        return negative_errno();
+        }
+        return 0;
+}
+
 static int open_descriptors(Sender *sender) {
         sender->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (sender->wake_fd < 0)
-                return negative_errno();
         sender->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (sender->ready_fd < 0)
+        sender->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+        sender->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        if (sender->wake_fd < 0 || sender->ready_fd < 0 || sender->timer_fd < 0 || sender->epoll_fd < 0)
                 return negative_errno();
         sender->readback_fd = readback_open(sender->pid);
         if (sender->readback_fd < 0)
@@ -365,7 +284,7 @@ static int open_descriptors(Sender *sender) {
         sender->audit_fd = audit_open();
         if (sender->audit_fd < 0)
                 return negative_errno();
-        return 0;
+        return watch_all(sender);
 }
 
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
@@ -388,6 +307,14 @@ int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
         return 0;
 }
 
+/* The owner is done with the job; the lock is held. */
+static void drop(SenderJob *job) {
+        if (job->sent)
+                free(job);
+        else
+                job->dropped = true;
+}
+
 static bool wait_for_end(Sender *sender) {
         uint64_t until = usec_now(CLOCK_MONOTONIC) + sender->read_back_ms * USEC_PER_MSEC;
         struct timespec time = {
@@ -402,11 +329,16 @@ static bool wait_for_end(Sender *sender) {
 }
 
 Sender *sender_free(Sender *sender) {
+        SenderJob *job;
         bool ended;
 
         if (!sender)
                 return NULL;
         (void) pthread_mutex_lock(&sender->lock);
+        while ((job = TAILQ_FIRST(&sender->jobs))) {
+                TAILQ_REMOVE(&sender->jobs, job, link);
+                drop(job);
+        }
         sender->stopping = true;
         signal_fd(sender->wake_fd);
         ended = wait_for_end(sender);
@@ -422,28 +354,132 @@ Sender *sender_free(Sender *sender) {
         return sender_destroy(sender);
 }
 
+/* The owner's side: what has become of the jobs. */
+
 int sender_fd(const Sender *sender) {
-        return sender->ready_fd;
+        return sender->epoll_fd;
+}
+
+static void complete(Sender *sender, SenderJob *job, int error, const struct sender_receipt *receipt) {
+        TAILQ_REMOVE(&sender->jobs, job, link);
+        sender->n_jobs--;
+        if (job->done)
+                job->done(job->userdata, error, receipt);
+        (void) pthread_mutex_lock(&sender->lock);
+        drop(job);
+        (void) pthread_mutex_unlock(&sender->lock);
+}
+
+/* The kernel keeps the order, so the first one is nearly always it. */
+static void match(Sender *sender, const struct readback *record) {
+        const struct sender_receipt receipt = { .serial = record->serial, .time_ms = record->time_ms };
+        SenderJob *job;
+
+        TAILQ_FOREACH(job, &sender->jobs, link)
+                if (readback_matches(record, (uint16_t) job->type, job->text, job->text_size)) {
+                        complete(sender, job, 0, &receipt);
+                        return;
+                }
+}
+
+static int receive(Sender *sender) {
+        for (;;) {
+                struct readback record;
+                int r = readback_receive(sender->readback_fd, sender->pid, sender->buffer, sizeof(sender->buffer), &record);
+
+                if (r == -EAGAIN)
+                        return 0;
+                /* ENOBUFS: some were dropped. Which, their deadlines will show. */
+                if (r < 0 && r != -ENOBUFS && r != -EBADMSG)
+                        return r;
+                if (r == 0)
+                        match(sender, &record);
+        }
+}
+
+/* How the thread fared with the job: 1 when it has not sent it yet. */
+static int thread_result(Sender *sender, const SenderJob *job) {
+        int r;
+
+        (void) pthread_mutex_lock(&sender->lock);
+        r = job->sent ? job->error : sender->ended ? -EPIPE : 1;
+        (void) pthread_mutex_unlock(&sender->lock);
+        return r;
+}
+
+static void complete_failed(Sender *sender) {
+        SenderJob *job, *next;
+
+        for (job = TAILQ_FIRST(&sender->jobs); job; job = next) {
+                int r = thread_result(sender, job);
+
+                next = TAILQ_NEXT(job, link); /* callbacks add behind, and take nothing out */
+                if (r < 0)
+                        complete(sender, job, r, NULL);
+                else if (r > 0)
+                        break; /* nor is any that came later */
+        }
+}
+
+static int arm_timer(Sender *sender, uint64_t deadline) {
+        struct itimerspec time = {
+                .it_value.tv_sec = (time_t) (deadline / USEC_PER_SEC),
+                .it_value.tv_nsec = (long) (deadline % USEC_PER_SEC * 1000),
+        };
+
+        if (timerfd_settime(sender->timer_fd, TFD_TIMER_ABSTIME, &time, NULL) < 0)
+                return negative_errno();
+        sender->timer_armed = true;
+        return 0;
+}
+
+/* What the thread could not send yet, since the kernel makes it wait, gets more time: whoever submitted it has a deadline, too. */
+static int expire(Sender *sender) {
+        uint64_t now = usec_now(CLOCK_BOOTTIME);
+        SenderJob *job, *next;
+
+        clear_fd(sender->timer_fd);
+        sender->timer_armed = false;
+        for (job = TAILQ_FIRST(&sender->jobs); job && job->deadline <= now; job = next) {
+                next = TAILQ_NEXT(job, link);
+                if (thread_result(sender, job) == 0)
+                        complete(sender, job, -ENODATA, NULL);
+                else
+                        job->deadline = now + sender->read_back_ms * USEC_PER_MSEC;
+        }
+        job = TAILQ_FIRST(&sender->jobs);
+        return job ? arm_timer(sender, job->deadline > now ? job->deadline : now + sender->read_back_ms * USEC_PER_MSEC) : 0;
+}
+
+static bool has_ended(Sender *sender) {
+        bool ended;
+
+        (void) pthread_mutex_lock(&sender->lock);
+        ended = sender->ended;
+        (void) pthread_mutex_unlock(&sender->lock);
+        return ended;
 }
 
 int sender_dispatch(Sender *sender) {
-        bool ended;
+        struct epoll_event events[WATCHES];
+        bool ready[WATCHES] = {};
+        int n, r = 0;
 
-        clear_fd(sender->ready_fd); /* before looking: what is finished from here on makes it readable again */
-        (void) pthread_mutex_lock(&sender->lock);
-        queue_move(&sender->dispatching, &sender->finished);
-        ended = sender->ended;
-        (void) pthread_mutex_unlock(&sender->lock);
-
-        /* callbacks may submit, and forget jobs that are still in this queue */
-        for (SenderJob *job; (job = queue_take(&sender->dispatching));) {
-                sender->n_jobs--;
-                if (job->done)
-                        job->done(job->userdata, job->error, job->error == 0 ? &job->receipt : NULL);
-                free(job);
-        }
-        return ended ? -EPIPE : 0;
+        n = epoll_wait(sender->epoll_fd, events, WATCHES, 0);
+        for (int i = 0; i < n; i++)
+                ready[events[i].data.u32] = true;
+        if (ready[WATCH_READY])
+                clear_fd(sender->ready_fd); /* before looking: what fails from here on makes it readable again */
+        if (ready[WATCH_READBACK])
+                r = receive(sender);
+        if (ready[WATCH_READY])
+                complete_failed(sender);
+        if (ready[WATCH_TIMER] && r == 0)
+                r = expire(sender);
+        return has_ended(sender) ? -EPIPE : r;
 }
+
+/* The owner's side: new jobs. */
 
 static const char *append(char **at, const char *string, size_t size) {
         char *copy = *at;
@@ -478,8 +514,11 @@ static void enqueue(Sender *sender, SenderJob *job) {
 
         (void) pthread_mutex_lock(&sender->lock);
         ended = sender->ended;
-        job->error = -EPIPE; /* of the thread, once it is gone */
-        queue_append(ended ? &sender->finished : &sender->submitted, job);
+        if (ended) {
+                job->sent = true; /* nobody else has it */
+                job->error = -EPIPE;
+        } else
+                STAILQ_INSERT_TAIL(&sender->submitted, job, thread_link);
         wake = sender->sleeping;
         sender->sleeping = false;
         (void) pthread_mutex_unlock(&sender->lock);
@@ -501,7 +540,13 @@ int sender_submit(Sender *sender, const struct sender_record *record, sender_don
                 return -ENOMEM;
         job->done = done;
         job->userdata = userdata;
+        job->deadline = deadline_in_ms(sender->read_back_ms);
+        if (!sender->timer_armed && arm_timer(sender, job->deadline) < 0) {
+                free(job);
+                return -ENOMEM;
+        }
         sender->n_jobs++;
+        TAILQ_INSERT_TAIL(&sender->jobs, job, link);
         if (ret_job)
                 *ret_job = job;
         enqueue(sender, job);

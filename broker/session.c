@@ -130,7 +130,7 @@ static void session_let_in(Session *session) {
                 session_cut_off(session, error, text, reason);
                 return;
         }
-        session->withdrawn = calloc(SESSION_WITHDRAWN_MAX, sizeof(*session->withdrawn));
+        session->withdrawn = calloc(SESSION_QUESTIONS_MAX, sizeof(*session->withdrawn));
         if (!session->withdrawn) {
                 session_cut_off(session, ENOMEM, "the broker is out of memory", "no-memory");
                 return;
@@ -194,7 +194,8 @@ static int session_attach(Session *session, const struct packet *packet) {
 /* ---- questions and answers ---- */
 
 bool session_has_room(const Session *session) {
-        return session->agent && session->n_asked < session->workers && session->n_withdrawn < SESSION_WITHDRAWN_MAX;
+        /* each that is asked may come to be withdrawn */
+        return session->agent && session->n_asked < session->workers && session->n_asked + session->n_withdrawn < SESSION_QUESTIONS_MAX;
 }
 
 int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
@@ -228,32 +229,49 @@ static int on_give_back_timeout(sd_event_source *source, uint64_t now, void *use
 
         (void) source;
         (void) now;
-        if (session->n_withdrawn > 0)
-                session_cut_off(session, ETIMEDOUT, "this agent did not give back a question that was withdrawn", "agent-hung");
+        session_cut_off(session, ETIMEDOUT, "this agent did not give back a question that was withdrawn", "agent-hung");
         return 0;
 }
 
+/* The timer stands at the oldest one's deadline, however many come after it. */
+static void session_await_withdrawn(Session *session) {
+        int r = 0;
+
+        if (session->n_withdrawn == 0) {
+                session->timer = sd_event_source_disable_unref(session->timer);
+                return;
+        }
+        if (!session->timer)
+                r = sd_event_add_time(session->broker->event, &session->timer, CLOCK_BOOTTIME, session->withdrawn[0].deadline, USEC_PER_MSEC,
+                                      on_give_back_timeout, session);
+        else
+                r = sd_event_source_set_time(session->timer, session->withdrawn[0].deadline);
+        if (r < 0) /* the next read finds the end of file */
+                (void) shutdown(session->fd, SHUT_RDWR);
+}
+
 void session_withdraw(Session *session, Upcall *upcall) {
+        struct withdrawn *withdrawn = &session->withdrawn[session->n_withdrawn++];
         struct message_withdraw message = {};
 
         TAILQ_REMOVE(&session->asked, upcall, agent_link);
         session->n_asked--;
         upcall->session = NULL;
         memcpy(message.id, upcall->id, sizeof(message.id));
-        memcpy(session->withdrawn[session->n_withdrawn++], upcall->id, UPCALL_ID_SIZE);
-        session->timer = sd_event_source_disable_unref(session->timer);
-        if (packet_send(session->fd, &message_withdraw_layout, &message, NULL, 0) < 0 ||
-            sd_event_add_time_relative(session->broker->event, &session->timer, CLOCK_BOOTTIME, GIVE_BACK_TIMEOUT_USEC, USEC_PER_MSEC, on_give_back_timeout,
-                                       session) < 0)
-                /* the next read finds the end of file */
+        memcpy(withdrawn->id, upcall->id, sizeof(withdrawn->id));
+        withdrawn->deadline = usec_now(CLOCK_BOOTTIME) + GIVE_BACK_TIMEOUT_USEC;
+        session_await_withdrawn(session);
+        if (packet_send(session->fd, &message_withdraw_layout, &message, NULL, 0) < 0) /* the next read finds the end of file */
                 (void) shutdown(session->fd, SHUT_RDWR);
 }
 
 static bool session_take_back(Session *session, const uint8_t id[static UPCALL_ID_SIZE]) {
         for (unsigned i = 0; i < session->n_withdrawn; i++) {
-                if (memcmp(session->withdrawn[i], id, UPCALL_ID_SIZE) != 0)
+                if (memcmp(session->withdrawn[i].id, id, UPCALL_ID_SIZE) != 0)
                         continue;
-                memcpy(session->withdrawn[i], session->withdrawn[--session->n_withdrawn], UPCALL_ID_SIZE);
+                session->n_withdrawn--;
+                memmove(&session->withdrawn[i], &session->withdrawn[i + 1], (session->n_withdrawn - i) * sizeof(*session->withdrawn));
+                session_await_withdrawn(session);
                 return true;
         }
         return false;

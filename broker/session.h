@@ -7,7 +7,14 @@
 #include "broker/container.h"
 
 #define SESSION_WORKERS_MAX 256
-#define SESSION_WITHDRAWN_MAX SESSION_WORKERS_MAX
+
+/* Questions that were asked and neither answered nor given back, withdrawn ones included */
+#define SESSION_QUESTIONS_MAX SESSION_WORKERS_MAX
+
+struct withdrawn {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint64_t deadline;
+};
 
 struct Session {
         TAILQ_ENTRY(Session) link; /* in agent->sessions, or broker->unattached */
@@ -21,7 +28,7 @@ struct Session {
         Agent *agent; /* NULL until it is let in */
         struct upcall_list asked;
         unsigned n_asked;
-        uint8_t (*withdrawn)[UPCALL_ID_SIZE]; /* not yet given back by the agent */
+        struct withdrawn *withdrawn; /* not yet given back by the agent, the oldest first */
         unsigned n_withdrawn;
 };
 

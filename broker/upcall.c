@@ -10,7 +10,7 @@
 #include "util/error.h"
 
 #define READING_TIMEOUT_USEC (5 * USEC_PER_SEC)
-#define SETTLE_USEC (1 * USEC_PER_MSEC)
+#define SETTLE_USEC (4 * USEC_PER_MSEC)
 
 const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1] = {
         [UPCALL_OUTCOME_INSTANTIATED] = "instantiated",
@@ -270,7 +270,7 @@ static void on_dispatch_recorded(void *userdata, int error, const struct sender_
                 upcall->audited = true;
                 error = registry_ledger_dispatched(broker->registry, upcall->seqno, receipt);
         }
-        if (upcall->host) /* its verdict did not wait for this */
+        if (upcall->state != UPCALL_RECORDING) /* the host's own, whose verdict did not wait for this; or its client has died meanwhile */
                 return;
         if (error < 0) {
                 broker->counters.records_lost++;

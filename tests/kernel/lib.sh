@@ -272,6 +272,8 @@ audit_no() {
 
 if (($# == 2)); then
         mkdir -p "$WORK" || exit 1
+        # the client's policy is not inherited from the test before
+        machine_save_file /etc/upcalld && rm -rf /etc/upcalld || exit 1
         # shellcheck disable=SC1090
         . "$1"
         "$2"

@@ -131,7 +131,7 @@ static void test_dispatch(void **state) {
                       "virt=container op=upcall-dispatch reason=request-key vm=\"web-1\" uuid=" UUID " seqno=42 agent=nfs-a "
                       "spid=554 suid=1000 sauid=1001 oses=3 ocomm=6D6F756E742E63696673 key-serial=728371923 "
                       "key-type=cifs.spnego name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=0 found=pidns "
-                      "origin=user mode=payload");
+                      "origin=user answer-mode=payload");
         upcall.retry = 2;
         upcall.nested = 41;
         upcall.late = true;
@@ -139,7 +139,7 @@ static void test_dispatch(void **state) {
                       "virt=container op=upcall-dispatch reason=request-key vm=\"web-1\" uuid=" UUID " seqno=42 agent=nfs-a "
                       "spid=554 suid=1000 sauid=1001 oses=3 ocomm=6D6F756E742E63696673 key-serial=728371923 "
                       "key-type=cifs.spnego name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=2 found=pidns "
-                      "origin=user mode=payload nested=41 late=1");
+                      "origin=user answer-mode=payload nested=41 late=1");
 }
 
 static void test_completion(void **state) {
@@ -151,7 +151,7 @@ static void test_completion(void **state) {
                       "virt=container resrc=key reason=agent-exit op=upcall-complete vm=\"web-1\" uuid=" UUID " seqno=42 agent=nfs-a "
                       "spid=554 suid=1000 sauid=1001 oses=3 ocomm=6D6F756E742E63696673 key-serial=728371923 "
                       "key-type=cifs.spnego name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=0 found=pidns "
-                      "origin=user mode=payload outcome=rejected exit=-126");
+                      "origin=user answer-mode=payload outcome=rejected exit=-126");
 }
 
 static void test_exit_follows_error_and_outcome(void **state) {
@@ -188,14 +188,14 @@ static void test_upcall_of_nobody(void **state) {
         (void) state;
         assert_record(DISPATCH, &upcall,
                       "virt=container op=upcall-dispatch reason=? vm=\"?\" uuid=? seqno=18446744073709551615 agent=? spid=0 suid=0 "
-                      "sauid=4294967295 oses=4294967295 key-serial=0 key-type=? name=? upcall=? retry=0 found=? origin=? mode=?");
+                      "sauid=4294967295 oses=4294967295 key-serial=0 key-type=? name=? upcall=? retry=0 found=? origin=? answer-mode=?");
         upcall.subject.comm = "";
         upcall.key_type = "";
         upcall.description = "";
         assert_record(COMPLETION, &upcall,
                       "virt=container resrc=key reason=? op=upcall-complete vm=\"?\" uuid=? seqno=18446744073709551615 agent=? spid=0 "
                       "suid=0 sauid=4294967295 oses=4294967295 ocomm=? key-serial=0 key-type=? name=? upcall=? retry=0 found=? "
-                      "origin=? mode=? outcome=?");
+                      "origin=? answer-mode=? outcome=?");
 }
 
 static void test_register(void **state) {

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The broker as it runs, in this process and without root: real sockets, event loop and registry; audit, the witness and what the kernel says of
+ * a peer are the test's. For what a kernel test cannot bring about: a record that takes its time, a client that dies meanwhile.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "auditing/record.h"
+#include "broker/broker.h"
+#include "broker/container.h"
+#include "broker/evidence.h"
+#include "broker/peer.h"
+#include "broker/session.h"
+#include "broker/upcall.h"
+#include "util/cleanup.h"
+#include "util/deadline.h"
+#include "util/message.h"
+
+/* ---- audit: records wait until the test says what became of them ---- */
+
+struct SenderJob {
+        TAILQ_ENTRY(SenderJob) link;
+        sender_done_t done;
+        void *userdata;
+        bool success;
+        char text[RECORD_TEXT_MAX + 1];
+};
+
+struct Sender {
+        TAILQ_HEAD(, SenderJob) jobs;
+        uint64_t serial;
+};
+
+static char trail[256 * 1024]; /* what was recorded, a line each */
+
+int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
+        Sender *sender = calloc(1, sizeof(*sender));
+
+        (void) queue_max;
+        (void) read_back_ms;
+        if (!sender)
+                return -ENOMEM;
+        TAILQ_INIT(&sender->jobs);
+        trail[0] = '\0';
+        *ret_sender = sender;
+        return 0;
+}
+
+Sender *sender_free(Sender *sender) {
+        SenderJob *job;
+
+        while (sender && (job = TAILQ_FIRST(&sender->jobs))) {
+                TAILQ_REMOVE(&sender->jobs, job, link);
+                free(job);
+        }
+        free(sender);
+        return NULL;
+}
+
+int sender_fd(const Sender *sender) {
+        static int never[2] = { -1, -1 };
+
+        (void) sender;
+        if (never[0] < 0)
+                assert_int_equal(pipe2(never, O_CLOEXEC), 0);
+        return never[0];
+}
+
+int sender_dispatch(Sender *sender) {
+        (void) sender;
+        return 0;
+}
+
+int sender_submit(Sender *sender, const struct sender_record *record, sender_done_t done, void *userdata, SenderJob **ret_job) {
+        SenderJob *job = calloc(1, sizeof(*job));
+
+        assert_non_null(job);
+        *job = (SenderJob){ .done = done, .userdata = userdata, .success = record->success };
+        (void) snprintf(job->text, sizeof(job->text), "%s", record->text);
+        TAILQ_INSERT_TAIL(&sender->jobs, job, link);
+        if (ret_job)
+                *ret_job = job;
+        return 0;
+}
+
+SenderJob *sender_forget(SenderJob *job) {
+        if (job)
+                job->done = NULL;
+        return NULL;
+}
+
+/* The kernel has made all records that are there now */
+static void records_made(Broker *broker) {
+        TAILQ_HEAD(, SenderJob) jobs = TAILQ_HEAD_INITIALIZER(jobs);
+        SenderJob *job;
+
+        TAILQ_CONCAT(&jobs, &broker->sender->jobs, link);
+        while ((job = TAILQ_FIRST(&jobs))) {
+                const struct sender_receipt receipt = { .serial = ++broker->sender->serial, .time_ms = 1 };
+                size_t length = strlen(trail);
+
+                TAILQ_REMOVE(&jobs, job, link);
+                (void) snprintf(trail + length, sizeof(trail) - length, "%s res=%s\n", job->text, job->success ? "success" : "failed");
+                if (job->done)
+                        job->done(job->userdata, 0, &receipt);
+                free(job);
+        }
+}
+
+static unsigned count_records(const char *what) {
+        unsigned n = 0;
+
+        for (const char *at = trail; (at = strstr(at, what)); at++)
+                n++;
+        return n;
+}
+
+/* ---- peers: who connected, as the kernel would say ---- */
+
+static uid_t peer_uid;
+
+int peer_credentials(int fd, struct peer *ret_peer) {
+        (void) fd;
+        *ret_peer = (struct peer){ .pid = getpid(), .uid = peer_uid, .gid = 0 };
+        return 0;
+}
+
+int peer_pidfd(int fd, const struct peer *peer) {
+        (void) fd;
+        return (int) syscall(SYS_pidfd_open, peer->pid, 0);
+}
+
+bool peer_is_upcall(const struct peer *peer) {
+        return peer->uid == 0;
+}
+
+bool peer_may_dry_run(const struct peer *peer) {
+        return peer->uid == 0;
+}
+
+/* ---- the world: a broker, a container with an agent and a route ---- */
+
+struct world {
+        Broker *broker;
+        Container *container;
+        char folder[PATH_MAX];
+        int witness;
+        pid_t first; /* process of the container */
+        int pidfd;
+        struct process_facts facts;
+        struct packet packet;
+};
+
+static void turn(struct world *world) {
+        while (sd_event_run(world->broker->event, 0) > 0)
+                ;
+}
+
+/* The witness's answer to all that it was asked */
+static void witness_answers(struct world *world) {
+        while (packet_receive(world->witness, &world->packet, 1) == 0) {
+                struct message_seen seen = { .facts = world->facts };
+                int namespaces[2] = { STDERR_FILENO, STDERR_FILENO };
+                struct message_look look;
+
+                assert_int_equal(packet_decode(&world->packet, &message_look_layout, &look), 0);
+                seen.seqno = look.seqno;
+                assert_int_equal(packet_send(world->witness, &message_seen_layout, &seen, namespaces, 2), 0);
+        }
+        turn(world);
+}
+
+static int connect_to(struct world *world, const char *name) {
+        char path[PATH_MAX + 64];
+        int fd;
+
+        (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
+        fd = packet_connect(path, deadline_in_ms(1000));
+        assert_true(fd >= 0);
+        turn(world);
+        return fd;
+}
+
+static const struct config usual = {
+        .upcall_timeout = 20, .max_in_flight = 4096, .reserved_in_flight = 32, .max_per_container = 4096, .max_lifetime = 86400,
+        .max_refusal = 3600, .max_agent_connections = 64, .max_per_agent = 64, .witness_timeout_ms = 1000, .read_back_ms = 1000,
+};
+
+static void make_folders(struct world *world) {
+        char path[PATH_MAX + 64];
+
+        (void) snprintf(world->folder, sizeof(world->folder), "/tmp/test-broker.XXXXXX");
+        assert_non_null(mkdtemp(world->folder));
+        (void) snprintf(path, sizeof(path), "%s/agent", world->folder);
+        assert_int_equal(mkdir(path, 0700), 0);
+}
+
+static void make_first_process(struct world *world) {
+        struct process_stat stat;
+
+        world->first = fork();
+        assert_true(world->first >= 0);
+        if (world->first == 0) {
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        (void) pause();
+        }
+        world->pidfd = (int) syscall(SYS_pidfd_open, world->first, 0);
+        assert_true(world->pidfd >= 0);
+        assert_int_equal(process_read_stat(world->first, &stat), 0);
+        world->facts = (struct process_facts){
+                .tgid = (uint32_t) world->first, .tid = (uint32_t) world->first, .start_time = stat.start_time, .state = 'D',
+                .loginuid = UINT32_MAX, .sessionid = UINT32_MAX, .pids = { (uint32_t) world->first, 1 }, .n_pids = 2,
+                .pid_ns = { .ids = { { 4, 4026539999 }, { 4, PROCESS_INIT_PID_NS } }, .n_values = 4 },
+                .user_ns = { .ids = { { 4, PROCESS_INIT_USER_NS } }, .n_values = 2 },
+                .comm = "sleep", .cgroup_path = "/",
+        };
+}
+
+static void make_container(struct world *world) {
+        const struct container_registration registration = { .name = "web-1", .contid = { 1 }, .facts = &world->facts, .registrar = &world->facts };
+        const struct container_plan plan = { .found = UPCALL_FOUND_PIDNS };
+        struct registry_agent agent = { .name = "nfs-a" };
+        struct registry_route route = { .action = UPCALL_ACTION_ANSWER, .key_type = "user", .description = "db:*" };
+
+        assert_int_equal(container_register(world->broker, &registration, &plan, dup(world->pidfd), -1, -1, &world->container), 0);
+        agent.container = route.container = world->container->row;
+        assert_int_equal(registry_add_agent(world->broker->registry, &agent), 0);
+        assert_int_equal(container_add_agent(world->container, &agent), 0);
+        route.agent = agent.id;
+        assert_int_equal(registry_add_route(world->broker->registry, &route), 0);
+        assert_int_equal(container_add_route(world->container, &route), 0);
+}
+
+static int setup(void **state) {
+        struct broker_start start = { .config_path = "/nonexistent", .config = usual };
+        struct world *world = calloc(1, sizeof(*world));
+        int pair[2];
+
+        assert_non_null(world);
+        packet_init(&world->packet);
+        make_folders(world);
+        make_first_process(world);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        world->witness = pair[0];
+        start.witness_fd = pair[1];
+        start.runtime_dir = start.state_dir = world->folder;
+        peer_uid = 0;
+        assert_int_equal(broker_new(&start, &world->broker), 0);
+        make_container(world);
+        *state = world;
+        return 0;
+}
+
+static int teardown(void **state) {
+        struct world *world = *state;
+        char command[PATH_MAX + 64];
+
+        broker_free(world->broker);
+        close_fd(world->witness);
+        close_fd(world->pidfd);
+        packet_done(&world->packet);
+        (void) kill(world->first, SIGKILL);
+        (void) waitpid(world->first, NULL, 0);
+        (void) snprintf(command, sizeof(command), "/bin/rm -r %s", world->folder);
+        assert_int_equal(system(command), 0); /* NOLINT: a name of ours */
+        free(world);
+        return 0;
+}
+
+/* ---- what clients and agents do ---- */
+
+/* A client that asks for db:N; its connection */
+static int ask(struct world *world, uint32_t n, uint32_t timeout_ms) {
+        struct message_request request = {
+                .key = n, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = timeout_ms, .caller = world->facts,
+        };
+        int fd = connect_to(world, "upcall.sock");
+
+        memcpy(request.id, &n, sizeof(n));
+        request.caller.start_time += n; /* each from a thread of its own */
+        assert_int_equal(packet_send(fd, &message_request_layout, &request, &world->pidfd, 1), 0);
+        turn(world);
+        return fd;
+}
+
+static uint32_t verdict_of(struct world *world, int client, uint32_t *ret_error) {
+        struct message_verdict verdict;
+
+        assert_int_equal(packet_receive(client, &world->packet, 1), 0);
+        assert_int_equal(packet_decode(&world->packet, &message_verdict_layout, &verdict), 0);
+        *ret_error = verdict.error;
+        return verdict.action;
+}
+
+/* Says what became of its key, and exits */
+static void report(struct world *world, int client, uint32_t n, uint32_t outcome, uint32_t error) {
+        struct message_outcome message = { .outcome = outcome, .error = error };
+
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(client, &message_outcome_layout, &message, NULL, 0), 0);
+        close_fd(client);
+        (void) usleep(5000); /* the client is given time to exit before it is listened to */
+        turn(world);
+}
+
+static uint16_t next_type(struct world *world, int fd) {
+        uint16_t type;
+
+        if (packet_receive(fd, &world->packet, 0) != 0)
+                return 0;
+        assert_int_equal(wire_peek(world->packet.data, world->packet.size, &type), 0);
+        return type;
+}
+
+static int attach(struct world *world, uint32_t workers) {
+        const struct message_attach message = { .name = wire_text("nfs-a"), .workers = workers };
+        int fd = connect_to(world, "agent/agent.sock");
+
+        assert_int_equal(next_type(world, fd), UPCALL_MESSAGE_HELLO);
+        assert_int_equal(packet_send(fd, &message_attach_layout, &message, NULL, 0), 0);
+        turn(world);
+        witness_answers(world);
+        return fd;
+}
+
+static void take_question(struct world *world, int agent) {
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_QUESTION);
+}
+
+static void refuse(struct world *world, int agent, uint32_t n, const char *reason) {
+        struct message_refusal message = { .error = ENOKEY, .seconds = 1, .reason = wire_text(reason) };
+
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(agent, &message_refusal_layout, &message, NULL, 0), 0);
+        turn(world);
+}
+
+/* ---- tests ---- */
+
+static void test_question_reaches_the_agent_after_its_record(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), client;
+        uint32_t error;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        client = ask(world, 1, 20000);
+        assert_int_equal(next_type(world, agent), 0);
+        records_made(world->broker);
+        take_question(world, agent);
+        refuse(world, agent, 1, "helper-refused");
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, ENOKEY);
+        report(world, client, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-complete"), 1);
+        assert_int_equal(count_records("reason=helper-refused"), 1);
+        close_fd(agent);
+}
+
+static void test_client_that_dies_while_its_dispatch_record_is_made(void **state) {
+        struct world *world = *state;
+        int client = ask(world, 1, 20000);
+
+        close_fd(client);
+        turn(world);
+        /* the dispatch record, and the completion record behind it */
+        records_made(world->broker);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        assert_int_equal(count_records("op=upcall-complete"), 1);
+        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        assert_int_equal(world->broker->n_in_flight, 0);
+}
+
+/* Asks n questions from FIRST on, of clients that die when the agent has them */
+static void ask_in_vain(struct world *world, int agent, uint32_t first, uint32_t n) {
+        int clients[SESSION_WORKERS_MAX];
+
+        assert_true(n <= ELEMENTS(clients));
+        for (uint32_t i = 0; i < n; i++)
+                clients[i] = ask(world, first + i, 20000);
+        records_made(world->broker);
+        for (uint32_t i = 0; i < n; i++) {
+                while (next_type(world, agent) != 0)
+                        ;
+                close_fd(clients[i]);
+                turn(world);
+                records_made(world->broker);
+        }
+}
+
+static void test_agent_that_gives_nothing_back(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, SESSION_WORKERS_MAX);
+        const Session *session;
+
+        for (uint32_t first = 1; first < 500; first += 100)
+                ask_in_vain(world, agent, first, 100);
+        TAILQ_FOREACH(session, &TAILQ_FIRST(&world->container->agents)->sessions, link)
+                assert_true(session->n_asked + session->n_withdrawn <= SESSION_QUESTIONS_MAX);
+        close_fd(agent);
+}
+
+static void test_agent_that_gives_nothing_back_is_cut_off_however_many_follow(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 8);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 1; i <= 3; i++) {
+                ask_in_vain(world, agent, i, 1);
+                (void) usleep(1100 * 1000);
+                turn(world);
+        }
+        assert_int_equal(TAILQ_FIRST(&world->container->agents)->n_sessions, 0);
+        close_fd(agent);
+}
+
+static void test_agent_that_gives_back_late_is_kept(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 8);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 1; i <= 4; i++) {
+                ask_in_vain(world, agent, i, 1);
+                if (i > 1)
+                        refuse(world, agent, i - 1, "withdrawn");
+                (void) usleep(1100 * 1000);
+                turn(world);
+        }
+        assert_int_equal(TAILQ_FIRST(&world->container->agents)->n_sessions, 1);
+        close_fd(agent);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
+        };
+
+        return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
+}
