@@ -314,6 +314,21 @@ static int session_answer(Session *session, struct packet *packet) {
         return r;
 }
 
+/* Only what can stand in a record (a word that cannot would keep the record from being made), and what is not taken for the broker's own */
+static bool reason_usable(struct wire_span reason) {
+        static const char *const beginnings[] = { "agent-", "helper-" };
+
+        if (reason.size >= UPCALL_REASON_MAX)
+                return false;
+        for (size_t i = 0; i < reason.size; i++)
+                if (!memchr("abcdefghijklmnopqrstuvwxyz0123456789-", ((const char *) reason.data)[i], 37))
+                        return false;
+        for (size_t i = 0; i < ELEMENTS(beginnings); i++)
+                if (reason.size > strlen(beginnings[i]) && memcmp(reason.data, beginnings[i], strlen(beginnings[i])) == 0)
+                        return true;
+        return false;
+}
+
 static int session_refusal(Session *session, const struct packet *packet) {
         struct message_refusal message;
         char reason[UPCALL_REASON_MAX] = "agent-refused";
@@ -323,7 +338,7 @@ static int session_refusal(Session *session, const struct packet *packet) {
         r = packet_decode(packet, &message_refusal_layout, &message);
         if (r < 0)
                 return r;
-        if (message.reason.data)
+        if (message.reason.data && reason_usable(message.reason))
                 (void) wire_text_copy(message.reason, reason, sizeof(reason));
         r = session_take_asked(session, message.id, &upcall);
         if (r == 0 && upcall)

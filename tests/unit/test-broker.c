@@ -393,6 +393,37 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         assert_int_equal(world->broker->n_in_flight, 0);
 }
 
+/* The reason goes into the record: what cannot stand there must not keep it from being made */
+static void test_reasons_that_an_agent_gives(void **state) {
+        static const struct {
+                const char *given, *recorded;
+        } cases[] = {
+                { "helper-missing", "reason=helper-missing op=upcall-complete" },
+                { "agent-busy", "reason=agent-busy op=upcall-complete" },
+                { "Not a word", "reason=agent-refused op=upcall-complete" },
+                { "agent-x res=success", "reason=agent-refused op=upcall-complete" },
+                { "agent-", "reason=agent-refused op=upcall-complete" },
+                { "helper-0123456789012345678901234567890", "reason=agent-refused op=upcall-complete" },
+                { "deadline", "reason=agent-refused op=upcall-complete" }, /* the broker's to say */
+        };
+        struct world *world = *state;
+        int agent = attach(world, 4);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 0; i < ELEMENTS(cases); i++) {
+                int client = ask(world, i + 1, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, i + 1, cases[i].given);
+                report(world, client, i + 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+                trail[0] = '\0';
+                records_made(world->broker);
+                assert_int_equal(count_records(cases[i].recorded), 1);
+        }
+        close_fd(agent);
+}
+
 /* Asks n questions from FIRST on, of clients that die when the agent has them */
 static void ask_in_vain(struct world *world, int agent, uint32_t first, uint32_t n) {
         int clients[SESSION_WORKERS_MAX];
@@ -456,6 +487,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
