@@ -81,6 +81,12 @@ static void record_refusal(Session *session, const Container *container, const c
                                NULL, NULL, NULL);
 }
 
+/* Both when it connected and now: whoever connects and then executes a set-user-id program, while a child of his keeps the connection, has
+ * that program's uid now, and had his own. */
+static bool has_uid(const Session *session, uint32_t uid) {
+        return uid != (uint32_t) -1 && session->facts->euid == uid && session->uid == uid;
+}
+
 /* Which agent is it? NULL, and words that tell a stranger nothing, when it is none. */
 static Agent *session_identify(Session *session, Container **ret_container, int *ret_error, const char **ret_text, const char **ret_reason) {
         const struct process_facts *facts = session->facts;
@@ -108,7 +114,7 @@ static Agent *session_identify(Session *session, Container **ret_container, int 
         *ret_error = EACCES;
         *ret_text = "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container";
         *ret_reason = "wrong-uid";
-        return container_uid_outside(container, agent->uid) == facts->euid ? agent : NULL;
+        return has_uid(session, container_uid_outside(container, agent->uid)) ? agent : NULL;
 }
 
 static void session_let_in(Session *session) {
@@ -422,6 +428,7 @@ static int session_start(Session *session) {
         r = peer_credentials(session->fd, &peer);
         if (r < 0)
                 return r;
+        session->uid = peer.uid;
         session->pidfd = peer_pidfd(session->fd, &peer);
         if (session->pidfd < 0)
                 return session->pidfd;
