@@ -183,7 +183,7 @@ void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char
 static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
         Broker *broker = upcall->broker;
-        int r;
+        int r = 0;
 
         upcall->completion_job = NULL;
         broker_note_audit(broker, error);
@@ -192,7 +192,9 @@ static void on_completion_recorded(void *userdata, int error, const struct sende
                 if (evidence_completion(upcall, on_completion_recorded) == 0)
                         return;
         }
-        r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) : registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+        if (upcall->seqno > 0)
+                r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
+                                 registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
         if (r < 0)
                 fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
         if (error != 0)
@@ -211,6 +213,10 @@ void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
         upcall_discount(upcall);
         upcall_disconnect(upcall);
         upcall->record_retry = 0;
+        if (upcall->muted) {
+                upcall_free(upcall);
+                return;
+        }
         if (upcall->seqno > 0)
                 (void) registry_ledger_done(broker->registry, upcall->seqno, upcall->outcome, upcall->reason, error, usec_now(CLOCK_REALTIME));
         if (evidence_completion(upcall, on_completion_recorded) == 0)

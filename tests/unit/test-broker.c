@@ -389,6 +389,7 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         records_made(world->broker);
         assert_int_equal(count_records("op=upcall-dispatch"), 1);
         assert_int_equal(count_records("op=upcall-complete"), 1);
+        assert_int_equal(count_records("outcome=abandoned res=failed"), 1);
         assert_null(TAILQ_FIRST(&world->broker->upcalls));
         assert_int_equal(world->broker->n_in_flight, 0);
 }
@@ -422,6 +423,39 @@ static void test_reasons_that_an_agent_gives(void **state) {
                 assert_int_equal(count_records(cases[i].recorded), 1);
         }
         close_fd(agent);
+}
+
+/* Whoever connects as uid 1000 and is root when the witness looks has executed a set-user-id program: his children have the connection */
+static void test_agent_that_became_root_after_it_connected(void **state) {
+        struct world *world = *state;
+        int agent;
+
+        peer_uid = 1000;
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ERROR);
+        assert_int_equal(TAILQ_FIRST(&world->container->agents)->n_sessions, 0);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=refuse-agent reason=wrong-uid"), 1);
+        close_fd(agent);
+}
+
+/* Refusals that are too many to be recorded are not recorded by halves, either */
+static void test_refusals_that_are_too_many_are_muted(void **state) {
+        struct world *world = *state;
+
+        world->broker->config.max_per_container = 1;
+        world->broker->refusal_window = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
+        for (uint32_t i = 1; i <= 40; i++) {
+                int client = ask(world, i, 20000);
+
+                records_made(world->broker);
+                if (i > 1)
+                        report(world, client, i, UPCALL_OUTCOME_REJECTED, EDQUOT);
+                records_made(world->broker);
+        }
+        assert_int_equal(count_records("op=upcall-dispatch"), 1 + count_records("op=upcall-complete")); /* the first one goes on */
+        assert_true(world->broker->counters.refusals_muted > 0);
+        assert_int_equal(world->broker->counters.over_limit, 39);
 }
 
 /* Asks n questions from FIRST on, of clients that die when the agent has them */
@@ -488,6 +522,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
