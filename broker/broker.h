@@ -65,7 +65,7 @@ struct Broker {
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
         struct control_list controls;
-        unsigned n_containers, n_agents, n_sessions, n_in_flight, n_controls;
+        unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_controls;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS];

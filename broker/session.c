@@ -12,6 +12,9 @@
 #include "util/error.h"
 #include "util/message.h"
 
+/* Anybody may connect. What has not been let in has a room of its own, so that it does not take that of agents away. */
+#define UNATTACHED_MAX 128
+
 #define ATTACH_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 /* A question that was withdrawn is given back by libupcall as soon as it reads; an agent that does not is hung. */
@@ -24,10 +27,12 @@ static void session_unlink(Session *session) {
                 TAILQ_REMOVE(&session->agent->sessions, session, link);
                 session->agent->n_sessions--;
                 session->agent->last_seen = usec_now(CLOCK_BOOTTIME);
-        } else
+                session->broker->n_sessions--;
+        } else {
                 TAILQ_REMOVE(&session->broker->unattached, session, link);
+                session->broker->n_unattached--;
+        }
         session->agent = NULL;
-        session->broker->n_sessions--;
 }
 
 static void refuse_asked(Session *session, const char *reason) {
@@ -128,7 +133,12 @@ static void session_let_in(Session *session) {
         if (agent && agent->n_sessions >= session->broker->config.max_per_agent) {
                 agent = NULL;
                 error = EUSERS;
-                text = "this agent has as many connections as it may have";
+                text = "this agent has as many connections as it may have (max-connections-per-agent)";
+                reason = "over-limit";
+        } else if (agent && session->broker->n_sessions >= session->broker->config.max_agent_connections) {
+                agent = NULL;
+                error = EUSERS;
+                text = "the broker has as many agents' connections as it may have (max-agent-connections)";
                 reason = "over-limit";
         }
         if (!agent) {
@@ -146,6 +156,8 @@ static void session_let_in(Session *session) {
         TAILQ_INSERT_TAIL(&agent->sessions, session, link);
         session->agent = agent;
         agent->n_sessions++;
+        session->broker->n_unattached--;
+        session->broker->n_sessions++;
         memcpy(message.contid, container->contid, sizeof(message.contid));
         message.container = wire_text(container->name);
         r = packet_send(session->fd, &message_attached_layout, &message, NULL, 0);
@@ -423,7 +435,7 @@ static int session_start(Session *session) {
         struct peer peer;
         int r;
 
-        if (session->broker->n_sessions > session->broker->config.max_agent_connections)
+        if (session->broker->n_unattached > UNATTACHED_MAX)
                 return -EUSERS;
         r = peer_credentials(session->fd, &peer);
         if (r < 0)
@@ -440,6 +452,19 @@ static int session_start(Session *session) {
         return r < 0 ? r : 0;
 }
 
+/* Those that say nothing go first: an agent says at once who it is. */
+static void make_room(Broker *broker) {
+        Session *session;
+
+        if (broker->n_unattached < UNATTACHED_MAX)
+                return;
+        TAILQ_FOREACH(session, &broker->unattached, link)
+                if (!session->name[0]) {
+                        session_cut_off(session, EUSERS, "too many others connect and do not say which agent they are: try again", "over-limit");
+                        return;
+                }
+}
+
 int session_accept(Broker *broker, int fd) {
         Session *session;
         int r;
@@ -453,11 +478,12 @@ int session_accept(Broker *broker, int fd) {
         session->fd = fd;
         session->pidfd = -1;
         TAILQ_INIT(&session->asked);
+        make_room(broker);
         TAILQ_INSERT_TAIL(&broker->unattached, session, link);
-        broker->n_sessions++;
+        broker->n_unattached++;
         r = session_start(session);
         if (r == -EUSERS)
-                session_cut_off(session, EUSERS, "the broker has as many agents' connections as it may have (max-agent-connections)", "over-limit");
+                session_cut_off(session, EUSERS, "too many others are being let in: try again", "over-limit");
         else if (r < 0)
                 (void) session_end(session, "agent-gone");
         return r;

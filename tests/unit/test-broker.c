@@ -458,6 +458,39 @@ static void test_refusals_that_are_too_many_are_muted(void **state) {
         assert_int_equal(world->broker->counters.over_limit, 39);
 }
 
+/* Connections that say nothing, of whoever can reach the socket */
+static void test_silent_connections_do_not_keep_agents_out(void **state) {
+        struct world *world = *state;
+        int silent[400], agent;
+
+        for (size_t i = 0; i < ELEMENTS(silent); i++)
+                silent[i] = connect_to(world, "agent/agent.sock");
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        assert_true(world->broker->n_unattached <= 128);
+        for (size_t i = 0; i < ELEMENTS(silent); i++)
+                close_fd(silent[i]);
+        turn(world);
+        assert_int_equal(world->broker->n_unattached, 0);
+        assert_int_equal(world->broker->n_sessions, 1);
+        close_fd(agent);
+        turn(world);
+        assert_int_equal(world->broker->n_sessions, 0);
+}
+
+static void test_limit_of_agents_connections(void **state) {
+        struct world *world = *state;
+        int first, second;
+
+        world->broker->config.max_agent_connections = 1;
+        first = attach(world, 1);
+        assert_int_equal(next_type(world, first), UPCALL_MESSAGE_ATTACHED);
+        second = attach(world, 1);
+        assert_int_equal(next_type(world, second), UPCALL_MESSAGE_ERROR);
+        close_fd(first);
+        close_fd(second);
+}
+
 /* Asks n questions from FIRST on, of clients that die when the agent has them */
 static void ask_in_vain(struct world *world, int agent, uint32_t first, uint32_t n) {
         int clients[SESSION_WORKERS_MAX];
@@ -524,6 +557,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_silent_connections_do_not_keep_agents_out, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_limit_of_agents_connections, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
