@@ -28,7 +28,7 @@ static void request_done(Control *control) {
         control->target = NULL;
         control->key_type = control->description = control->callout = NULL;
         control->verb = NULL;
-        packet_drop(&control->packet);
+        packet_drop(control->broker->closing, &control->packet);
 }
 
 static void drop_outgoing(Control *control) {
@@ -232,7 +232,7 @@ static int on_control_io(sd_event_source *source, int fd, uint32_t events, void 
                 control_flush(control);
         if (control->verb || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                 return 0;
-        r = packet_receive(fd, &control->packet, 1);
+        r = packet_receive(fd, &control->packet, closing_allowed(control->broker->closing) ? 1 : 0);
         if (r == PACKET_AGAIN)
                 return 0;
         if (r == 0)

@@ -313,16 +313,18 @@ static int session_take_asked(Session *session, const uint8_t id[static UPCALL_I
 
 /* Anything but a sealed memfd may not be touched on the loop, not even to be closed. */
 static int session_answer(Session *session, struct packet *packet) {
+        _cleanup_close_ int fd = -1;
         struct message_answer message;
         Upcall *upcall;
-        int fd = -1, r;
+        int r;
 
         r = packet_decode(packet, &message_answer_layout, &message);
         if (r == 0 && packet->n_descriptors > 0) {
                 size_t size;
 
-                fd = packet->descriptors[0];
-                r = message.payload.data ? -EBADMSG : payload_check(fd, &size);
+                r = message.payload.data ? -EBADMSG : payload_check(packet->descriptors[0], &size);
+                if (r == 0)
+                        fd = packet_take_descriptor(packet, 0);
         }
         if (r < 0)
                 return r;
@@ -402,17 +404,20 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
         Session *session = userdata;
         Agent *agent = session->agent;
         struct packet *packet = &session->broker->packet;
+        Closing *closing = agent ? agent->container->closing : session->broker->closing;
+        bool descriptor;
         int r;
 
         (void) source;
         (void) events;
-        /* a descriptor is expected in an answer alone */
-        r = packet_receive(fd, packet, session->n_asked + session->n_withdrawn > 0 ? 1 : 0);
+        /* expected in an answer alone, and not from those whose descriptors hang */
+        descriptor = session->n_asked + session->n_withdrawn > 0 && closing_allowed(closing);
+        r = packet_receive(fd, packet, descriptor ? 1 : 0);
         if (r == PACKET_AGAIN)
                 return 0;
         if (r == 0)
                 r = session_handle(session, packet);
-        packet_drop(packet);
+        packet_drop(closing, packet);
         if (r == PACKET_END || r == -ECONNRESET)
                 (void) session_end(session, "agent-died");
         else if (r < 0)

@@ -380,7 +380,7 @@ void upcall_read(Upcall *upcall) {
         if (r == PACKET_AGAIN)
                 return;
         if (r == PACKET_END || r == -ECONNRESET) {
-                packet_drop(packet);
+                packet_drop(upcall->broker->closing, packet);
                 upcall_client_gone(upcall);
                 return;
         }
@@ -389,7 +389,7 @@ void upcall_read(Upcall *upcall) {
         else if (r == 0)
                 r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
         if (r < 0) { /* whoever sent it may be anybody */
-                packet_drop(packet);
+                packet_drop(upcall->broker->closing, packet);
                 upcall_protocol_error(upcall, r);
         } else
                 packet_done(packet); /* a pidfd: closing it never blocks, and a thread for it would double the broker's work */

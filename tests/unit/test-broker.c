@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -156,6 +157,23 @@ bool peer_is_upcall(const struct peer *peer) {
 
 bool peer_may_dry_run(const struct peer *peer) {
         return peer->uid == 0;
+}
+
+/* ---- descriptors that hang when they are closed, as those of a container's own file system can: pipes, here ---- */
+
+static atomic_bool hang;
+static atomic_uint n_hanging;
+
+int close(int fd) {
+        struct stat st;
+
+        if (hang && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode)) {
+                n_hanging++;
+                while (hang)
+                        (void) usleep(1000);
+                n_hanging--;
+        }
+        return (int) syscall(SYS_close, fd);
 }
 
 /* ---- the world: a broker, a container with an agent and a route ---- */
@@ -458,6 +476,53 @@ static void test_refusals_that_are_too_many_are_muted(void **state) {
         assert_int_equal(world->broker->counters.over_limit, 39);
 }
 
+static void answer_with(struct world *world, int agent, uint32_t n, int fd) {
+        struct message_answer message = {};
+
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(agent, &message_answer_layout, &message, &fd, 1), 0);
+        turn(world);
+}
+
+/* Each hangs in a thread of the broker's: that must not go on until there is none left for anybody */
+static void test_descriptors_that_hang(void **state) {
+        struct world *world = *state;
+        int pipes[2], memfd = payload_seal("secret", 6), agent, client;
+        uint32_t error;
+
+        assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+        hang = true;
+        for (uint32_t i = 1; i <= 20; i++) {
+                agent = attach(world, 1);
+                assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+                client = ask(world, i, 20000);
+                records_made(world->broker);
+                take_question(world, agent);
+                answer_with(world, agent, i, pipes[0]);
+                assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+                report(world, client, i, UPCALL_OUTCOME_NEGATED, ENOKEY);
+                close_fd(agent);
+        }
+        assert_true(n_hanging > 0);
+        assert_true(n_hanging <= CLOSING_MAX);
+        hang = false;
+        while (n_hanging > 0)
+                (void) usleep(1000);
+        (void) usleep(10000);
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        client = ask(world, 21, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        answer_with(world, agent, 21, memfd);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_ANSWER);
+        close_fd(client);
+        close_fd(agent);
+        close_fd(memfd);
+        close_fd(pipes[0]);
+        close_fd(pipes[1]);
+}
+
 /* Connections that say nothing, of whoever can reach the socket */
 static void test_silent_connections_do_not_keep_agents_out(void **state) {
         struct world *world = *state;
@@ -559,6 +624,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_silent_connections_do_not_keep_agents_out, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit_of_agents_connections, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_descriptors_that_hang, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
