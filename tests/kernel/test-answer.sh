@@ -230,6 +230,7 @@ test_holder_of_anothers_authority_is_refused() {
         script holder "touch $KERNEL_SHARE/held; while ! test -e $KERNEL_SHARE/go; do sleep 0.1; done
                 printf '%s' \"\$($KERNEL_SHARE/request user db:stolen)\""
         stop_broker
+        machine_undo rm -rf -- /etc/upcalld/client.d
         install -d -m 0755 /etc/upcalld/client.d
         : > /etc/upcalld/client.d/on-broker-down-defer
         request_start web-1 --uid 1000 user held:one

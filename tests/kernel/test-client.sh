@@ -25,6 +25,7 @@ client_drop_in() { # [NAME]
 
 client_policy() { # NAME…
         local name
+        machine_undo rm -rf -- /etc/upcalld/client.d # the next test has none
         install -d -m 0755 /etc/upcalld/client.d
         for name; do
                 : > "/etc/upcalld/client.d/$name"
