@@ -284,7 +284,8 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
                 broker->listeners[i] = -1;
         packet_init(&broker->packet);
         broker->index = attribution_index_new();
-        if (!broker->index) {
+        broker->closing = closing_new();
+        if (!broker->index || !broker->closing) {
                 close_fd(start->witness_fd);
                 return -ENOMEM;
         }
@@ -336,6 +337,7 @@ Broker *broker_free(Broker *broker) {
         attribution_index_free(broker->index);
         sd_event_unref(broker->event);
         packet_done(&broker->packet);
+        closing_unref(broker->closing);
         free(broker);
         return NULL;
 }

@@ -19,6 +19,7 @@
 #include "auditing/sender.h"
 #include "broker/attribution.h"
 #include "broker/config.h"
+#include "broker/descriptor.h"
 #include "broker/registry.h"
 #include "broker/witness.h"
 #include "util/packet.h"
@@ -65,11 +66,13 @@ struct Broker {
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
         struct control_list controls;
-        unsigned n_containers, n_agents, n_sessions, n_in_flight, n_controls;
+        unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_controls;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS];
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
+
+        Closing *closing; /* descriptors that others than agents sent */
 
         struct broker_counters counters;
         uint64_t refusal_window;   /* start of the present second, for rate-limiting records of refusals */

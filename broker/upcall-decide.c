@@ -132,6 +132,7 @@ static bool upcall_limit(Upcall *upcall, bool reserved) {
         upcall->decision = reject(mine ? EDQUOT : EBUSY, UPCALL_SHORT_REFUSAL, "over-limit");
         if (broker_may_record_refusal(upcall->broker))
                 return true;
+        upcall->muted = true;
         upcall_reject(upcall, upcall->decision.error, UPCALL_SHORT_REFUSAL, "over-limit");
         return false;
 }

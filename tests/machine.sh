@@ -51,12 +51,12 @@ machine_parent() {
 # Takes the lock, waiting up to SECONDS. A child process holds it, not this shell: daemons that are started later would inherit the
 # descriptor and keep the lock after this shell was killed. The child dies with this shell.
 machine_lock() {
-        local seconds=${1:-${MACHINE_WAIT:-600}} answer='' owner=$BASHPID ready
+        local seconds=${1:-${MACHINE_WAIT:-600}} answer='' owner=$BASHPID ready holder
         [[ $(id -u) == 0 ]] || { machine_say "this needs root"; return 1; }
         [[ -z ${MACHINE_HOLDER:-} ]] || { machine_say "this process has the lock already"; return 1; }
         install -d -m 0755 "${MACHINE_LOCK%/*}"
         exec {ready}< <(machine_hold "$seconds" "$owner")
-        MACHINE_HOLDER=$!
+        holder=$!
         read -r -t 1 -u "$ready" answer || true
         if [[ -z $answer ]]; then
                 machine_say "waiting up to $seconds s for the machine-wide lock: $(machine_lock_holder)"
@@ -64,11 +64,12 @@ machine_lock() {
         fi
         exec {ready}<&-
         if [[ $answer != locked ]]; then
-                MACHINE_HOLDER=
                 machine_say "$MACHINE_LOCK is held by $(machine_lock_holder)"
                 machine_say "wait until that is done, or end it"
                 return 1
         fi
+        # not before: who is interrupted while he waits must not undo what another one does
+        MACHINE_HOLDER=$holder
         export MACHINE_HOLDER
         # not before: whoever had the lock removes them at the end
         install -d -m 0700 "$MACHINE_DIR" "$MACHINE_SAVED" || { machine_unlock; return 1; }
