@@ -69,12 +69,12 @@ static Upcall *find_outer(const Upcall *upcall) {
         return NULL;
 }
 
-/* The caller goes on as soon as its client has exited, and may ask again before we have read what that client said last: it is there
- * already. */
+/* The caller goes on as soon as its client has exited, and may ask again before we have read what that client said last, or that it was
+ * killed: it is there already. */
 static Upcall *find_living_outer(const Upcall *upcall) {
         Upcall *outer = find_outer(upcall);
 
-        if (outer && outer->state == UPCALL_DECIDED) {
+        if (outer) {
                 upcall_read(outer);
                 outer = find_outer(upcall);
         }
