@@ -69,7 +69,7 @@ struct Broker {
         unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_controls;
 
         int listeners[LISTENERS];
-        sd_event_source *listener_sources[LISTENERS];
+        sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
 
         Closing *closing; /* descriptors that others than agents sent */
