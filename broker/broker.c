@@ -61,18 +61,16 @@ void broker_note_audit(Broker *broker, int error) {
         fprintf(stderr, error == 0 ? "audit works again\n" : "audit: %s\n", text);
 }
 
-bool broker_may_record_refusal(Broker *broker) {
+bool broker_may_record_refusal(Broker *broker, struct refusals *refusals) {
         uint64_t second = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
 
-        if (broker->refusal_window != second) {
-                broker->refusal_window = second;
-                broker->refusals_recorded = 0;
-        }
-        if (broker->refusals_recorded >= REFUSALS_RECORDED_PER_SECOND) {
+        if (refusals->second != second)
+                *refusals = (struct refusals){ .second = second };
+        if (refusals->n >= REFUSALS_RECORDED_PER_SECOND) {
                 broker->counters.refusals_muted++;
                 return false;
         }
-        broker->refusals_recorded++;
+        refusals->n++;
         return true;
 }
 
