@@ -57,6 +57,7 @@ struct Container {
         struct route **routes;
         size_t n_routes;
         unsigned n_upcalls;     /* under way */
+        struct refusals refusals;
         Closing *closing;       /* descriptors that its agents sent */
         struct id_map *uids, *gids; /* read when first needed */
 };

@@ -77,8 +77,8 @@ void session_cut_off(Session *session, int error, const char *text, const char *
 
 /* ---- letting in ---- */
 
-static void record_refusal(Session *session, const Container *container, const char *reason) {
-        if (!broker_may_record_refusal(session->broker))
+static void record_refusal(Session *session, Container *container, const char *reason) {
+        if (!broker_may_record_refusal(session->broker, container ? &container->refusals : &session->broker->strangers))
                 return;
         (void) evidence_change(session->broker,
                                &(struct evidence_change){ .op = "refuse-agent", .container = container, .reason = reason, .command = session->name,
@@ -391,7 +391,7 @@ static void session_protocol_error(Session *session, int error) {
                                 "agent-version");
                 return;
         }
-        if (session->agent && broker_may_record_refusal(session->broker))
+        if (session->agent && broker_may_record_refusal(session->broker, &session->agent->container->refusals))
                 (void) evidence_change(session->broker,
                                        &(struct evidence_change){ .op = "cut-off-agent", .container = session->agent->container, .agent = session->agent->name,
                                                                   .reason = "agent-nonsense", .by = session->facts },

@@ -103,9 +103,10 @@ static uint32_t clamp_lifetime(const Broker *broker, uint32_t seconds) {
         return seconds > UPCALL_SECONDS_MAX ? UPCALL_SECONDS_MAX : seconds;
 }
 
-/* The kernel takes any errno but its own ERESTART family (include/linux/errno.h: 512 to 516) */
+/* The kernel takes any errno below MAX_ERRNO (security/keys/keyctl.c, keyctl_reject_key()) but its own ERESTART family
+ * (include/linux/errno.h: 512 to 516) */
 static uint32_t clamp_error(uint32_t error) {
-        return error == 0 || error > 4095 || (error >= 512 && error <= 516) ? ENOKEY : error;
+        return error == 0 || error >= 4095 || (error >= 512 && error <= 516) ? ENOKEY : error;
 }
 
 /* The caller runs on when its client has exited. What the client says last is read a little later, so that the completion record does not

@@ -48,51 +48,44 @@ machine_parent() {
         sed -n 's/^PPid:[[:space:]]*//p' "/proc/$1/status" 2>/dev/null
 }
 
-# Takes the lock, waiting up to SECONDS. A child process holds it, not this shell: daemons that are started later would inherit the
-# descriptor and keep the lock after this shell was killed. The child dies with this shell.
+# Takes the lock, waiting up to SECONDS. This shell itself holds it, and whoever runs in its foreground; what machine_spawn starts does
+# not, so that a daemon that outlives a killed run does not keep the next one from putting things back.
 machine_lock() {
-        local seconds=${1:-${MACHINE_WAIT:-600}} answer='' owner=$BASHPID ready holder
+        local seconds=${1:-${MACHINE_WAIT:-600}} waiter
         [[ $(id -u) == 0 ]] || { machine_say "this needs root"; return 1; }
-        [[ -z ${MACHINE_HOLDER:-} ]] || { machine_say "this process has the lock already"; return 1; }
+        [[ -z ${MACHINE_OWNER:-} ]] || { machine_say "this process has the lock already"; return 1; }
         install -d -m 0755 "${MACHINE_LOCK%/*}"
-        exec {ready}< <(machine_hold "$seconds" "$owner")
-        holder=$!
-        read -r -t 1 -u "$ready" answer || true
-        if [[ -z $answer ]]; then
+        exec {MACHINE_FD}<> "$MACHINE_LOCK" || return 1
+        if ! flock -n "$MACHINE_FD"; then
                 machine_say "waiting up to $seconds s for the machine-wide lock: $(machine_lock_holder)"
-                read -r -t $((seconds + 5)) -u "$ready" answer || true
+                # in the background, so that a signal is not kept waiting
+                flock -w "$seconds" "$MACHINE_FD" &
+                waiter=$!
+                if ! wait $waiter; then
+                        kill $waiter 2>/dev/null
+                        machine_say "$MACHINE_LOCK is held by $(machine_lock_holder)"
+                        machine_say "wait until that is done, or end it"
+                        exec {MACHINE_FD}>&-
+                        return 1
+                fi
         fi
-        exec {ready}<&-
-        if [[ $answer != locked ]]; then
-                machine_say "$MACHINE_LOCK is held by $(machine_lock_holder)"
-                machine_say "wait until that is done, or end it"
-                return 1
-        fi
-        # not before: who is interrupted while he waits must not undo what another one does
-        MACHINE_HOLDER=$holder
-        export MACHINE_HOLDER
+        MACHINE_OWNER=$BASHPID
+        MACHINE_OWNER_START=$(machine_start_time "$MACHINE_OWNER")
+        export MACHINE_OWNER MACHINE_OWNER_START
         # not before: whoever had the lock removes them at the end
         install -d -m 0700 "$MACHINE_DIR" "$MACHINE_SAVED" || { machine_unlock; return 1; }
         machine_replay 0 || { machine_unlock; return 1; }
 }
 
-machine_hold() {
-        local seconds=$1 owner=$2 lock
-        trap - EXIT INT TERM HUP
-        exec {lock}<> "$MACHINE_LOCK"
-        flock -w "$seconds" "$lock" || exit 1
-        # shellcheck disable=SC2016
-        exec setsid setpriv --pdeathsig KILL bash -c '
-                [[ $PPID == "$1" ]] || exit 1
-                echo locked
-                exec sleep infinity > /dev/null 2>&1 < /dev/null' machine-lock "$owner"
+# Whether it is this run that has the lock: this process has it, or the one that started it and still lives.
+machine_locked() {
+        [[ -n ${MACHINE_OWNER:-} ]] && machine_alive "$MACHINE_OWNER" "$MACHINE_OWNER_START"
 }
 
 machine_unlock() {
-        [[ -n ${MACHINE_HOLDER:-} ]] || return 0
-        kill -KILL "$MACHINE_HOLDER" 2>/dev/null
-        wait "$MACHINE_HOLDER" 2>/dev/null
-        MACHINE_HOLDER=
+        [[ ${MACHINE_OWNER:-} == "$BASHPID" ]] || return 0
+        exec {MACHINE_FD}>&-
+        MACHINE_OWNER=
 }
 
 # ---- the undo file ----------------------------------------------------------------------------------------------------------
@@ -100,7 +93,7 @@ machine_unlock() {
 # Appends a command, and returns only when it is on the disk. With --boot it is forgotten when the machine was started anew.
 machine_undo() {
         local line='' new=false
-        [[ -n ${MACHINE_HOLDER:-} ]] || { machine_say "machine_undo without machine_lock"; return 1; }
+        machine_locked || { machine_say "machine_undo without machine_lock, or whoever had the lock was killed"; return 1; }
         if [[ $1 == --boot ]]; then
                 shift
                 set -- machine_this_boot "$MACHINE_BOOT" "$@"
@@ -155,7 +148,7 @@ machine_replay() {
 # Puts everything back and lets go of the lock. May be called twice.
 machine_restore() {
         local status=0
-        [[ -n ${MACHINE_HOLDER:-} ]] || return 0
+        [[ ${MACHINE_OWNER:-} == "$BASHPID" ]] || return 0
         machine_replay 0 || status=1
         ((status)) || rm -rf -- "$MACHINE_DIR"
         machine_unlock
@@ -278,6 +271,7 @@ machine_spawn() {
                 echo $answer >&"$noted"
                 ((answer == 0)) || exit 125
                 exec {noted}>&-
+                [[ -z ${MACHINE_FD:-} ]] || exec {MACHINE_FD}>&-
                 exec setsid "$@"
         ) >> "$log" 2>&1 < /dev/null &
         MACHINE_PID=$!

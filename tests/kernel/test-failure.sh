@@ -172,6 +172,30 @@ test_host_is_deferred_while_the_broker_is_down() {
         expect_answer ok "Debug hello"
 }
 
+# Only its cgroup tells it apart, and something of it still runs when nobody watches
+test_first_process_ends_while_the_broker_is_down() {
+        local group rest
+        group=$(machine_cgroup unwatched) || skip "no cgroup2"
+        start_broker
+        takeover
+        new_container shared --share-pid --cgroup "$group"
+        register shared
+        expect_ok upcallctl agent add nfs-a --container shared --resident
+        expect_ok upcallctl route add --container shared --agent nfs-a --type user --description 'db:*' > /dev/null
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec sleep 300' rest "$group"
+        rest=$MACHINE_PID
+        machine_wait_for 5 grep -qx "$rest" "$group/cgroup.procs" || fail "not in the cgroup"
+        stop_broker KILL
+        end_container shared
+        start_broker
+        expect_ok container_state "${CONTID[shared]}" held
+        request_parse "$(bash -c 'echo $$ > "$1/cgroup.procs" && exec "$2" user db:one' request "$group" "$KERNEL_SHARE/request")"
+        expect_answer ENOKEY
+        audit_find 'op=upcall-complete.*reason=container-ended|reason=container-ended.*op=upcall-complete' -uu "${CONTID[shared]}" --raw > /dev/null
+        kill -KILL "$rest"
+        machine_wait_for 8 container_state "${CONTID[shared]}" ended || fail "$(upcallctl container list --all)"
+}
+
 test_container_gone_between_request_and_answer() {
         slow_world 60
         upcall_under_way one

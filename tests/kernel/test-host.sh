@@ -96,7 +96,7 @@ test_nested_upcall_of_a_deferred_one_is_deferred() {
         request_in web-1 user nested:one
         expect_answer ok
         expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"
-        audit_find 'reason=nested op=upcall-complete.*outcome=instantiated.*nested=[1-9]' -m VIRT_RESOURCE --raw > /dev/null
+        audit_find 'reason=nested op=upcall-complete.* nested=[1-9][0-9]* outcome=instantiated' -uu "${CONTID[web-1]}" --raw > /dev/null
         # the program is root, whoever the caller is
         request_in web-1 --uid 1000 user nested:two
         expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"

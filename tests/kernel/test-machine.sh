@@ -4,12 +4,12 @@
 
 # A run that changes things and then waits or dies: replaces this shell.
 machine_become() { # COMMAND…
-        unset MACHINE_HOLDER
+        unset MACHINE_OWNER
         export MACHINE_LOCK=$WORK/lock MACHINE_DIR=$WORK/machine
         # shellcheck disable=SC2016
         exec bash -c '
                 . tests/machine.sh
-                machine_begin 1
+                machine_begin "${MACHINE_WAIT:-1}"
                 machine_save_file "$1/file" || exit 3
                 echo changed > "$1/file"
                 machine_save_file "$1/new file" || exit 3
@@ -84,8 +84,8 @@ test_next_run_restores_after_kill_9() {
         wait $run
         expect_eq "$(cat "$WORK/file")" changed "the file after kill -9"
         [[ -d /proc/$daemon ]] || fail "the daemon should have outlived its starter"
-        # the next run finds the machine as it was before it begins itself
-        expect_ok machine_run true
+        # the next run finds the machine as it was before it begins itself; until then what ran in the foreground keeps the lock
+        MACHINE_WAIT=20 expect_ok machine_run true
         machine_is_as_before
         process_gone "$daemon" || fail "the daemon was not ended"
 }
@@ -137,6 +137,22 @@ test_failed_line_is_kept_and_said() {
         touch "$WORK/repaired"
         expect_ok machine_run true
         machine_is_as_before
+}
+
+# Whoever outlives a killed run must not go on changing things
+test_nothing_is_changed_for_a_run_that_was_killed() {
+        machine_before
+        (
+                MACHINE_OWNER=$(sh -c 'echo $$') # has ended
+                MACHINE_DIR=$WORK/machine
+                MACHINE_UNDO=$MACHINE_DIR/undo
+                mkdir "$MACHINE_DIR"
+                ! machine_undo true 2> "$WORK/said" || exit 1
+                ! machine_save_file "$WORK/file" 2>> "$WORK/said" || exit 1
+                ! machine_spawn "$WORK/said" touch "$WORK/spawned" || exit 1
+        ) || fail "a change was allowed"
+        [[ ! -e $WORK/machine/undo && ! -e $WORK/spawned ]] || fail "a change was made"
+        expect_match "$(cat "$WORK/said")" "was killed" message
 }
 
 test_line_of_another_boot_is_not_run() {

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -462,8 +463,7 @@ static void test_refusals_that_are_too_many_are_muted(void **state) {
         struct world *world = *state;
 
         world->broker->config.max_per_container = 1;
-        world->broker->refusal_window = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
-        for (uint32_t i = 1; i <= 40; i++) {
+        for (uint32_t i = 1; i <= 60; i++) {
                 int client = ask(world, i, 20000);
 
                 records_made(world->broker);
@@ -473,7 +473,10 @@ static void test_refusals_that_are_too_many_are_muted(void **state) {
         }
         assert_int_equal(count_records("op=upcall-dispatch"), 1 + count_records("op=upcall-complete")); /* the first one goes on */
         assert_true(world->broker->counters.refusals_muted > 0);
-        assert_int_equal(world->broker->counters.over_limit, 39);
+        assert_int_equal(world->broker->counters.over_limit, 59);
+        /* nobody else's were used up */
+        assert_int_equal(world->broker->strangers.n, 0);
+        assert_int_equal(world->broker->orders.n, 0);
 }
 
 static void answer_with(struct world *world, int agent, uint32_t n, int fd) {
@@ -521,6 +524,42 @@ static void test_descriptors_that_hang(void **state) {
         close_fd(memfd);
         close_fd(pipes[0]);
         close_fd(pipes[1]);
+}
+
+/* No descriptor is left for a connection: the loop has other things to do than to try for it all the time */
+static void test_no_descriptor_for_a_connection(void **state) {
+        struct world *world = *state;
+        struct rlimit before, limit;
+        unsigned n_events = 0;
+        char path[PATH_MAX + 64];
+        int agent;
+
+        (void) snprintf(path, sizeof(path), "%s/agent/agent.sock", world->folder);
+        agent = packet_connect(path, deadline_in_ms(1000));
+        assert_true(agent >= 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        limit = before;
+        limit.rlim_cur = (rlim_t) agent + 1; /* the lowest that was free: all below are taken */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        while (n_events < 100 && sd_event_run(world->broker->event, 0) > 0)
+                n_events++;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_true(n_events < 100);
+        (void) usleep(150 * 1000);
+        turn(world);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_HELLO);
+        close_fd(agent);
+}
+
+/* An agent must not think that it was taken out of the registry */
+static void test_broker_that_ends_tells_agents_nothing(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 1);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        world->broker = broker_free(world->broker);
+        assert_int_equal(packet_receive(agent, &world->packet, 0), PACKET_END);
+        close_fd(agent);
 }
 
 /* Connections that say nothing, of whoever can reach the socket */
@@ -625,6 +664,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_silent_connections_do_not_keep_agents_out, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit_of_agents_connections, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_descriptors_that_hang, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_descriptor_for_a_connection, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_broker_that_ends_tells_agents_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
