@@ -292,10 +292,7 @@ static int setup(void **state) {
         return 0;
 }
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *where) {
-        (void) status;
-        (void) type;
-        (void) where;
+static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_, struct FTW *walk _unused_) {
         return remove(path);
 }
 
