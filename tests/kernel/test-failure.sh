@@ -73,6 +73,7 @@ test_agent_that_hangs_itself() {
         kill -STOP "$AGENT_PID"
         request_in web-1 user db:one
         expect_answer ETIMEDOUT
+        expect_below "$USEC" 5000000 "microseconds until the answer"
         # it is cut off, since it does not give its question back
         machine_wait_for 10 agent_none web-1 nfs-a || fail "the agent is still connected"
         kill -CONT "$AGENT_PID"

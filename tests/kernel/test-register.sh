@@ -207,10 +207,15 @@ test_unregistered_container_is_refused_while_it_runs() {
         start_broker
         takeover
         container_with_agent web-1 nfs-a -- /bin/echo -n mine
+        expect_ok upcallctl route add --container web-1 --defer --type user --description 'debug:*' > /dev/null
         expect_ok upcallctl container unregister web-1
         request_in web-1 user db:one
         expect_answer ENOKEY
-        audit_find 'reason=container-ended' --raw > /dev/null
+        audit_find "name=$(printf db:one | od -An -tx1 | tr -d ' \n' | tr a-f A-F) .*" -uu "${CONTID[web-1]}" --raw > "$WORK/record"
+        expect_match "$(grep op=upcall-complete "$WORK/record")" 'reason=container-ended' "record"
+        # nor is the host asked on its behalf
+        request_in web-1 user debug:one hello
+        expect_answer ENOKEY
         expect_refused "web-1|first|ended" upcallctl container register --name web-1 --pid "${PID[web-1]}"
 }
 
