@@ -390,13 +390,17 @@ machine_user() {
 }
 
 machine_remove_user() {
-        local out
         if getent passwd "$1" > /dev/null; then
-                out=$(userdel "$1" 2>&1) || { machine_say "userdel: $out"; return 1; }
+                # the witness of a broker that was just ended runs for a moment longer
+                machine_wait_for 5 machine_delete_user "$1" || { machine_say "userdel: $(userdel "$1" 2>&1)"; return 1; }
         fi
         if getent group "$1" > /dev/null; then
                 groupdel "$1"
         fi
+}
+
+machine_delete_user() {
+        userdel "$1" > /dev/null 2>&1
 }
 
 # /run/upcalld and the like: out of the way, and back at the end. Refuses while a broker uses it.
