@@ -21,6 +21,7 @@
 #define AUDIT_QUEUE_MAX 8192
 #define REFUSALS_RECORDED_PER_SECOND 20
 #define ACCEPTS_PER_TURN 16
+#define PAUSE_USEC (100 * USEC_PER_MSEC)
 
 /* What a socket is called, who may connect, and who takes its connections. The agents' socket is alone in its folder, which is bind-mounted into
  * containers; who is at the other end of it is decided for each connection, not by its mode. */
@@ -60,18 +61,16 @@ void broker_note_audit(Broker *broker, int error) {
         fprintf(stderr, error == 0 ? "audit works again\n" : "audit: %s\n", text);
 }
 
-bool broker_may_record_refusal(Broker *broker) {
+bool broker_may_record_refusal(Broker *broker, struct refusals *refusals) {
         uint64_t second = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
 
-        if (broker->refusal_window != second) {
-                broker->refusal_window = second;
-                broker->refusals_recorded = 0;
-        }
-        if (broker->refusals_recorded >= REFUSALS_RECORDED_PER_SECOND) {
+        if (refusals->second != second)
+                *refusals = (struct refusals){ .second = second };
+        if (refusals->n >= REFUSALS_RECORDED_PER_SECOND) {
                 broker->counters.refusals_muted++;
                 return false;
         }
-        broker->refusals_recorded++;
+        refusals->n++;
         return true;
 }
 
@@ -99,6 +98,25 @@ static void on_witness_lost(void *userdata) {
 
 /* ---- sockets ---- */
 
+static void listen_on_all(Broker *broker, int enabled) {
+        for (enum broker_listener i = 0; i < LISTENERS; i++)
+                (void) sd_event_source_set_enabled(broker->listener_sources[i], enabled);
+}
+
+static int on_resume(sd_event_source *source, uint64_t now, void *userdata) {
+        (void) source;
+        (void) now;
+        listen_on_all(userdata, SD_EVENT_ON);
+        return 0;
+}
+
+/* Without descriptors or memory nothing is gained by trying again at once: the loop would do nothing else, and fill the log */
+static void pause_listening(Broker *broker) {
+        if (sd_event_source_set_time_relative(broker->resume_source, PAUSE_USEC) >= 0 &&
+            sd_event_source_set_enabled(broker->resume_source, SD_EVENT_ONESHOT) >= 0)
+                listen_on_all(broker, SD_EVENT_OFF);
+}
+
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Broker *broker = userdata;
         enum broker_listener which = LISTENER_UPCALL;
@@ -110,8 +128,10 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
                 int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
                 if (connection < 0) {
-                        if (errno != EAGAIN && errno != ECONNABORTED)
-                                fprintf(stderr, "%s: no connection could be taken, ignoring: %s\n", listener_kinds[which].name, strerror(errno));
+                        if (errno == EAGAIN || errno == ECONNABORTED)
+                                break;
+                        fprintf(stderr, "%s: no connection could be taken, trying again: %s\n", listener_kinds[which].name, strerror(errno));
+                        pause_listening(broker);
                         break;
                 }
                 (void) listener_kinds[which].accept(broker, connection);
@@ -140,9 +160,12 @@ static int listen_at(const char *runtime_dir, const struct listener_kind *kind) 
 }
 
 static int open_listeners(Broker *broker, const char *runtime_dir) {
-        for (enum broker_listener i = 0; i < LISTENERS; i++) {
-                int r;
+        int r;
 
+        r = sd_event_add_time_relative(broker->event, &broker->resume_source, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_resume, broker);
+        if (r < 0)
+                return r;
+        for (enum broker_listener i = 0; i < LISTENERS; i++) {
                 r = listen_at(runtime_dir, &listener_kinds[i]);
                 if (r < 0) {
                         fprintf(stderr, "%s/%s: %s\n", runtime_dir, listener_kinds[i].name, strerror(-r));
@@ -284,7 +307,8 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
                 broker->listeners[i] = -1;
         packet_init(&broker->packet);
         broker->index = attribution_index_new();
-        if (!broker->index) {
+        broker->closing = closing_new();
+        if (!broker->index || !broker->closing) {
                 close_fd(start->witness_fd);
                 return -ENOMEM;
         }
@@ -300,9 +324,10 @@ int broker_run(Broker *broker) {
         return sd_event_loop(broker->event);
 }
 
-/* Clients of upcalls under way find the end of file and come back to the next broker */
+/* Clients of upcalls under way find the end of file and come back to the next broker, and so do agents */
 static void free_connections(Broker *broker) {
         Container *container;
+        Agent *agent;
         Session *session;
         Control *control;
         Upcall *upcall;
@@ -313,8 +338,12 @@ static void free_connections(Broker *broker) {
                 upcall_free(upcall);
         while ((session = TAILQ_FIRST(&broker->unattached)))
                 session_free(session);
-        while ((container = TAILQ_FIRST(&broker->containers)))
+        while ((container = TAILQ_FIRST(&broker->containers))) {
+                TAILQ_FOREACH(agent, &container->agents, link)
+                        while ((session = TAILQ_FIRST(&agent->sessions)))
+                                session_free(session);
                 container_free(container);
+        }
 }
 
 Broker *broker_free(Broker *broker) {
@@ -325,6 +354,7 @@ Broker *broker_free(Broker *broker) {
                 sd_event_source_disable_unref(broker->listener_sources[i]);
                 close_fd(broker->listeners[i]);
         }
+        sd_event_source_disable_unref(broker->resume_source);
         sd_event_source_disable_unref(broker->sender_source);
         sd_event_source_disable_unref(broker->hangup_source);
         sd_event_source_disable_unref(broker->interrupt_source);
@@ -336,6 +366,7 @@ Broker *broker_free(Broker *broker) {
         attribution_index_free(broker->index);
         sd_event_unref(broker->event);
         packet_done(&broker->packet);
+        closing_unref(broker->closing);
         free(broker);
         return NULL;
 }

@@ -19,6 +19,7 @@
 #include "auditing/sender.h"
 #include "broker/attribution.h"
 #include "broker/config.h"
+#include "broker/descriptor.h"
 #include "broker/registry.h"
 #include "broker/witness.h"
 #include "util/packet.h"
@@ -49,6 +50,12 @@ struct broker_counters {
         uint64_t refusals_muted; /* refusals that were not recorded since there were too many of them */
 };
 
+/* Records of refusals in the present second. Each container has its own, so that none keeps another's out of the trail. */
+struct refusals {
+        uint64_t second;
+        unsigned n;
+};
+
 struct Broker {
         sd_event *event;
         const char *config_path;
@@ -65,15 +72,16 @@ struct Broker {
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
         struct control_list controls;
-        unsigned n_containers, n_agents, n_sessions, n_in_flight, n_controls;
+        unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_controls;
 
         int listeners[LISTENERS];
-        sd_event_source *listener_sources[LISTENERS];
+        sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
 
+        Closing *closing; /* descriptors that others than agents sent */
+
         struct broker_counters counters;
-        uint64_t refusal_window;   /* start of the present second, for rate-limiting records of refusals */
-        unsigned refusals_recorded;
+        struct refusals strangers, orders; /* of whoever is in no container; of what upcallctl asked for */
         char audit_problem[128];   /* "" when the last record was read back */
 
         struct packet packet;      /* where every socket but the control ones receives: used within one event */
@@ -95,7 +103,7 @@ int broker_run(Broker *broker); /* until SIGTERM or SIGINT: 0; or until it canno
 /* Remembers what audit said last, for `upcallctl status`, and prints it once when it changes. */
 void broker_note_audit(Broker *broker, int error);
 
-/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. */
-bool broker_may_record_refusal(Broker *broker);
+/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. refusals are its own. */
+bool broker_may_record_refusal(Broker *broker, struct refusals *refusals);
 
 #endif

@@ -34,7 +34,7 @@ static bool cgroup_populated(const Container *container) {
                 return false;
         fd = open_cgroup_file(container->cgroup_path, "cgroup.events");
         if (fd < 0)
-                return false; /* removed: empty */
+                return fd != -ENOENT; /* removed: empty; anything else tells nothing, and what may still run is not let go */
         n = read(fd, text, sizeof(text) - 1);
         if (n < 0)
                 return errno != ENODEV;

@@ -113,9 +113,11 @@ int container_load_all(Broker *broker) {
         int r;
 
         r = registry_each_container(broker->registry, false, load_container, &loader);
+        /* A disk that is full must not keep the broker from answering: these rows come to nothing at the next start again. */
         for (size_t i = 0; r >= 0 && i < loader.n_ended; i++)
-                r = registry_set_container_state(broker->registry, loader.ended[i].row, UPCALL_CONTAINER_ENDED, usec_now(CLOCK_REALTIME),
-                                                 loader.ended[i].reason);
+                if (registry_set_container_state(broker->registry, loader.ended[i].row, UPCALL_CONTAINER_ENDED, usec_now(CLOCK_REALTIME),
+                                                 loader.ended[i].reason) < 0)
+                        fprintf(stderr, "a container's end was not written to the registry, ignoring: %s\n", registry_error(broker->registry));
         free(loader.ended);
         if (r < 0)
                 return r;
@@ -127,7 +129,8 @@ int container_load_all(Broker *broker) {
                         r = registry_each_route(broker->registry, container->row, load_route, &loader);
                 if (r < 0)
                         return r;
-                if (!container_runs(container))
+                /* its first process ended while nobody watched it: held, if something else of it runs */
+                if (container->pidfd < 0 || !container_runs(container))
                         container_end(container, "exited", NULL);
         }
         return 0;

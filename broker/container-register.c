@@ -55,7 +55,8 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         container_set_identity(container, row, parent);
         container->name = strdup(row->name);
         container->cgroup_path = strdup(row->cgroup_path ? row->cgroup_path : "");
-        if (!container->name || !container->cgroup_path)
+        container->closing = closing_new();
+        if (!container->name || !container->cgroup_path || !container->closing)
                 return -ENOMEM;
         r = attribution_index_add(broker->index, &container->entry);
         if (r < 0)

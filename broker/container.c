@@ -170,6 +170,7 @@ Container *container_free(Container *container) {
         close_fd(container->pidfd);
         close_fd(container->pid_ns);
         close_fd(container->user_ns);
+        closing_unref(container->closing);
         free(container->uids);
         free(container->gids);
         free(container->routes);

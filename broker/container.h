@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "broker/broker.h"
+#include "broker/descriptor.h"
 #include "broker/route.h"
 
 #define CONTAINER_ID_MAPS_MAX 340 /* user_namespaces(7) */
@@ -56,6 +57,8 @@ struct Container {
         struct route **routes;
         size_t n_routes;
         unsigned n_upcalls;     /* under way */
+        struct refusals refusals;
+        Closing *closing;       /* descriptors that its agents sent */
         struct id_map *uids, *gids; /* read when first needed */
 };
 

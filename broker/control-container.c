@@ -133,7 +133,7 @@ static int container_register_check(Control *control) {
                 uuid_generate_random(control->contid);
         control->target_pidfd = packet_take_descriptor(&control->packet, 0);
         if (process_pidfd_number(control->target_pidfd) == -EBADF) {
-                close_off_loop(TAKE_FD(control->target_pidfd));
+                close_off_loop(control->broker->closing, TAKE_FD(control->target_pidfd));
                 return control_refuse(control, EBADF, "the descriptor that came with the request is no pidfd");
         }
         r = witness_ask(control->broker->witness, control->target_pidfd, on_target_seen, control, &control->question);

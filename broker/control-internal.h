@@ -23,6 +23,7 @@ struct Control {
         TAILQ_ENTRY(Control) link;
         Broker *broker;
         int fd, pidfd;
+        uid_t uid; /* of the peer, when it connected */
         STAILQ_HEAD(, outgoing) outgoing;
         sd_event_source *io, *timer;
         WitnessQuestion *question;

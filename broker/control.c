@@ -28,7 +28,7 @@ static void request_done(Control *control) {
         control->target = NULL;
         control->key_type = control->description = control->callout = NULL;
         control->verb = NULL;
-        packet_drop(&control->packet);
+        packet_drop(control->broker->closing, &control->packet);
 }
 
 static void drop_outgoing(Control *control) {
@@ -163,12 +163,12 @@ static int copy_request(Control *control) {
         return 0;
 }
 
-/* uid 0 with CAP_SYS_ADMIN in effect, in the initial user and pid namespace, and in no container. Root of a container that shares the
+/* uid 0, also when it connected (see session.c), with CAP_SYS_ADMIN in effect, in the initial user and pid namespace, and in no container. Root of a container that shares the
  * host's user namespace is uid 0, too: it counts for nothing. */
 static bool is_administrator(const Control *control) {
         const struct process_facts *by = &control->by;
 
-        return by->euid == 0 && (by->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN)) && by->n_pids == 1 &&
+        return control->uid == 0 && by->euid == 0 && (by->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN)) && by->n_pids == 1 &&
                 attribution_find(control->broker->index, by).verdict == ATTRIBUTION_HOST;
 }
 
@@ -232,7 +232,7 @@ static int on_control_io(sd_event_source *source, int fd, uint32_t events, void 
                 control_flush(control);
         if (control->verb || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
                 return 0;
-        r = packet_receive(fd, &control->packet, 1);
+        r = packet_receive(fd, &control->packet, closing_allowed(control->broker->closing) ? 1 : 0);
         if (r == PACKET_AGAIN)
                 return 0;
         if (r == 0)
@@ -264,6 +264,7 @@ static int control_start(Control *control) {
         r = peer_credentials(control->fd, &peer);
         if (r < 0)
                 return r;
+        control->uid = peer.uid;
         control->pidfd = peer_pidfd(control->fd, &peer);
         if (control->pidfd < 0)
                 return control->pidfd;

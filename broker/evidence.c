@@ -145,6 +145,6 @@ int evidence_completion(Upcall *upcall, sender_done_t done) {
 
         record.retry += upcall->record_retry;
         return submit(upcall->broker, record_completion(&record, text, sizeof(text)), text,
-                      &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent, upcall->error == 0, done, upcall,
-                                            &upcall->completion_job });
+                      &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent,
+                                            strcmp(upcall->outcome, "instantiated") == 0, done, upcall, &upcall->completion_job });
 }

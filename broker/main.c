@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -198,6 +199,7 @@ int main(int argc, char **argv) {
         int r;
 
         (void) setvbuf(stderr, NULL, _IOLBF, 0);
+        (void) signal(SIGPIPE, SIG_IGN); /* whoever reads what we say may go, upcalls go on */
         r = parse(argc, argv, &arguments);
         if (r >= 0)
                 return r;

@@ -12,6 +12,9 @@
 #include "util/error.h"
 #include "util/message.h"
 
+/* Anybody may connect. What has not been let in has a room of its own, so that it does not take that of agents away. */
+#define UNATTACHED_MAX 128
+
 #define ATTACH_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 /* A question that was withdrawn is given back by libupcall as soon as it reads; an agent that does not is hung. */
@@ -24,10 +27,12 @@ static void session_unlink(Session *session) {
                 TAILQ_REMOVE(&session->agent->sessions, session, link);
                 session->agent->n_sessions--;
                 session->agent->last_seen = usec_now(CLOCK_BOOTTIME);
-        } else
+                session->broker->n_sessions--;
+        } else {
                 TAILQ_REMOVE(&session->broker->unattached, session, link);
+                session->broker->n_unattached--;
+        }
         session->agent = NULL;
-        session->broker->n_sessions--;
 }
 
 static void refuse_asked(Session *session, const char *reason) {
@@ -72,13 +77,19 @@ void session_cut_off(Session *session, int error, const char *text, const char *
 
 /* ---- letting in ---- */
 
-static void record_refusal(Session *session, const Container *container, const char *reason) {
-        if (!broker_may_record_refusal(session->broker))
+static void record_refusal(Session *session, Container *container, const char *reason) {
+        if (!broker_may_record_refusal(session->broker, container ? &container->refusals : &session->broker->strangers))
                 return;
         (void) evidence_change(session->broker,
                                &(struct evidence_change){ .op = "refuse-agent", .container = container, .reason = reason, .command = session->name,
                                                           .command_size = strlen(session->name), .by = session->facts },
                                NULL, NULL, NULL);
+}
+
+/* Both when it connected and now: whoever connects and then executes a set-user-id program, while a child of his keeps the connection, has
+ * that program's uid now, and had his own. */
+static bool has_uid(const Session *session, uint32_t uid) {
+        return uid != (uint32_t) -1 && session->facts->euid == uid && session->uid == uid;
 }
 
 /* Which agent is it? NULL, and words that tell a stranger nothing, when it is none. */
@@ -108,7 +119,7 @@ static Agent *session_identify(Session *session, Container **ret_container, int 
         *ret_error = EACCES;
         *ret_text = "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container";
         *ret_reason = "wrong-uid";
-        return container_uid_outside(container, agent->uid) == facts->euid ? agent : NULL;
+        return has_uid(session, container_uid_outside(container, agent->uid)) ? agent : NULL;
 }
 
 static void session_let_in(Session *session) {
@@ -122,7 +133,12 @@ static void session_let_in(Session *session) {
         if (agent && agent->n_sessions >= session->broker->config.max_per_agent) {
                 agent = NULL;
                 error = EUSERS;
-                text = "this agent has as many connections as it may have";
+                text = "this agent has as many connections as it may have (max-connections-per-agent)";
+                reason = "over-limit";
+        } else if (agent && session->broker->n_sessions >= session->broker->config.max_agent_connections) {
+                agent = NULL;
+                error = EUSERS;
+                text = "the broker has as many agents' connections as it may have (max-agent-connections)";
                 reason = "over-limit";
         }
         if (!agent) {
@@ -140,6 +156,8 @@ static void session_let_in(Session *session) {
         TAILQ_INSERT_TAIL(&agent->sessions, session, link);
         session->agent = agent;
         agent->n_sessions++;
+        session->broker->n_unattached--;
+        session->broker->n_sessions++;
         memcpy(message.contid, container->contid, sizeof(message.contid));
         message.container = wire_text(container->name);
         r = packet_send(session->fd, &message_attached_layout, &message, NULL, 0);
@@ -295,16 +313,18 @@ static int session_take_asked(Session *session, const uint8_t id[static UPCALL_I
 
 /* Anything but a sealed memfd may not be touched on the loop, not even to be closed. */
 static int session_answer(Session *session, struct packet *packet) {
+        _cleanup_close_ int fd = -1;
         struct message_answer message;
         Upcall *upcall;
-        int fd = -1, r;
+        int r;
 
         r = packet_decode(packet, &message_answer_layout, &message);
         if (r == 0 && packet->n_descriptors > 0) {
                 size_t size;
 
-                fd = packet->descriptors[0];
-                r = message.payload.data ? -EBADMSG : payload_check(fd, &size);
+                r = message.payload.data ? -EBADMSG : payload_check(packet->descriptors[0], &size);
+                if (r == 0)
+                        fd = packet_take_descriptor(packet, 0);
         }
         if (r < 0)
                 return r;
@@ -312,6 +332,21 @@ static int session_answer(Session *session, struct packet *packet) {
         if (r == 0 && upcall)
                 upcall_answered(upcall, message.payload, fd, message.seconds);
         return r;
+}
+
+/* Only what can stand in a record (a word that cannot would keep the record from being made), and what is not taken for the broker's own */
+static bool reason_usable(struct wire_span reason) {
+        static const char *const beginnings[] = { "agent-", "helper-" };
+
+        if (reason.size >= UPCALL_REASON_MAX)
+                return false;
+        for (size_t i = 0; i < reason.size; i++)
+                if (!memchr("abcdefghijklmnopqrstuvwxyz0123456789-", ((const char *) reason.data)[i], 37))
+                        return false;
+        for (size_t i = 0; i < ELEMENTS(beginnings); i++)
+                if (reason.size > strlen(beginnings[i]) && memcmp(reason.data, beginnings[i], strlen(beginnings[i])) == 0)
+                        return true;
+        return false;
 }
 
 static int session_refusal(Session *session, const struct packet *packet) {
@@ -323,7 +358,7 @@ static int session_refusal(Session *session, const struct packet *packet) {
         r = packet_decode(packet, &message_refusal_layout, &message);
         if (r < 0)
                 return r;
-        if (message.reason.data)
+        if (message.reason.data && reason_usable(message.reason))
                 (void) wire_text_copy(message.reason, reason, sizeof(reason));
         r = session_take_asked(session, message.id, &upcall);
         if (r == 0 && upcall)
@@ -356,7 +391,7 @@ static void session_protocol_error(Session *session, int error) {
                                 "agent-version");
                 return;
         }
-        if (session->agent && broker_may_record_refusal(session->broker))
+        if (session->agent && broker_may_record_refusal(session->broker, &session->agent->container->refusals))
                 (void) evidence_change(session->broker,
                                        &(struct evidence_change){ .op = "cut-off-agent", .container = session->agent->container, .agent = session->agent->name,
                                                                   .reason = "agent-nonsense", .by = session->facts },
@@ -369,17 +404,20 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
         Session *session = userdata;
         Agent *agent = session->agent;
         struct packet *packet = &session->broker->packet;
+        Closing *closing = agent ? agent->container->closing : session->broker->closing;
+        bool descriptor;
         int r;
 
         (void) source;
         (void) events;
-        /* a descriptor is expected in an answer alone */
-        r = packet_receive(fd, packet, session->n_asked + session->n_withdrawn > 0 ? 1 : 0);
+        /* expected in an answer alone, and not from those whose descriptors hang */
+        descriptor = session->n_asked + session->n_withdrawn > 0 && closing_allowed(closing);
+        r = packet_receive(fd, packet, descriptor ? 1 : 0);
         if (r == PACKET_AGAIN)
                 return 0;
         if (r == 0)
                 r = session_handle(session, packet);
-        packet_drop(packet);
+        packet_drop(closing, packet);
         if (r == PACKET_END || r == -ECONNRESET)
                 (void) session_end(session, "agent-died");
         else if (r < 0)
@@ -402,11 +440,12 @@ static int session_start(Session *session) {
         struct peer peer;
         int r;
 
-        if (session->broker->n_sessions > session->broker->config.max_agent_connections)
+        if (session->broker->n_unattached > UNATTACHED_MAX)
                 return -EUSERS;
         r = peer_credentials(session->fd, &peer);
         if (r < 0)
                 return r;
+        session->uid = peer.uid;
         session->pidfd = peer_pidfd(session->fd, &peer);
         if (session->pidfd < 0)
                 return session->pidfd;
@@ -416,6 +455,19 @@ static int session_start(Session *session) {
         if (r >= 0)
                 r = packet_send(session->fd, &message_hello_layout, &hello, NULL, 0);
         return r < 0 ? r : 0;
+}
+
+/* Those that say nothing go first: an agent says at once who it is. */
+static void make_room(Broker *broker) {
+        Session *session;
+
+        if (broker->n_unattached < UNATTACHED_MAX)
+                return;
+        TAILQ_FOREACH(session, &broker->unattached, link)
+                if (!session->name[0]) {
+                        session_cut_off(session, EUSERS, "too many others connect and do not say which agent they are: try again", "over-limit");
+                        return;
+                }
 }
 
 int session_accept(Broker *broker, int fd) {
@@ -431,11 +483,12 @@ int session_accept(Broker *broker, int fd) {
         session->fd = fd;
         session->pidfd = -1;
         TAILQ_INIT(&session->asked);
+        make_room(broker);
         TAILQ_INSERT_TAIL(&broker->unattached, session, link);
-        broker->n_sessions++;
+        broker->n_unattached++;
         r = session_start(session);
         if (r == -EUSERS)
-                session_cut_off(session, EUSERS, "the broker has as many agents' connections as it may have (max-agent-connections)", "over-limit");
+                session_cut_off(session, EUSERS, "too many others are being let in: try again", "over-limit");
         else if (r < 0)
                 (void) session_end(session, "agent-gone");
         return r;

@@ -20,6 +20,7 @@ struct Session {
         TAILQ_ENTRY(Session) link; /* in agent->sessions, or broker->unattached */
         Broker *broker;
         int fd, pidfd;
+        uid_t uid; /* of the peer, when it connected */
         sd_event_source *io, *timer;
         WitnessQuestion *question;
         struct process_facts *facts; /* NULL until the witness has answered */

@@ -69,12 +69,12 @@ static Upcall *find_outer(const Upcall *upcall) {
         return NULL;
 }
 
-/* The caller goes on as soon as its client has exited, and may ask again before we have read what that client said last: it is there
- * already. */
+/* The caller goes on as soon as its client has exited, and may ask again before we have read what that client said last, or that it was
+ * killed: it is there already. */
 static Upcall *find_living_outer(const Upcall *upcall) {
         Upcall *outer = find_outer(upcall);
 
-        if (outer && outer->state == UPCALL_DECIDED) {
+        if (outer) {
                 upcall_read(outer);
                 outer = find_outer(upcall);
         }
@@ -124,14 +124,16 @@ struct route_subject upcall_subject(const Upcall *upcall) {
 
 /* Whoever is over the limit gets an answer, and a record as long as these do not become a flood of their own */
 static bool upcall_limit(Upcall *upcall, bool reserved) {
+        struct refusals *refusals = upcall->container ? &upcall->container->refusals : &upcall->broker->strangers;
         bool mine = upcall->container && upcall->container->n_upcalls >= upcall->broker->config.max_per_container;
 
         if (!over_limit(upcall, reserved))
                 return true;
         upcall->broker->counters.over_limit++;
         upcall->decision = reject(mine ? EDQUOT : EBUSY, UPCALL_SHORT_REFUSAL, "over-limit");
-        if (broker_may_record_refusal(upcall->broker))
+        if (broker_may_record_refusal(upcall->broker, refusals))
                 return true;
+        upcall->muted = true;
         upcall_reject(upcall, upcall->decision.error, UPCALL_SHORT_REFUSAL, "over-limit");
         return false;
 }

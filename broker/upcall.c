@@ -103,9 +103,10 @@ static uint32_t clamp_lifetime(const Broker *broker, uint32_t seconds) {
         return seconds > UPCALL_SECONDS_MAX ? UPCALL_SECONDS_MAX : seconds;
 }
 
-/* The kernel takes any errno but its own ERESTART family (include/linux/errno.h: 512 to 516) */
+/* The kernel takes any errno below MAX_ERRNO (security/keys/keyctl.c, keyctl_reject_key()) but its own ERESTART family
+ * (include/linux/errno.h: 512 to 516) */
 static uint32_t clamp_error(uint32_t error) {
-        return error == 0 || error > 4095 || (error >= 512 && error <= 516) ? ENOKEY : error;
+        return error == 0 || error >= 4095 || (error >= 512 && error <= 516) ? ENOKEY : error;
 }
 
 /* The caller runs on when its client has exited. What the client says last is read a little later, so that the completion record does not
@@ -183,7 +184,7 @@ void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char
 static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
         Broker *broker = upcall->broker;
-        int r;
+        int r = 0;
 
         upcall->completion_job = NULL;
         broker_note_audit(broker, error);
@@ -192,7 +193,9 @@ static void on_completion_recorded(void *userdata, int error, const struct sende
                 if (evidence_completion(upcall, on_completion_recorded) == 0)
                         return;
         }
-        r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) : registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+        if (upcall->seqno > 0)
+                r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
+                                 registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
         if (r < 0)
                 fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
         if (error != 0)
@@ -211,6 +214,10 @@ void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
         upcall_discount(upcall);
         upcall_disconnect(upcall);
         upcall->record_retry = 0;
+        if (upcall->muted) {
+                upcall_free(upcall);
+                return;
+        }
         if (upcall->seqno > 0)
                 (void) registry_ledger_done(broker->registry, upcall->seqno, upcall->outcome, upcall->reason, error, usec_now(CLOCK_REALTIME));
         if (evidence_completion(upcall, on_completion_recorded) == 0)
@@ -374,7 +381,7 @@ void upcall_read(Upcall *upcall) {
         if (r == PACKET_AGAIN)
                 return;
         if (r == PACKET_END || r == -ECONNRESET) {
-                packet_drop(packet);
+                packet_drop(upcall->broker->closing, packet);
                 upcall_client_gone(upcall);
                 return;
         }
@@ -383,7 +390,7 @@ void upcall_read(Upcall *upcall) {
         else if (r == 0)
                 r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
         if (r < 0) { /* whoever sent it may be anybody */
-                packet_drop(packet);
+                packet_drop(upcall->broker->closing, packet);
                 upcall_protocol_error(upcall, r);
         } else
                 packet_done(packet); /* a pidfd: closing it never blocks, and a thread for it would double the broker's work */

@@ -79,6 +79,7 @@ struct Upcall {
         uint32_t error; /* what the caller got */
         char reason[UPCALL_REASON_MAX];
         bool late;
+        bool muted; /* one refusal too many in this second: not recorded */
 };
 
 int upcall_accept(Broker *broker, int fd); /* takes fd over, also on failure */

@@ -68,6 +68,8 @@ fuzz_steps() {
 }
 
 analysis_steps() {
+        group_wanted analysis || group_wanted fuzz || group_wanted build || return 0
+        ! matches build/asan || build_asan
         ! matches build/clang || build_clang
         if matches build/glibc; then
                 build build-glibc build/glibc all

@@ -35,7 +35,8 @@ distribution_check() {
         machine_state "$begin" >build-dist/machine.before
         make -C build-dist -j"$jobs" distcheck DISTCHECK_CONFIGURE_FLAGS= || return 1
         machine_state "$begin" >build-dist/machine.after
-        diff -u build-dist/machine.before build-dist/machine.after || {
+        # others could have changed it where nothing was locked, and only root can
+        [[ $(id -u) != 0 ]] || diff -u build-dist/machine.before build-dist/machine.after || {
                 echo "make distcheck changed the machine"
                 return 1
         }

@@ -27,6 +27,7 @@ unit_steps() {
         local -a memcheck=(valgrind --quiet --error-exitcode=99 --leak-check=full
                 "--errors-for-leak-kinds=definite,indirect" --child-silent-after-fork=yes
                 --suppressions="$src/tests/analysis/valgrind.supp")
+        group_wanted unit || group_wanted asan || group_wanted valgrind || group_wanted build || return 0
         if ! build_gcc; then
                 unbuilt unit build/gcc
                 unbuilt valgrind build/gcc
@@ -34,6 +35,7 @@ unit_steps() {
                 return
         fi
         for name in $(unit_tests); do
+                group_wanted unit || break
                 tap "unit/$name" unit_run build "$name"
         done
         for name in $(unit_tests); do
@@ -57,13 +59,14 @@ unit_steps() {
 kernel_pattern() {
         case $pattern in
         kernel | kernel/ | k | ke | ker | kern | kerne) ;;
+        kernel-asan*) printf '%s' "${pattern#kernel-asan}" | sed 's,^/,,' ;;
         kernel/*) printf '%s' "${pattern#kernel/}" ;;
         *) printf '%s' "$pattern" ;;
         esac
 }
 
 kernel_steps() {
-        [[ -x tests/kernel/run ]] || return 0
+        [[ -x tests/kernel/run ]] && { group_wanted kernel || group_wanted kernel-asan; } || return 0
         local -a arguments=()
         [[ -z $(kernel_pattern) ]] || arguments=("$(kernel_pattern)")
         if ! build_gcc; then
@@ -73,7 +76,7 @@ kernel_steps() {
         # each of them has a limit of its own
         # shellcheck disable=SC2034 # of run_group
         local limit_seconds=$((4 * step_seconds))
-        tap kernel env UPCALLD_BUILD="$src/build" tests/kernel/run "${arguments[@]}"
+        [[ $pattern == kernel-asan* ]] || tap kernel env UPCALLD_BUILD="$src/build" tests/kernel/run "${arguments[@]}"
         if [[ ${CHECK_KERNEL_ASAN-} == yes ]]; then
                 if build_asan; then
                         tap kernel-asan env UPCALLD_BUILD="$src/build-asan" tests/kernel/run "${arguments[@]}"

@@ -13,6 +13,15 @@ matches() { # NAME
         [[ $1 == *$pattern* ]]
 }
 
+# Whether PATTERN may mean a case of this group; the names of cases are only known once their programs run.
+group_wanted() { # GROUP
+        case $pattern in
+        static/* | build/* | unit/* | asan/* | valgrind/* | kernel/* | kernel-asan/* | bench/* | analysis/* | fuzz/* | distribution/*)
+                [[ ${pattern%%/*} == "$1" ]]
+                ;;
+        esac
+}
+
 count() { # ok|not-ok|skip NAME [TEXT]
         case $1 in
         ok) passed=$((passed + 1)) && echo "ok $2${3:+ ($3)}" ;;

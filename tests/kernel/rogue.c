@@ -17,6 +17,7 @@
  *   request         sends what upcall-request-key sends, about itself
  *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null
  *   mangle:KIND     the next packet is sent broken: short, cut, long, version, magic, size, reserved, type, tag, twice, trailing
+ *   uid:N           becomes that user
  *   sleep:MS
  *
  * Exit status 0 when all steps could be made.
@@ -367,6 +368,13 @@ static int step_mangle(struct rogue *rogue, const char *kind) {
         return 0;
 }
 
+static int step_uid(struct rogue *rogue, const char *text) {
+        uid_t uid = text ? (uid_t) strtoul(text, NULL, 10) : 0;
+
+        (void) rogue;
+        return setresuid(uid, uid, uid) < 0 ? complain("uid", negative_errno()) : 0;
+}
+
 static int step_sleep(struct rogue *rogue, const char *ms) {
         (void) rogue;
         (void) poll(NULL, 0, ms ? (int) strtoul(ms, NULL, 10) : 100);
@@ -379,7 +387,7 @@ static const struct step {
 } steps[] = {
         { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
         { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
-        { "mangle", step_mangle },   { "sleep", step_sleep },
+        { "mangle", step_mangle },   { "uid", step_uid },       { "sleep", step_sleep },
 };
 
 static int run_step(struct rogue *rogue, char *word) {

@@ -218,3 +218,30 @@ test_a_container_by_its_cgroup_alone() {
         request_in - user debug:one hello
         expect_answer ok "Debug hello"
 }
+
+# A program of the host's that was started for a key of the container's, while the broker was down: the kernel says that the container's
+# process asks for what that program asks for
+test_holder_of_anothers_authority_is_refused() {
+        start_broker
+        takeover
+        container_with_agent web-1 nfs-a -- /bin/echo -n mine
+        machine_save_file /etc/request-key.d/kernel-test.conf
+        echo "create user held:* * |$KERNEL_SHARE/holder" > /etc/request-key.d/kernel-test.conf
+        script holder "touch $KERNEL_SHARE/held; while ! test -e $KERNEL_SHARE/go; do sleep 0.1; done
+                printf '%s' \"\$($KERNEL_SHARE/request user db:stolen)\""
+        stop_broker
+        machine_undo rm -rf -- /etc/upcalld/client.d
+        install -d -m 0755 /etc/upcalld/client.d
+        : > /etc/upcalld/client.d/on-broker-down-defer
+        request_start web-1 --uid 1000 user held:one
+        machine_wait_for 5 test -e "$KERNEL_SHARE/held" || fail "the host's program was not started"
+        start_broker
+        machine_wait_for 5 agent_more_than web-1 nfs-a 0 || fail "the agent did not come back"
+        : > "$KERNEL_SHARE/go"
+        request_wait 15
+        expect_answer ok
+        expect_match "$PAYLOAD" '^error ENOKEY ' "what the host's program got"
+        audit_find 'reason=uid-mismatch op=upcall-complete' -uu "${CONTID[web-1]}" --raw > /dev/null
+        request_in web-1 --uid 1000 user db:own
+        expect_answer ok mine
+}

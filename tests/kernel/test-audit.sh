@@ -141,3 +141,22 @@ test_hosts_own_upcalls_are_recorded_as_such() {
         expect_match "$(cat "$WORK/record")" 'uuid=\?' "no container"
         expect_match "$(cat "$WORK/record")" 'mode=defer' mode
 }
+
+# Not even while the answer is still being refused
+test_no_agent_hears_of_what_is_not_recorded() {
+        [[ $(machine_audit_value enabled) == 1 ]] || skip "the audit system is locked"
+        start_broker read-back-ms=200
+        takeover
+        script hear 'touch "/tmp/heard.${UPCALL_DESCRIPTION#db:}"; sleep 1; printf mine'
+        container_with_agent web-1 nfs-a -- "$KERNEL_SHARE/hear"
+        machine_undo --boot auditctl -e 1
+        auditctl -e 0 > /dev/null
+        request_in web-1 user db:one
+        auditctl -e 1 > /dev/null
+        expect_answer ENOKEY
+        sleep 1.2
+        in_container web-1 test ! -e /tmp/heard.one || fail "the agent was asked"
+        request_in web-1 user db:two
+        expect_answer ok mine
+        in_container web-1 test -e /tmp/heard.two || fail "agents are never asked"
+}

@@ -47,6 +47,33 @@ test_restart_keeps_containers_agents_and_routes() {
         audit_find 'op=unregister' -uu "${CONTID[web-2]}" --raw > /dev/null
 }
 
+# While the broker is away the first process ends, and another one gets its number
+test_restart_does_not_take_anothers_process_for_a_container() {
+        local pid
+        start_broker
+        new_container web-1
+        register web-1
+        pid=${PID[web-1]}
+        stop_broker
+        kill -KILL "$pid"
+        machine_wait_for 10 test ! -e "/proc/$pid" || fail "number $pid is not free again"
+        # clone3(2) with set_tid
+        machine_spawn "$WORK/clone" python3 -c '
+import ctypes, os, sys
+number = ctypes.c_int(int(sys.argv[1]))
+words = (ctypes.c_uint64 * 10)(0, 0, 0, 0, 17, 0, 0, 0, ctypes.addressof(number), 1)
+pid = ctypes.CDLL(None, use_errno=True).syscall(435, words, ctypes.sizeof(words))
+if pid == 0:
+    os.execv("/bin/sleep", ["sleep", "600"])
+print(pid if pid > 0 else os.strerror(ctypes.get_errno()), flush=True)
+os.wait()' "$pid"
+        machine_wait_for 5 test -s "$WORK/clone" || fail "clone3 says nothing"
+        expect_eq "$(<"$WORK/clone")" "$pid" "the number"
+        start_broker
+        expect_eq "$(upcallctl container list --all --json | json_row "row['contid'] == '${CONTID[web-1]}'" state)" ended state
+        audit_find 'op=unregister reason=exited' -uu "${CONTID[web-1]}" --raw > /dev/null
+}
+
 test_sequence_numbers_are_not_used_again() {
         local first second
         start_broker

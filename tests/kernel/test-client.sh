@@ -25,6 +25,7 @@ client_drop_in() { # [NAME]
 
 client_policy() { # NAME…
         local name
+        machine_undo rm -rf -- /etc/upcalld/client.d # the next test has none
         install -d -m 0755 /etc/upcalld/client.d
         for name; do
                 : > "/etc/upcalld/client.d/$name"
@@ -230,6 +231,49 @@ test_forged_line_behind_the_true_one_does_no_harm() {
         # two lines of one serial are too many only when it cannot be seen which was first
         [[ $ANSWER == ok || $ANSWER == ENOKEY ]] || fail "$ANSWER"
         ! grep -q "tid=$VICTIM " "$WORK/fake.log" || fail "the broker was told of the victim"
+}
+
+# Whoever holds the authority of an upcall that has ended asks in the name of its caller, who runs on
+test_caller_that_waits_no_longer_is_not_believed() {
+        local before
+        fake answer:wrong
+        takeover_save
+        mkdir -p "$WORK"
+        cat > "$WORK/wrapper" <<S
+#!/usr/bin/python3
+import ctypes, os, sys, time
+libc = ctypes.CDLL(None)
+def wait_for(name):
+    for i in range(300):
+        if os.path.exists("$WORK/" + name):
+            return
+        time.sleep(0.02)
+if os.path.exists("$WORK/first"):
+    os.mkdir("$WORK/second")
+    wait_for("go")
+    os.execv("$UPCALL_CLIENT", sys.argv)
+os.mkdir("$WORK/first")
+libc.syscall(250, 16, int(sys.argv[2]))
+if os.fork() == 0:
+    libc.syscall(249, b"user", b"client:inner", b"x", 0)
+    os._exit(0)
+wait_for("second")
+S
+        expect_ok machine_install "$WORK/wrapper" /sbin/request-key
+        before=$(dmesg | grep -c 'refused: caller-gone')
+        machine_spawn "$WORK/caller" python3 -c '
+import ctypes, time
+print(ctypes.CDLL(None).syscall(249, b"user", b"client:outer", b"x", 0), flush=True)
+time.sleep(60)'
+        machine_wait_for 10 test -s "$WORK/caller" || fail "the first upcall does not end"
+        [[ -e $WORK/second ]] || fail "no second upcall"
+        mkdir "$WORK/go"
+        machine_wait_for 5 caller_gone_again "$before" || fail "not refused: $(cat "$WORK/fake.log")"
+        ! grep -q '^request' "$WORK/fake.log" || fail "the broker was asked: $(cat "$WORK/fake.log")"
+}
+
+caller_gone_again() {
+        (($(dmesg | grep -c 'refused: caller-gone') > $1))
 }
 
 test_deferred_upcall_is_answered_by_the_hosts_program() {

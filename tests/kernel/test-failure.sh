@@ -94,6 +94,8 @@ test_broker_killed_during_upcall_and_restarted() {
         request_wait 20
         expect_answer ok late
         audit_find 'op=upcall-dispatch.*retry=[1-9]' -uu "${CONTID[web-1]}" --raw > /dev/null
+        # the first try is closed as soon as the second one comes
+        audit_find 'reason=retried op=upcall-complete.*late=1' -uu "${CONTID[web-1]}" --raw > /dev/null
         audit_find 'op=upcall-complete.*outcome=instantiated' -uu "${CONTID[web-1]}" --raw > /dev/null
 }
 
@@ -170,6 +172,30 @@ test_host_is_deferred_while_the_broker_is_down() {
         expect_answer ok "Debug hello"
 }
 
+# Only its cgroup tells it apart, and something of it still runs when nobody watches
+test_first_process_ends_while_the_broker_is_down() {
+        local group rest
+        group=$(machine_cgroup unwatched) || skip "no cgroup2"
+        start_broker
+        takeover
+        new_container shared --share-pid --cgroup "$group"
+        register shared
+        expect_ok upcallctl agent add nfs-a --container shared --resident
+        expect_ok upcallctl route add --container shared --agent nfs-a --type user --description 'db:*' > /dev/null
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec sleep 300' rest "$group"
+        rest=$MACHINE_PID
+        machine_wait_for 5 grep -qx "$rest" "$group/cgroup.procs" || fail "not in the cgroup"
+        stop_broker KILL
+        end_container shared
+        start_broker
+        expect_ok container_state "${CONTID[shared]}" held
+        request_parse "$(bash -c 'echo $$ > "$1/cgroup.procs" && exec "$2" user db:one' request "$group" "$KERNEL_SHARE/request")"
+        expect_answer ENOKEY
+        audit_find 'op=upcall-complete.*reason=container-ended|reason=container-ended.*op=upcall-complete' -uu "${CONTID[shared]}" --raw > /dev/null
+        kill -KILL "$rest"
+        machine_wait_for 8 container_state "${CONTID[shared]}" ended || fail "$(upcallctl container list --all)"
+}
+
 test_container_gone_between_request_and_answer() {
         slow_world 60
         upcall_under_way one
@@ -182,6 +208,19 @@ test_container_gone_between_request_and_answer() {
 
 container_state() {
         [[ $(upcallctl container list --all --json | json_row "row['contid'] == '$1'" state) == "$2" ]]
+}
+
+# Everything of it still runs, its agent too
+test_container_unregistered_during_upcall() {
+        local start
+        slow_world 4
+        upcall_under_way one
+        start=$(now_ms)
+        expect_ok upcallctl container unregister web-1
+        request_wait 8
+        expect_answer ENOKEY
+        expect_below $(($(now_ms) - start)) 2000 "milliseconds until the answer"
+        audit_find 'reason=container-ended op=upcall-complete' -uu "${CONTID[web-1]}" --raw > /dev/null
 }
 
 test_caller_killed_during_upcall_is_answered_and_ends() {
@@ -228,4 +267,27 @@ test_audit_switched_off_refuses() {
         sleep 1.2
         request_in web-1 user db:two
         expect_answer ok mine
+}
+
+# No ledger row, no question: an agent must not hear of what nobody will know of
+test_full_disk_refuses() {
+        mkdir -p "$WORK/state"
+        machine_undo --boot bash -c '! mountpoint -q "$1" || umount -l "$1"' unmount "$WORK/state"
+        expect_ok mount -t tmpfs -o size=2m,mode=0700 none "$WORK/state"
+        start_broker
+        takeover
+        script hear 'touch "/tmp/heard.${UPCALL_DESCRIPTION#db:}"; printf mine'
+        container_with_agent web-1 nfs-a -- "$KERNEL_SHARE/hear"
+        dd if=/dev/zero of="$WORK/state/fill" bs=4k 2> /dev/null
+        request_in web-1 user db:one
+        expect_answer ENOKEY
+        in_container web-1 test ! -e /tmp/heard.one || fail "the agent was asked"
+        audit_find 'reason=audit op=upcall-complete' -uu "${CONTID[web-1]}" --raw > /dev/null
+        # the host does not depend on our evidence
+        request_in - user debug:one hello
+        expect_answer ok "Debug hello"
+        rm "$WORK/state/fill"
+        request_in web-1 user db:two
+        expect_answer ok mine
+        in_container web-1 test -e /tmp/heard.two || fail "agents are never asked"
 }

@@ -83,6 +83,28 @@ test_container_is_served_in_every_mode() {
         expect_answer ok mine
 }
 
+# The host's own program may need a key itself: the kernel says that the container's process asked for that one, too
+test_nested_upcall_of_a_deferred_one_is_deferred() {
+        host_lines
+        script nested "printf '%s' \"\$($KERNEL_SHARE/request user hosttest:inner 'from the inner one')\""
+        echo "create user nested:* * |$KERNEL_SHARE/nested" >> /etc/request-key.d/kernel-test.conf
+        start_broker
+        takeover
+        new_container web-1
+        register web-1
+        expect_ok upcallctl route add --container web-1 --defer --type user --description 'nested:*' > /dev/null
+        request_in web-1 user nested:one
+        expect_answer ok
+        expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"
+        audit_find 'reason=nested op=upcall-complete.* nested=[1-9][0-9]* outcome=instantiated' -uu "${CONTID[web-1]}" --raw > /dev/null
+        # the program is root, whoever the caller is
+        request_in web-1 --uid 1000 user nested:two
+        expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"
+        # without the first upcall's authority it is the container that asks
+        request_in web-1 user hosttest:inner "from the inner one"
+        expect_answer ENOKEY
+}
+
 test_refusals_arrive_by_the_drop_in() {
         start_broker
         new_container web-1

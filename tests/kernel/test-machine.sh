@@ -101,6 +101,25 @@ test_second_run_waits_and_says_who_holds_the_lock() {
         machine_is_as_before
 }
 
+test_interrupted_wait_for_the_lock_undoes_nothing() {
+        local first second
+        machine_before
+        machine_become sleep 5 &
+        first=$!
+        machine_wait_for 10 test -e "$WORK/changed" || fail "did not start"
+        machine_become true &
+        second=$!
+        sleep 0.5
+        kill -TERM $second || fail "the second one does not wait"
+        wait $second
+        expect_eq "$(cat "$WORK/file")" changed "what the first one changed"
+        [[ -s $WORK/machine/undo ]] || fail "the first one's undo file is gone"
+        kill -TERM $first
+        pkill -TERM -P $first
+        wait $first
+        machine_is_as_before
+}
+
 test_cut_line_is_not_run() {
         machine_before
         mkdir "$WORK/machine"

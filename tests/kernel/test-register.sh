@@ -151,6 +151,18 @@ test_ordinary_user_is_not_the_administrator() {
                 "$KERNEL_SHARE/upcallctl" container register --name x --pid "${PID[web-1]}"
 }
 
+# uid 0, every capability, the host's namespaces: only its cgroup says that it is in a container
+test_root_in_a_container_by_cgroup_is_not_the_administrator() {
+        local group
+        group=$(machine_cgroup not-administrator) || skip "no cgroup2"
+        start_broker
+        new_container shared --share-pid --cgroup "$group"
+        register shared
+        expect_refused "permitted|administrator|host" bash -c 'echo $$ > "$1/cgroup.procs" && exec "$2" container unregister shared' in \
+                "$group" "$UPCALLCTL"
+        expect_eq "$(upcallctl container list --json | json_row True name)" shared containers
+}
+
 test_container_in_a_container_is_its_child() {
         local out=$WORK/inner pid
         start_broker

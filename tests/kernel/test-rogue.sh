@@ -203,6 +203,17 @@ test_broken_packets_on_the_control_socket() {
         broker_is_well
 }
 
+# As one does who connects and then executes a set-user-id program
+test_root_that_was_another_when_it_connected_is_not_the_administrator() {
+        local rights=+setuid,+sys_admin,+dac_override
+        rogue_world
+        rogue_in - /run/upcalld/control.sock uid:0 status receive receive
+        expect_match "$ROGUE" '^other 49\|done 0\|' "root"
+        ROGUE=$(setpriv --reuid 4242 --inh-caps $rights --ambient-caps $rights "$KERNEL_SHARE/rogue" /run/upcalld/control.sock uid:0 status receive |
+                tr '\n' '|')
+        expect_match "$ROGUE" '^done EPERM' "root that was another"
+}
+
 test_upcall_socket_wants_a_child_of_the_kernel() {
         local kind
         rogue_world

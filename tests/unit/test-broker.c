@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -15,11 +16,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -158,6 +161,24 @@ bool peer_may_dry_run(const struct peer *peer) {
         return peer->uid == 0;
 }
 
+/* ---- a descriptor that hangs when it is closed, as those of a container's own file system can: one pipe, here ---- */
+
+static atomic_bool hang;
+static ino_t hanging_pipe;
+static atomic_uint n_hanging;
+
+int close(int fd) {
+        struct stat st;
+
+        if (hang && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && st.st_ino == hanging_pipe) {
+                n_hanging++;
+                while (hang)
+                        (void) usleep(1000);
+                n_hanging--;
+        }
+        return (int) syscall(SYS_close, fd);
+}
+
 /* ---- the world: a broker, a container with an agent and a route ---- */
 
 struct world {
@@ -266,15 +287,19 @@ static int setup(void **state) {
         start.witness_fd = pair[1];
         start.runtime_dir = start.state_dir = world->folder;
         peer_uid = 0;
+        (void) alarm(60); /* the broker blocks SIGTERM */
         assert_int_equal(broker_new(&start, &world->broker), 0);
         make_container(world);
         *state = world;
         return 0;
 }
 
+static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_, struct FTW *walk _unused_) {
+        return remove(path);
+}
+
 static int teardown(void **state) {
         struct world *world = *state;
-        char command[PATH_MAX + 64];
 
         broker_free(world->broker);
         close_fd(world->witness);
@@ -282,8 +307,7 @@ static int teardown(void **state) {
         packet_done(&world->packet);
         (void) kill(world->first, SIGKILL);
         (void) waitpid(world->first, NULL, 0);
-        (void) snprintf(command, sizeof(command), "/bin/rm -r %s", world->folder);
-        assert_int_equal(system(command), 0); /* NOLINT: a name of ours */
+        assert_int_equal(nftw(world->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
         free(world);
         return 0;
 }
@@ -389,8 +413,194 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         records_made(world->broker);
         assert_int_equal(count_records("op=upcall-dispatch"), 1);
         assert_int_equal(count_records("op=upcall-complete"), 1);
+        assert_int_equal(count_records("outcome=abandoned res=failed"), 1);
         assert_null(TAILQ_FIRST(&world->broker->upcalls));
         assert_int_equal(world->broker->n_in_flight, 0);
+}
+
+/* The reason goes into the record: what cannot stand there must not keep it from being made */
+static void test_reasons_that_an_agent_gives(void **state) {
+        static const struct {
+                const char *given, *recorded;
+        } cases[] = {
+                { "helper-missing", "reason=helper-missing op=upcall-complete" },
+                { "agent-busy", "reason=agent-busy op=upcall-complete" },
+                { "Not a word", "reason=agent-refused op=upcall-complete" },
+                { "agent-x res=success", "reason=agent-refused op=upcall-complete" },
+                { "agent-", "reason=agent-refused op=upcall-complete" },
+                { "helper-0123456789012345678901234567890", "reason=agent-refused op=upcall-complete" },
+                { "deadline", "reason=agent-refused op=upcall-complete" }, /* the broker's to say */
+        };
+        struct world *world = *state;
+        int agent = attach(world, 4);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 0; i < ELEMENTS(cases); i++) {
+                int client = ask(world, i + 1, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, i + 1, cases[i].given);
+                report(world, client, i + 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+                trail[0] = '\0';
+                records_made(world->broker);
+                assert_int_equal(count_records(cases[i].recorded), 1);
+        }
+        close_fd(agent);
+}
+
+/* Whoever connects as uid 1000 and is root when the witness looks has executed a set-user-id program: his children have the connection */
+static void test_agent_that_became_root_after_it_connected(void **state) {
+        struct world *world = *state;
+        int agent;
+
+        peer_uid = 1000;
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ERROR);
+        assert_int_equal(TAILQ_FIRST(&world->container->agents)->n_sessions, 0);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=refuse-agent reason=wrong-uid"), 1);
+        close_fd(agent);
+}
+
+/* Refusals that are too many to be recorded are not recorded by halves, either */
+static void test_refusals_that_are_too_many_are_muted(void **state) {
+        struct world *world = *state;
+
+        world->broker->config.max_per_container = 1;
+        for (uint32_t i = 1; i <= 60; i++) {
+                int client = ask(world, i, 20000);
+
+                records_made(world->broker);
+                if (i > 1)
+                        report(world, client, i, UPCALL_OUTCOME_REJECTED, EDQUOT);
+                records_made(world->broker);
+        }
+        assert_int_equal(count_records("op=upcall-dispatch"), 1 + count_records("op=upcall-complete")); /* the first one goes on */
+        assert_true(world->broker->counters.refusals_muted > 0);
+        assert_int_equal(world->broker->counters.over_limit, 59);
+        /* nobody else's were used up */
+        assert_int_equal(world->broker->strangers.n, 0);
+        assert_int_equal(world->broker->orders.n, 0);
+}
+
+static void answer_with(struct world *world, int agent, uint32_t n, int fd) {
+        struct message_answer message = {};
+
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(agent, &message_answer_layout, &message, &fd, 1), 0);
+        turn(world);
+}
+
+/* Each hangs in a thread of the broker's: that must not go on until there is none left for anybody */
+static void test_descriptors_that_hang(void **state) {
+        struct world *world = *state;
+        int pipes[2], memfd = payload_seal("secret", 6), agent, client;
+        struct stat st;
+        uint32_t error;
+
+        assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+        assert_int_equal(fstat(pipes[0], &st), 0);
+        hanging_pipe = st.st_ino;
+        hang = true;
+        for (uint32_t i = 1; i <= 20; i++) {
+                agent = attach(world, 1);
+                assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+                client = ask(world, i, 20000);
+                records_made(world->broker);
+                take_question(world, agent);
+                answer_with(world, agent, i, pipes[0]);
+                assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+                report(world, client, i, UPCALL_OUTCOME_NEGATED, ENOKEY);
+                close_fd(agent);
+        }
+        assert_true(n_hanging > 0);
+        assert_true(n_hanging <= CLOSING_MAX);
+        hang = false;
+        while (n_hanging > 0)
+                (void) usleep(1000);
+        (void) usleep(10000);
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        client = ask(world, 21, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        answer_with(world, agent, 21, memfd);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_ANSWER);
+        close_fd(client);
+        close_fd(agent);
+        close_fd(memfd);
+        close_fd(pipes[0]);
+        close_fd(pipes[1]);
+}
+
+/* No descriptor is left for a connection: the loop has other things to do than to try for it all the time */
+static void test_no_descriptor_for_a_connection(void **state) {
+        struct world *world = *state;
+        struct rlimit before, limit;
+        unsigned n_events = 0;
+        char path[PATH_MAX + 64];
+        int agent;
+
+        (void) snprintf(path, sizeof(path), "%s/agent/agent.sock", world->folder);
+        agent = packet_connect(path, deadline_in_ms(1000));
+        assert_true(agent >= 0);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        limit = before;
+        limit.rlim_cur = (rlim_t) agent + 1; /* the lowest that was free: all below are taken */
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        while (n_events < 100 && sd_event_run(world->broker->event, 0) > 0)
+                n_events++;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_true(n_events < 100);
+        (void) usleep(150 * 1000);
+        turn(world);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_HELLO);
+        close_fd(agent);
+}
+
+/* An agent must not think that it was taken out of the registry */
+static void test_broker_that_ends_tells_agents_nothing(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 1);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        world->broker = broker_free(world->broker);
+        assert_int_equal(packet_receive(agent, &world->packet, 0), PACKET_END);
+        close_fd(agent);
+}
+
+/* Connections that say nothing, of whoever can reach the socket */
+static void test_silent_connections_do_not_keep_agents_out(void **state) {
+        struct world *world = *state;
+        int silent[400], agent;
+
+        for (size_t i = 0; i < ELEMENTS(silent); i++)
+                silent[i] = connect_to(world, "agent/agent.sock");
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        assert_true(world->broker->n_unattached <= 128);
+        for (size_t i = 0; i < ELEMENTS(silent); i++)
+                close_fd(silent[i]);
+        turn(world);
+        assert_int_equal(world->broker->n_unattached, 0);
+        assert_int_equal(world->broker->n_sessions, 1);
+        close_fd(agent);
+        turn(world);
+        assert_int_equal(world->broker->n_sessions, 0);
+}
+
+static void test_limit_of_agents_connections(void **state) {
+        struct world *world = *state;
+        int first, second;
+
+        world->broker->config.max_agent_connections = 1;
+        first = attach(world, 1);
+        assert_int_equal(next_type(world, first), UPCALL_MESSAGE_ATTACHED);
+        second = attach(world, 1);
+        assert_int_equal(next_type(world, second), UPCALL_MESSAGE_ERROR);
+        close_fd(first);
+        close_fd(second);
 }
 
 /* Asks n questions from FIRST on, of clients that die when the agent has them */
@@ -456,6 +666,14 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_silent_connections_do_not_keep_agents_out, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_limit_of_agents_connections, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_descriptors_that_hang, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_no_descriptor_for_a_connection, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_broker_that_ends_tells_agents_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
