@@ -30,7 +30,7 @@ machine_lock_holder() {
                 [[ $descriptor -ef $MACHINE_LOCK ]] || continue
                 pid=${descriptor#/proc/}
                 pid=${pid%%/*}
-                [[ $(machine_command "$pid") != "flock -w "* && $pid != "$BASHPID" ]] || continue
+                [[ $(machine_command "$pid") != "flock -w "* && $pid != "$BASHPID" && $pid != "$$" ]] || continue
                 ! pgrep -P "$pid" -x flock > /dev/null || continue
                 parent=$(machine_parent "$pid")
                 printf 'process %s (%s), started by %s (%s); ' "$pid" "$(machine_command "$pid")" \
