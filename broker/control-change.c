@@ -91,6 +91,8 @@ int control_need_container(Control *control, Container **ret_container) {
                 return control_refuse(control, ENOTUNIQ, "several containers are called %s: use the contid", control->container);
         if (r < 0)
                 return control_refuse(control, ENOENT, "there is no container %s: see upcallctl container list", control->container);
+        /* from here on it is this one that is meant, whoever has the name when the change is made */
+        memcpy(control->container, (*ret_container)->contid_text, sizeof((*ret_container)->contid_text));
         return 0;
 }
 

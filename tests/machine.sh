@@ -30,7 +30,7 @@ machine_lock_holder() {
                 [[ $descriptor -ef $MACHINE_LOCK ]] || continue
                 pid=${descriptor#/proc/}
                 pid=${pid%%/*}
-                [[ $(machine_command "$pid") != "flock -w "* && $pid != "$BASHPID" ]] || continue
+                [[ $(machine_command "$pid") != "flock -w "* && $pid != "$BASHPID" && $pid != "$$" ]] || continue
                 ! pgrep -P "$pid" -x flock > /dev/null || continue
                 parent=$(machine_parent "$pid")
                 printf 'process %s (%s), started by %s (%s); ' "$pid" "$(machine_command "$pid")" \
@@ -54,7 +54,7 @@ machine_lock() {
         local seconds=${1:-${MACHINE_WAIT:-600}} waiter
         [[ $(id -u) == 0 ]] || { machine_say "this needs root"; return 1; }
         [[ -z ${MACHINE_OWNER:-} ]] || { machine_say "this process has the lock already"; return 1; }
-        install -d -m 0755 "${MACHINE_LOCK%/*}"
+        mkdir -p "${MACHINE_LOCK%/*}" # whose mode, where it is there, is not ours to change
         exec {MACHINE_FD}<> "$MACHINE_LOCK" || return 1
         if ! flock -n "$MACHINE_FD"; then
                 machine_say "waiting up to $seconds s for the machine-wide lock: $(machine_lock_holder)"

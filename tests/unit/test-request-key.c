@@ -310,7 +310,8 @@ static void test_policy_of_a_folder_that_others_may_write_to_does_not_count(void
 
 static void test_errno_and_time_out_are_what_the_kernel_takes(void **state _unused_) {
         assert_int_equal(sane_error(EKEYREJECTED), EKEYREJECTED);
-        assert_int_equal(sane_error(4095), 4095);
+        assert_int_equal(sane_error(4094), 4094);
+        assert_int_equal(sane_error(4095), ENOKEY);
         assert_int_equal(sane_error(511), 511);
         assert_int_equal(sane_error(517), 517);
         for (uint32_t error = 512; error <= 516; error++)

@@ -8,7 +8,7 @@
 #include "util/error.h"
 #include "util/key.h"
 
-#define ERRNO_MAX 4095     /* MAX_ERRNO, include/linux/err.h */
+#define ERRNO_MAX 4094     /* KEYCTL_REJECT refuses MAX_ERRNO itself, 4095: include/linux/err.h, security/keys/keyctl.c */
 #define RESTART_FIRST 512  /* ERESTARTSYS … ERESTART_RESTARTBLOCK, include/linux/errno.h */
 #define RESTART_LAST 516
 #define SECONDS_MAX (24 * 60 * 60)

@@ -167,7 +167,7 @@ static int ask(const struct policy *policy, struct message_request *request, int
                 return DRY_RUN_DONE;
         case ASK_DOWN:
                 complain("no broker on %s: start upcalld%s", BROKER_SOCKET,
-                         caller_is_hosts(&request->caller) || policy->on_broker_down_defer ? "; until then this would be deferred" :
+                         caller_is_surely_hosts(&request->caller) || policy->on_broker_down_defer ? "; until then this would be deferred" :
                                                                                              "; until then this would be refused");
                 return DRY_RUN_NO_BROKER;
         case ASK_VERSION:

@@ -58,7 +58,7 @@ static void job_done(struct job *job) {
 
 /* Without a broker the host itself goes on as before; a container must not get the host's keys by it, unless the administrator says so. */
 static struct decision decide_without_broker(const struct job *job, const char *what) {
-        if (job->policy.on_broker_down_defer || caller_is_hosts(&job->upcall.request.caller))
+        if (job->policy.on_broker_down_defer || caller_is_surely_hosts(&job->upcall.request.caller))
                 return decide_defer("broker-down");
         kmsg("key %d refused: %s " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
              "/on-broker-down-defer)", job->upcall.arguments.key, what);

@@ -159,8 +159,12 @@ static bool caller_shares_mounts(const struct process_facts *caller) {
                namespace_id_equal(caller->mnt_ns, (struct namespace_id){ .device = st.st_dev, .inode = st.st_ino });
 }
 
+bool caller_is_surely_hosts(const struct process_facts *caller) {
+        return caller_is_hosts(caller) && caller_shares_mounts(caller);
+}
+
 bool caller_is_auditd(const struct process_facts *caller) {
-        return strcmp(caller->comm, "auditd") == 0 && caller->fsuid == 0 && caller_is_hosts(caller) && caller_shares_mounts(caller);
+        return strcmp(caller->comm, "auditd") == 0 && caller->fsuid == 0 && caller_is_surely_hosts(caller);
 }
 
 bool caller_is_broker(const struct process_facts *caller, const struct ucred *peer) {

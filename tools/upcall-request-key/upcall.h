@@ -28,6 +28,10 @@ int upcall_collect(struct upcall *upcall, const struct arguments *arguments, con
 /* The caller is not in any pid or user namespace but the host's initial ones. */
 bool caller_is_hosts(const struct process_facts *caller);
 
+/* As far as can be told without the broker: in the host's mount namespace, too. What shares all three may still be a container that differs by its
+ * cgroup alone; what does not is refused until the broker is back. */
+bool caller_is_surely_hosts(const struct process_facts *caller);
+
 /* What auditd asks for is answered without the broker, which may be waiting for auditd. */
 bool caller_is_auditd(const struct process_facts *caller);
 
