@@ -201,7 +201,7 @@ off short-refusal-while-down tools/upcall-request-key/main.c \
         's/^#define SOON 1$/#define SOON 60/' \
         failure/broker_not_running_refuses_for_a_short_time
 off broker-down-refuses-containers tools/upcall-request-key/main.c \
-        's/if \(job->policy\.on_broker_down_defer \|\| caller_is_hosts\(.*\)\)/if (true)/' \
+        's/if \(job->policy\.on_broker_down_defer \|\| caller_is_surely_hosts\(.*\)\)/if (true)/' \
         client/broker_down_defers_the_hosts_and_refuses_others
 off deadline-of-the-client tools/upcall-request-key/main.c \
         's/deadline_in_ms\(policy_deadline\(&job->policy\) \* 1000ull\)/deadline_in_ms(policy_deadline(\&job->policy) * 100000ull)/' \
