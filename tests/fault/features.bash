@@ -109,7 +109,7 @@ off descriptor-count util/packet.c \
         unit/test-packet
 off descriptors-not-expected broker/session.c \
         's/r = packet_receive\(fd, packet, descriptor \? 1 : 0\);/r = packet_receive(fd, packet, 1);/' \
-        rogue/descriptors_that_are_not_expected
+        unit/test-broker
 off protocol-version util/wire.c \
         's/return -EPROTONOSUPPORT;/;/' \
         unit/test-wire
@@ -154,7 +154,7 @@ off second-registration broker/container-register.c \
         register/second_contid_for_the_same_process
 off thread-refused broker/container-register.c \
         's/if \(facts->tid != facts->tgid\)/if (false)/' \
-        register/pid_that_is_a_thread
+        register/pidfd_of_a_thread
 off first-process-only broker/container-register.c \
         's/if \(\(found & UPCALL_FOUND_PIDNS\) && facts->pids\[facts->n_pids - 1\] != 1\)/if (false)/' \
         register/process_that_is_not_the_first_one

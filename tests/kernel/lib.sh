@@ -70,6 +70,9 @@ broker_answers() {
         upcallctl status > /dev/null 2>&1
 }
 
+# What the broker is started with, for example (setpriv --groups 4)
+START_WITH=()
+
 # Settings as NAME=VALUE. Called again, it starts the broker anew on the same registry.
 start_broker() {
         mkdir -p "$WORK/conf" "$WORK/state"
@@ -77,7 +80,7 @@ start_broker() {
                 printf '%s\n' '[upcalld]' "$@" > "$WORK/conf/upcalld.conf"
         fi
         machine_spawn "$WORK/broker.log" env -u RUNTIME_DIRECTORY STATE_DIRECTORY="$WORK/state" \
-                CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
+                CONFIGURATION_DIRECTORY="$WORK/conf" "${START_WITH[@]}" "$UPCALLD" --witness "$UPCALLD_WITNESS"
         BROKER=$MACHINE_PID
         BROKER_START=$(machine_start_time "$BROKER")
         machine_wait_for 10 broker_answers || fail "the broker does not answer: $(tail -n 5 "$WORK/broker.log")"

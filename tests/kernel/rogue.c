@@ -14,8 +14,10 @@
  *   answer-to:ID:TEXT   answers another one
  *   refuse          refuses it with ENOKEY
  *   status          asks for the broker's status, as upcallctl does
+ *   register:NAME   asks for a container to be registered; with:pidfd:… goes before it
  *   request         sends what upcall-request-key sends, about itself
- *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null
+ *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null,
+ *                   pidfd:TID (also of a thread)
  *   mangle:KIND     the next packet is sent broken: short, cut, long, version, magic, size, reserved, type, tag, twice, trailing
  *   uid:N           becomes that user
  *   sleep:MS
@@ -227,7 +229,8 @@ static void print_done(struct rogue *rogue) {
         struct message_done done;
 
         if (packet_decode(&rogue->packet, &message_done_layout, &done) == 0)
-                printf("done %s\n", done.error == 0 ? "0" : strerrorname_np((int) done.error));
+                printf("done %s%s%.*s\n", done.error == 0 ? "0" : strerrorname_np((int) done.error), done.error == 0 ? "" : " ",
+                       done.error == 0 ? 0 : (int) done.text.size, (const char *) done.text.data);
 }
 
 static void print_packet(struct rogue *rogue) {
@@ -305,6 +308,11 @@ static int step_status(struct rogue *rogue, const char *argument) {
         return send_message(rogue, &message_control_layout, &(struct message_control){ .verb = UPCALL_VERB_STATUS });
 }
 
+static int step_register(struct rogue *rogue, const char *name) {
+        return send_message(rogue, &message_control_layout,
+                            &(struct message_control){ .verb = UPCALL_VERB_CONTAINER_REGISTER, .name = wire_text(name) });
+}
+
 static int step_request(struct rogue *rogue, const char *argument) {
         struct message_request message = {
                 .key = 1, .key_type = wire_text("user"), .description = wire_text("rogue:request"), .timeout_ms = 5000,
@@ -330,6 +338,8 @@ static int make_descriptor(const char *kind) {
 
         if (strcmp(kind, "memfd") == 0)
                 return payload_seal("rogue", 5);
+        if (strncmp(kind, "pidfd:", 6) == 0)
+                return process_open((pid_t) strtoul(kind + 6, NULL, 10));
         if (strcmp(kind, "null") == 0)
                 return open("/dev/null", O_RDWR | O_CLOEXEC);
         if (strcmp(kind, "pipe") == 0) {
@@ -388,6 +398,7 @@ static const struct step {
         { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
         { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
         { "mangle", step_mangle },   { "uid", step_uid },       { "sleep", step_sleep },
+        { "register", step_register },
 };
 
 static int run_step(struct rogue *rogue, char *word) {

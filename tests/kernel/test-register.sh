@@ -101,6 +101,22 @@ threading.Thread(target=time.sleep, args=(60,)).start()'
         expect_refused "thread" upcallctl container register --name web-1 --pid "$thread"
 }
 
+# upcallctl looks itself; the broker must not rely on it. Where only a cgroup tells the container apart, nothing else shows a thread.
+test_pidfd_of_a_thread() {
+        local group thread
+        group=$(machine_cgroup thread) || skip "no cgroup2"
+        install -m 0755 "$KERNEL_PROGRAMS/rogue" "$KERNEL_SHARE"
+        start_broker
+        # shellcheck disable=SC2016
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec python3 -c "import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()"' threads "$group"
+        machine_wait_for 5 has_two_threads "$MACHINE_PID" || fail "no thread"
+        thread=$(ls "/proc/$MACHINE_PID/task" | grep -vx "$MACHINE_PID")
+        python3 -c 'import os, sys; os.pidfd_open(int(sys.argv[1]), os.O_EXCL)' "$thread" 2> /dev/null || skip "this kernel has no pidfds of threads"
+        expect_match "$("$KERNEL_SHARE/rogue" /run/upcalld/control.sock "with:pidfd:$thread" register:web-1 receive)" '^done EINVAL .*thread' "the broker"
+        expect_match "$("$KERNEL_SHARE/rogue" /run/upcalld/control.sock "with:pidfd:$MACHINE_PID" register:web-1 receive)" '^done 0$' "its process"
+}
+
 has_two_threads() {
         (($(find "/proc/$1/task" -mindepth 1 -maxdepth 1 2> /dev/null | wc -l) == 2))
 }

@@ -10,6 +10,8 @@ readonly CAP_SYS_PTRACE=0000000000080000 CAP_AUDIT=0000002020000000 NONE=0000000
 
 test_broker_has_two_capabilities_and_no_root() {
         local field
+        # as from an administrator's shell
+        START_WITH=(setpriv --groups 0,4)
         start_broker
         for field in $(status_of "$BROKER" Uid) $(status_of "$BROKER" Gid); do
                 expect_ne "$field" 0 "an id of the broker"
@@ -20,10 +22,7 @@ test_broker_has_two_capabilities_and_no_root() {
         expect_match "$(status_of "$BROKER" CapBnd)" "^($CAP_AUDIT|$NONE)\$" "bounding set"
         expect_match "$(status_of "$BROKER" CapInh)" "^($CAP_AUDIT|$NONE)\$" inheritable
         expect_eq "$(status_of "$BROKER" NoNewPrivs)" 1 no-new-privileges
-        expect_match "$(status_of "$BROKER" Groups)" '^[1-9 ]*[0-9 ]*$' "groups"
-        for field in $(status_of "$BROKER" Groups); do
-                expect_ne "$field" 0 "a group of the broker"
-        done
+        expect_match "$(status_of "$BROKER" Groups)" "^($(id -g "$BROKER_USER"))? *\$" "groups"
 }
 
 test_witness_has_one_capability_and_a_filter() {
@@ -43,7 +42,10 @@ test_witness_has_one_capability_and_a_filter() {
 }
 
 test_broker_and_witness_cannot_be_dumped_or_read() {
-        local witness
+        local witness dumpable=/proc/sys/fs/suid_dumpable
+        # where the administrator wants core files also of those that have changed their user
+        machine_undo --boot eval "echo $(<$dumpable) > $dumpable"
+        echo 1 > $dumpable
         start_broker
         witness=$(pgrep -P "$BROKER")
         # of a process that is not dumpable, /proc belongs to root

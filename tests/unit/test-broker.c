@@ -492,6 +492,32 @@ static void answer_with(struct world *world, int agent, uint32_t n, int fd) {
         turn(world);
 }
 
+/* Nobody was asked, so no descriptor is taken in, whatever it would do when it is closed */
+static void test_descriptor_without_a_question_is_not_taken(void **state) {
+        struct world *world = *state;
+        unsigned hanging;
+        int pipes[2], agent;
+        struct stat st;
+
+        assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+        assert_int_equal(fstat(pipes[0], &st), 0);
+        agent = attach(world, 1);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        hanging_pipe = st.st_ino;
+        hang = true;
+        answer_with(world, agent, 1, pipes[0]);
+        (void) usleep(20000);
+        hanging = n_hanging;
+        hang = false;
+        while (n_hanging > 0)
+                (void) usleep(1000);
+        assert_int_equal(hanging, 0);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ERROR);
+        close_fd(agent);
+        close_fd(pipes[0]);
+        close_fd(pipes[1]);
+}
+
 /* Each hangs in a thread of the broker's: that must not go on until there is none left for anybody */
 static void test_descriptors_that_hang(void **state) {
         struct world *world = *state;
@@ -671,6 +697,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_silent_connections_do_not_keep_agents_out, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_limit_of_agents_connections, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_descriptor_without_a_question_is_not_taken, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_descriptors_that_hang, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_descriptor_for_a_connection, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_broker_that_ends_tells_agents_nothing, setup, teardown),
