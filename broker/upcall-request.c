@@ -89,17 +89,14 @@ static bool pidfd_fits(const struct packet *packet, const struct process_facts *
 
 int upcall_read_request(Upcall *upcall, const struct packet *packet) {
         struct message_request request;
-        struct peer peer;
         bool dry_run;
         int r;
 
         r = packet_decode(packet, &message_request_layout, &request);
-        if (r == 0)
-                r = peer_credentials(upcall->fd, &peer);
         if (r < 0)
                 return r;
         dry_run = request.flags & UPCALL_FLAG_DRY_RUN;
-        if (dry_run ? !peer_may_dry_run(&peer) : !peer_is_upcall(&peer))
+        if (dry_run ? !peer_may_dry_run(&upcall->peer) : !upcall->from_kernel)
                 return -EPERM;
         if (!pidfd_fits(packet, &request.caller))
                 return -EBADMSG;

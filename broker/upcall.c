@@ -449,14 +449,18 @@ int upcall_accept(Broker *broker, int fd) {
                 return -ENOMEM;
         }
         upcall->fd = fd;
-        r = sd_event_add_io(broker->event, &upcall->io, fd, EPOLLIN, on_io, upcall);
+        r = peer_credentials(fd, &upcall->peer);
+        if (r >= 0)
+                r = sd_event_add_io(broker->event, &upcall->io, fd, EPOLLIN, on_io, upcall);
         if (r >= 0)
                 r = upcall_arm(upcall, usec_now(CLOCK_BOOTTIME) + READING_TIMEOUT_USEC);
         if (r < 0) {
                 upcall_free(upcall);
                 return r;
         }
-        upcall_read(upcall); /* mostly the packet is there already */
+        /* Connecting has woken us; while we look who it is, the client sends, and need not wake us again. */
+        upcall->from_kernel = peer_is_upcall(&upcall->peer);
+        upcall_read(upcall);
         return 0;
 }
 

@@ -12,6 +12,7 @@
 
 #include "broker/broker.h"
 #include "broker/container.h"
+#include "broker/peer.h"
 #include "util/message.h"
 
 enum upcall_state {
@@ -43,6 +44,8 @@ struct Upcall {
         bool audited; /* a dispatch record was read back */
         bool settling; /* DECIDED: the client is given the time to exit before it is listened to again */
         int fd;
+        struct peer peer;
+        bool from_kernel; /* the kernel itself started the peer */
         sd_event_source *io, *timer;
 
         /* the question */
