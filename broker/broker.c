@@ -281,6 +281,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
+                r = upcall_settle_start(broker);
+        if (r >= 0)
                 r = upcall_load_unfinished(broker);
         if (r >= 0)
                 r = open_listeners(broker, start->runtime_dir);
@@ -302,6 +304,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         TAILQ_INIT(&broker->containers);
         TAILQ_INIT(&broker->unattached);
         TAILQ_INIT(&broker->upcalls);
+        TAILQ_INIT(&broker->settling);
         TAILQ_INIT(&broker->controls);
         for (enum broker_listener i = 0; i < LISTENERS; i++)
                 broker->listeners[i] = -1;
@@ -334,6 +337,7 @@ static void free_connections(Broker *broker) {
 
         while ((control = TAILQ_FIRST(&broker->controls)))
                 control_free(control);
+        upcall_settle_all(broker);
         while ((upcall = TAILQ_FIRST(&broker->upcalls)))
                 upcall_free(upcall);
         while ((session = TAILQ_FIRST(&broker->unattached)))
@@ -360,6 +364,8 @@ Broker *broker_free(Broker *broker) {
         sd_event_source_disable_unref(broker->interrupt_source);
         sd_event_source_disable_unref(broker->terminate_source);
         sd_event_source_disable_unref(broker->unfinished_source);
+        sd_event_source_disable_unref(broker->settle_timer);
+        sd_event_source_disable_unref(broker->settle_turn);
         sender_free(broker->sender);
         witness_free(broker->witness);
         registry_close(broker->registry);

@@ -71,12 +71,14 @@ struct Broker {
         struct container_list containers;  /* active and held */
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
+        struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
         unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_controls;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
+        sd_event_source *settle_timer, *settle_turn;
 
         Closing *closing; /* descriptors that others than agents sent */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of an upcall share: upcall.c (life, verdict, evidence), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
- * what is to be done), upcall-ask.c (the agent), upcall-unfinished.c (what an earlier broker left). */
+/* What the files of an upcall share: upcall.c (life, verdict, dispatch record), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
+ * what is to be done), upcall-ask.c (the agent), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
 #ifndef BROKER_UPCALL_INTERNAL_H
 #define BROKER_UPCALL_INTERNAL_H
 
@@ -20,6 +20,13 @@ Upcall *upcall_new(Broker *broker);
 struct route_subject upcall_subject(const Upcall *upcall); /* borrows from it */
 void upcall_say(Upcall *upcall, const char *reason); /* why, for the record */
 int upcall_arm(Upcall *upcall, uint64_t when);       /* the one timer; CLOCK_BOOTTIME */
+
+void upcall_leave_agent(Upcall *upcall);              /* whether the agent was asked already or not */
+void upcall_discount(Upcall *upcall);                 /* it is not in flight any more */
+void upcall_disconnect(Upcall *upcall);
+
+/* The verdict was sent. 0 or a negative errno. */
+int upcall_await_outcome(Upcall *upcall, uint32_t action);
 
 /* These end in a verdict or in a completion record: the upcall may be gone when they return. */
 void upcall_reject(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);

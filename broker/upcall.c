@@ -10,7 +10,6 @@
 #include "util/error.h"
 
 #define READING_TIMEOUT_USEC (5 * USEC_PER_SEC)
-#define SETTLE_USEC (4 * USEC_PER_MSEC)
 
 const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1] = {
         [UPCALL_OUTCOME_INSTANTIATED] = "instantiated",
@@ -30,7 +29,7 @@ void upcall_say(Upcall *upcall, const char *reason) {
         upcall->reason[length] = '\0';
 }
 
-static void upcall_discount(Upcall *upcall) {
+void upcall_discount(Upcall *upcall) {
         if (!upcall->counted)
                 return;
         upcall->counted = false;
@@ -49,8 +48,7 @@ int upcall_arm(Upcall *upcall, uint64_t when) {
         return sd_event_add_time(upcall->broker->event, &upcall->timer, CLOCK_BOOTTIME, when, USEC_PER_MSEC, on_timeout, upcall);
 }
 
-/* Takes the upcall away from its agent, whether it was asked already or not */
-static void upcall_leave_agent(Upcall *upcall) {
+void upcall_leave_agent(Upcall *upcall) {
         if (upcall->session)
                 session_withdraw(upcall->session, upcall);
         else if (upcall->state == UPCALL_WAITING && upcall->decision.agent)
@@ -58,7 +56,7 @@ static void upcall_leave_agent(Upcall *upcall) {
         upcall->decision.agent = NULL;
 }
 
-static void upcall_disconnect(Upcall *upcall) {
+void upcall_disconnect(Upcall *upcall) {
         upcall->io = sd_event_source_disable_unref(upcall->io);
         upcall->timer = sd_event_source_disable_unref(upcall->timer);
         upcall->fd = close_fd(upcall->fd);
@@ -72,6 +70,8 @@ Upcall *upcall_free(Upcall *upcall) {
         upcall_disconnect(upcall);
         sender_forget(upcall->dispatch_job);
         sender_forget(upcall->completion_job);
+        if (upcall->settling)
+                TAILQ_REMOVE(&upcall->broker->settling, upcall, settle_link);
         TAILQ_REMOVE(&upcall->broker->upcalls, upcall, link);
         free(upcall->container_name);
         free(upcall->description);
@@ -107,27 +107,6 @@ static uint32_t clamp_lifetime(const Broker *broker, uint32_t seconds) {
  * (include/linux/errno.h: 512 to 516) */
 static uint32_t clamp_error(uint32_t error) {
         return error == 0 || error >= 4095 || (error >= 512 && error <= 516) ? ENOKEY : error;
-}
-
-/* The caller runs on when its client has exited. What the client says last is read a little later, so that the completion record does not
- * compete with that exit for a processor. The host's own program takes its time by itself. */
-static int upcall_await_outcome(Upcall *upcall, uint32_t action) {
-        if (action == UPCALL_ACTION_DEFER)
-                return upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC);
-        upcall->settling = true;
-        (void) sd_event_source_set_enabled(upcall->io, SD_EVENT_OFF);
-        return upcall_arm(upcall, usec_now(CLOCK_BOOTTIME) + SETTLE_USEC);
-}
-
-static void upcall_settle(Upcall *upcall) {
-        upcall->settling = false;
-        if (sd_event_source_set_enabled(upcall->io, SD_EVENT_ON) >= 0 &&
-            upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC) >= 0) {
-                upcall_read(upcall);
-                return;
-        }
-        upcall_say(upcall, "no-memory");
-        upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
 }
 
 /* A verdict that cannot be sent is one that the client makes up itself when its deadline passes, or has: it is gone. */
@@ -179,54 +158,7 @@ void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char
         upcall_reject(upcall, error, seconds, reason);
 }
 
-/* ---- the end: outcome and completion record ---- */
-
-static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
-        Upcall *upcall = userdata;
-        Broker *broker = upcall->broker;
-        int r = 0;
-
-        upcall->completion_job = NULL;
-        broker_note_audit(broker, error);
-        if (error == -ENODATA && upcall->record_retry == 0) {
-                upcall->record_retry = 1;
-                if (evidence_completion(upcall, on_completion_recorded) == 0)
-                        return;
-        }
-        if (upcall->seqno > 0)
-                r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
-                                 registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
-        if (r < 0)
-                fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
-        if (error != 0)
-                broker->counters.records_lost++;
-        upcall_free(upcall);
-}
-
-/* The caller has its answer; what is left is evidence, and off its path. */
-void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
-        Broker *broker = upcall->broker;
-
-        upcall_leave_agent(upcall);
-        upcall->state = UPCALL_FINISHED;
-        upcall->outcome = upcall_outcome_words[outcome];
-        upcall->error = error;
-        upcall_discount(upcall);
-        upcall_disconnect(upcall);
-        upcall->record_retry = 0;
-        if (upcall->muted) {
-                upcall_free(upcall);
-                return;
-        }
-        if (upcall->seqno > 0)
-                (void) registry_ledger_done(broker->registry, upcall->seqno, upcall->outcome, upcall->reason, error, usec_now(CLOCK_REALTIME));
-        if (evidence_completion(upcall, on_completion_recorded) == 0)
-                return;
-        broker->counters.records_lost++;
-        if (upcall->seqno > 0)
-                (void) registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
-        upcall_free(upcall);
-}
+/* ---- outcome ---- */
 
 static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
         struct message_outcome message;
@@ -426,10 +358,6 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
                 upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
                 break;
         case UPCALL_DECIDED:
-                if (upcall->settling) {
-                        upcall_settle(upcall);
-                        break;
-                }
                 upcall_say(upcall, "no-outcome");
                 upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
                 break;

@@ -38,11 +38,12 @@ struct upcall_decision {
 struct Upcall {
         TAILQ_ENTRY(Upcall) link;       /* in broker->upcalls */
         TAILQ_ENTRY(Upcall) agent_link; /* in agent->waiting or session->asked */
+        TAILQ_ENTRY(Upcall) settle_link; /* in broker->settling */
         Broker *broker;
         enum upcall_state state;
         bool counted; /* in broker->n_in_flight and container->n_upcalls */
         bool audited; /* a dispatch record was read back */
-        bool settling; /* DECIDED: the client is given the time to exit before it is listened to again */
+        bool settling; /* in broker->settling */
         int fd;
         struct peer peer;
         bool from_kernel; /* the kernel itself started the peer */
@@ -98,6 +99,11 @@ void upcall_ask_waiting(Agent *agent);
 /* Everything under way for this container, or this agent, is refused. */
 void upcall_container_ended(Container *container, const char *reason);
 void upcall_agent_removed(Agent *agent, const char *reason);
+
+/* At start: makes the event sources that upcalls with a verdict wait for. */
+int upcall_settle_start(Broker *broker);
+/* At the end: what clients have said already goes into ledger and records. */
+void upcall_settle_all(Broker *broker);
 
 /* At start: what an earlier broker left unfinished is closed after the time a client may still come back. */
 int upcall_load_unfinished(Broker *broker);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * After the verdict: what the client says last, and the evidence of it.
+ *
+ * The caller runs on as soon as its client has exited, and often asks again at once. Neither that exit nor the next upcall shall compete with
+ * completion records for a processor, so these are made a little later, one at a time, whenever the loop has nothing else to do.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "broker/evidence.h"
+#include "broker/upcall-internal.h"
+
+#define SETTLE_USEC (10 * USEC_PER_MSEC)
+
+static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
+        Upcall *upcall = userdata;
+        Broker *broker = upcall->broker;
+        int r = 0;
+
+        upcall->completion_job = NULL;
+        broker_note_audit(broker, error);
+        if (error == -ENODATA && upcall->record_retry == 0) {
+                upcall->record_retry = 1;
+                if (evidence_completion(upcall, on_completion_recorded) == 0)
+                        return;
+        }
+        if (upcall->seqno > 0)
+                r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
+                                 registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+        if (r < 0)
+                fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
+        if (error != 0)
+                broker->counters.records_lost++;
+        upcall_free(upcall);
+}
+
+static void upcall_complete(Upcall *upcall) {
+        Broker *broker = upcall->broker;
+
+        upcall->record_retry = 0;
+        if (upcall->muted) {
+                upcall_free(upcall);
+                return;
+        }
+        if (upcall->seqno > 0)
+                (void) registry_ledger_done(broker->registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
+        if (evidence_completion(upcall, on_completion_recorded) == 0)
+                return;
+        broker->counters.records_lost++;
+        if (upcall->seqno > 0)
+                (void) registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+        upcall_free(upcall);
+}
+
+void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
+        upcall_leave_agent(upcall);
+        upcall->state = UPCALL_FINISHED;
+        upcall->outcome = upcall_outcome_words[outcome];
+        upcall->error = error;
+        upcall_discount(upcall);
+        upcall_disconnect(upcall);
+        if (!upcall->settling)
+                upcall_complete(upcall);
+}
+
+/* A defer takes as long as the host's own program does; any other client has little left to do. */
+int upcall_await_outcome(Upcall *upcall, uint32_t action) {
+        Broker *broker = upcall->broker;
+        int r;
+
+        if (action == UPCALL_ACTION_DEFER)
+                return upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC);
+        if (TAILQ_EMPTY(&broker->settling)) {
+                r = sd_event_source_set_time_relative(broker->settle_timer, SETTLE_USEC);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(broker->settle_timer, SD_EVENT_ONESHOT);
+                if (r < 0)
+                        return r;
+        }
+        upcall_discount(upcall);
+        (void) sd_event_source_set_enabled(upcall->io, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(upcall->timer, SD_EVENT_OFF);
+        upcall->settling = true;
+        TAILQ_INSERT_TAIL(&broker->settling, upcall, settle_link);
+        return 0;
+}
+
+static void upcall_settle(Upcall *upcall) {
+        TAILQ_REMOVE(&upcall->broker->settling, upcall, settle_link);
+        upcall->settling = false;
+        if (upcall->state == UPCALL_FINISHED) /* heard before its time: see find_living_outer() */
+                upcall_complete(upcall);
+        else if (sd_event_source_set_enabled(upcall->io, SD_EVENT_ON) >= 0 &&
+                 upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC) >= 0)
+                upcall_read(upcall);
+        else {
+                upcall_say(upcall, "no-memory");
+                upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
+        }
+}
+
+void upcall_settle_all(Broker *broker) {
+        Upcall *upcall;
+
+        while ((upcall = TAILQ_FIRST(&broker->settling)))
+                upcall_settle(upcall);
+}
+
+static int on_settle_timer(sd_event_source *source, uint64_t now, void *userdata) {
+        Broker *broker = userdata;
+
+        (void) source;
+        (void) now;
+        return sd_event_source_set_enabled(broker->settle_turn, SD_EVENT_ON);
+}
+
+/* One at a time: whoever waits for an answer goes first, which its source's priority sees to */
+static int on_settle_turn(sd_event_source *source, void *userdata) {
+        Broker *broker = userdata;
+        Upcall *upcall = TAILQ_FIRST(&broker->settling);
+
+        if (upcall)
+                upcall_settle(upcall);
+        return TAILQ_EMPTY(&broker->settling) ? sd_event_source_set_enabled(source, SD_EVENT_OFF) : 0;
+}
+
+int upcall_settle_start(Broker *broker) {
+        int r;
+
+        r = sd_event_add_time(broker->event, &broker->settle_timer, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_settle_timer, broker);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(broker->settle_timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(broker->event, &broker->settle_turn, on_settle_turn, broker);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(broker->settle_turn, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(broker->settle_turn, SD_EVENT_PRIORITY_IDLE);
+        return r < 0 ? r : 0;
+}
