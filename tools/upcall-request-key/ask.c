@@ -20,6 +20,7 @@ void conversation_init(struct conversation *conversation, const char *path, uint
         conversation->path = path;
         conversation->deadline = deadline;
         conversation->fd = -1;
+        conversation->sent = false;
         packet_init(&conversation->packet);
 }
 
@@ -32,16 +33,24 @@ static bool means_down(int r) {
         return r == -ENOENT || r == -ECONNREFUSED || r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN;
 }
 
+void conversation_begin(struct conversation *conversation) {
+        int r = packet_connect(conversation->path, 0);
+
+        if (r >= 0)
+                conversation->fd = r;
+}
+
 static int connect_broker(struct conversation *conversation, const struct message_request *request) {
         struct ucred peer = { .pid = 0 };
         socklen_t size = sizeof peer;
-        int r;
 
-        conversation->fd = close_fd(conversation->fd);
-        r = packet_connect(conversation->path, conversation->deadline);
-        if (r < 0)
-                return r == -ETIMEDOUT ? ASK_DEADLINE : means_down(r) ? ASK_DOWN : r;
-        conversation->fd = r;
+        if (conversation->fd < 0) {
+                int r = packet_connect(conversation->path, conversation->deadline);
+
+                if (r < 0)
+                        return r == -ETIMEDOUT ? ASK_DEADLINE : means_down(r) ? ASK_DOWN : r;
+                conversation->fd = r;
+        }
         if (getsockopt(conversation->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
                 return negative_errno();
         return caller_is_broker(&request->caller, &peer) ? ASK_OURSELVES : 0;
@@ -55,7 +64,7 @@ static int send_request(struct conversation *conversation, struct message_reques
                 return ASK_DEADLINE;
         request->timeout_ms = (uint32_t) left;
         r = packet_send(conversation->fd, &message_request_layout, request, &pidfd, 1);
-        return means_down(r) ? ASK_DOWN : r;
+        return means_down(r) ? ASK_AGAIN : r;
 }
 
 static int decode_verdict(struct conversation *conversation, const struct message_request *request, struct message_verdict *ret_verdict) {
@@ -89,19 +98,15 @@ static int await_verdict(struct conversation *conversation, const struct message
         }
 }
 
-static void pause_until_restart(const struct conversation *conversation) {
+static void pause_until_restart(struct conversation *conversation) {
         int left = deadline_left_ms(conversation->deadline);
         struct timespec pause = { .tv_nsec = (left < RECONNECT_MS ? left : RECONNECT_MS) * 1000000L };
 
+        conversation->fd = close_fd(conversation->fd);
         (void) nanosleep(&pause, NULL);
 }
 
-static int ask_once(
-                struct conversation *conversation,
-                struct message_request *request,
-                int pidfd,
-                bool *sent,
-                struct message_verdict *ret_verdict) {
+static int ask_once(struct conversation *conversation, struct message_request *request, int pidfd, struct message_verdict *ret_verdict) {
         int r;
 
         r = connect_broker(conversation, request);
@@ -110,23 +115,21 @@ static int ask_once(
         r = send_request(conversation, request, pidfd);
         if (r != 0)
                 return r;
-        *sent = true;
+        conversation->sent = true;
         return await_verdict(conversation, request, ret_verdict);
 }
 
 int conversation_ask(struct conversation *conversation, struct message_request *request, int pidfd, struct message_verdict *ret_verdict) {
-        bool sent = false;
-
         for (;;) {
-                int r = ask_once(conversation, request, pidfd, &sent, ret_verdict);
+                int r = ask_once(conversation, request, pidfd, ret_verdict);
 
-                /* It had the request, and comes back: its ledger knows the id. */
-                if (r != ASK_AGAIN && !(r == ASK_DOWN && sent))
+                /* It was there, and comes back; if it had the request, its ledger knows the id. */
+                if (r != ASK_AGAIN && !(r == ASK_DOWN && conversation->sent))
                         return r;
                 if (deadline_left_ms(conversation->deadline) == 0)
                         return ASK_DEADLINE;
                 pause_until_restart(conversation);
-                if (r == ASK_AGAIN)
+                if (r == ASK_AGAIN && conversation->sent)
                         request->retry++;
         }
 }
@@ -142,7 +145,7 @@ void conversation_report(struct conversation *conversation, const uint8_t id[sta
                 .reason = wire_text(outcome->reason),
         };
 
-        if (conversation->fd < 0)
+        if (conversation->fd < 0 || !conversation->sent)
                 return;
         memcpy(message.id, id, UPCALL_ID_SIZE);
         (void) packet_send(conversation->fd, &message_outcome_layout, &message, NULL, 0);

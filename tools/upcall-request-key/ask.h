@@ -3,6 +3,7 @@
 #ifndef REQUEST_KEY_ASK_H
 #define REQUEST_KEY_ASK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tools/upcall-request-key/decision.h"
@@ -13,6 +14,7 @@ struct conversation {
         const char *path;
         uint64_t deadline;
         int fd;
+        bool sent; /* the broker has, or had, the request */
         struct packet packet; /* holds the verdict */
 };
 
@@ -28,6 +30,10 @@ enum {
 void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline);
 void conversation_done(struct conversation *conversation); /* for _cleanup_; wipes the verdict */
 
+/* Connects, if that can be done at once: the broker wakes up and looks who it is while the request is still being put together. When it
+ * cannot, conversation_ask() tries again and says why. */
+void conversation_begin(struct conversation *conversation);
+
 /* Sends the request, and again with the same id whenever the broker went away after it had it, until there is a verdict or the deadline
  * has passed. Returns 0 and a verdict, which points into the conversation; a positive answer, or a negative errno. */
 int conversation_ask(struct conversation *conversation, struct message_request *request, int pidfd, struct message_verdict *ret_verdict);
@@ -35,7 +41,7 @@ int conversation_ask(struct conversation *conversation, struct message_request *
 /* The payload's memfd, owned by the caller; -EBADMSG when the verdict came without. */
 int conversation_take_payload(struct conversation *conversation);
 
-/* Says what became of the key. Does not wait: the caller sleeps until we exit. A broker that has gone meanwhile finds
+/* Says what became of the key, to a broker that was asked. Does not wait: the caller sleeps until we exit. A broker that has gone meanwhile finds
  * in its ledger that it does not know. */
 void conversation_report(struct conversation *conversation, const uint8_t id[static UPCALL_ID_SIZE], const struct outcome *outcome);
 

@@ -161,6 +161,7 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
 
         job_init(&job);
         guard_alarm(policy_deadline(&job.policy) + ALARM_BEHIND);
+        conversation_begin(&job.conversation);
         decision = decide(&job, arguments);
         if (decision.action == UPCALL_ACTION_DEFER) {
                 const struct deferral deferral = {
