@@ -98,6 +98,24 @@ int readback_open(pid_t pid) {
         return TAKE_FD(fd);
 }
 
+size_t readback_room(int fd) {
+        int bytes = 0;
+        socklen_t size = sizeof(bytes);
+
+        return getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size) < 0 || bytes < 0 ? 0 : (size_t) bytes;
+}
+
+/* The kernel gives a record AUDIT_BUFSIZ bytes or what it needs (kernel/audit.c), trims the copy that it sends (net/netlink/af_netlink.c,
+ * netlink_trim()), and charges the allocation, a power of two, and the structures beside it (include/linux/skbuff.h, SKB_TRUESIZE()). */
+size_t readback_cost(size_t text_size) {
+        const size_t smallest = 1024, around_text = 512, shared_info = 320, buffer_head = 256;
+        size_t packet = text_size + around_text, allocation = smallest;
+
+        while (allocation < (packet > smallest ? packet : smallest) + shared_info)
+                allocation *= 2;
+        return allocation + buffer_head;
+}
+
 static bool skip(const char **at, const char *end, const char *expected) {
         size_t length = strlen(expected);
 

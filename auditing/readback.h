@@ -28,6 +28,11 @@ int readback_open(pid_t pid);
  * negative errno. */
 int readback_receive(int fd, pid_t pid, void *buffer, size_t size, struct readback *ret_record);
 
+/* Bytes of received records that fit into the socket's buffer, and what a record with so long a text takes of them at most: the kernel drops
+ * what does not fit. */
+size_t readback_room(int fd);
+size_t readback_cost(size_t text_size);
+
 /* The same for a packet that is there already. Pure. 0 or -EBADMSG. */
 int readback_parse(const void *packet, size_t size, pid_t pid, struct readback *ret_record);
 

@@ -25,6 +25,7 @@ struct SenderJob {
         int type;
         bool success;
         size_t text_size;
+        size_t cost; /* what it takes in the read-back socket's buffer */
         const char *text, *hostname, *terminal; /* in strings */
         /* the owner's alone */
         TAILQ_ENTRY(SenderJob) link;
@@ -33,9 +34,11 @@ struct SenderJob {
         uint64_t deadline;
         /* under the lock */
         STAILQ_ENTRY(SenderJob) thread_link;
+        size_t unread; /* its part of the sender's */
         bool sent;    /* the thread is done with it; error says how that went */
         bool dropped; /* the owner is done with it */
         int error;
+        uint64_t time_sent; /* CLOCK_BOOTTIME */
         char strings[];
 };
 
@@ -53,6 +56,7 @@ struct Sender {
         /* set up before the thread is started */
         unsigned read_back_ms;
         pid_t pid;
+        size_t room; /* of the read-back socket's buffer */
         int wake_fd;  /* owner to thread */
         int ready_fd; /* thread to owner: a job has failed, or the thread has ended */
 
@@ -65,8 +69,9 @@ struct Sender {
 
         /* under the lock */
         pthread_mutex_t lock;
-        pthread_cond_t has_ended;
+        pthread_cond_t has_ended, has_room;
         struct thread_list submitted;
+        size_t unread; /* the room of what was sent, and neither read back nor given up */
         bool sleeping;  /* the thread wants to be woken for a new job */
         bool stopping;  /* the owner has called sender_free() */
         bool ended;     /* the thread takes no more jobs */
@@ -128,12 +133,26 @@ static int send_job(Sender *sender, const SenderJob *job) {
         return r;
 }
 
+/* The owner may be too busy to read back, and what the socket has no room for is lost: so it is not sent before. */
+static void take_room(Sender *sender, SenderJob *job) {
+        (void) pthread_mutex_lock(&sender->lock);
+        while (sender->unread > 0 && sender->unread + job->cost > sender->room && !sender->stopping)
+                (void) pthread_cond_wait(&sender->has_room, &sender->lock);
+        if (!job->dropped) {
+                job->unread = job->cost;
+                sender->unread += job->cost;
+        }
+        (void) pthread_mutex_unlock(&sender->lock);
+}
+
 static void give_back(Sender *sender, SenderJob *job, int error) {
+        uint64_t now = usec_now(CLOCK_BOOTTIME);
         bool dropped;
 
         (void) pthread_mutex_lock(&sender->lock);
         job->sent = true;
         job->error = error;
+        job->time_sent = now;
         dropped = job->dropped;
         (void) pthread_mutex_unlock(&sender->lock);
         if (dropped)
@@ -172,8 +191,10 @@ static void serve(Sender *sender) {
                 stopping = take_submitted(sender);
                 if (!stopping && STAILQ_EMPTY(&sender->unsent))
                         wait_fd(sender->wake_fd);
-                while ((job = take_unsent(sender)))
+                while ((job = take_unsent(sender))) {
+                        take_room(sender, job);
                         give_back(sender, job, send_job(sender, job));
+                }
         } while (!stopping);
 }
 
@@ -185,6 +206,7 @@ static Sender *sender_destroy(Sender *sender) {
         sender->wake_fd = close_fd(sender->wake_fd);
         sender->ready_fd = close_fd(sender->ready_fd);
         (void) pthread_cond_destroy(&sender->has_ended);
+        (void) pthread_cond_destroy(&sender->has_room);
         (void) pthread_mutex_destroy(&sender->lock);
         free(sender);
         return NULL;
@@ -246,9 +268,12 @@ static Sender *sender_allocate(void) {
         TAILQ_INIT(&sender->jobs);
         STAILQ_INIT(&sender->submitted);
         STAILQ_INIT(&sender->unsent);
-        (void) pthread_mutex_init(&sender->lock, NULL); /* never fails on Linux for a plain one */
+        /* these never fail on Linux for plain ones */
+        (void) pthread_mutex_init(&sender->lock, NULL);
+        (void) pthread_cond_init(&sender->has_room, NULL);
         if (init_lock(sender) < 0) {
                 (void) pthread_mutex_destroy(&sender->lock);
+                (void) pthread_cond_destroy(&sender->has_room);
                 free(sender);
                 return NULL;
         }
@@ -281,6 +306,7 @@ static int open_descriptors(Sender *sender) {
         sender->readback_fd = readback_open(sender->pid);
         if (sender->readback_fd < 0)
                 return sender->readback_fd;
+        sender->room = readback_room(sender->readback_fd);
         sender->audit_fd = audit_open();
         if (sender->audit_fd < 0)
                 return negative_errno();
@@ -308,7 +334,10 @@ int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
 }
 
 /* The owner is done with the job; the lock is held. */
-static void drop(SenderJob *job) {
+static void drop(Sender *sender, SenderJob *job) {
+        sender->unread -= job->unread;
+        job->unread = 0;
+        (void) pthread_cond_signal(&sender->has_room);
         if (job->sent)
                 free(job);
         else
@@ -337,9 +366,10 @@ Sender *sender_free(Sender *sender) {
         (void) pthread_mutex_lock(&sender->lock);
         while ((job = TAILQ_FIRST(&sender->jobs))) {
                 TAILQ_REMOVE(&sender->jobs, job, link);
-                drop(job);
+                drop(sender, job);
         }
         sender->stopping = true;
+        (void) pthread_cond_signal(&sender->has_room);
         signal_fd(sender->wake_fd);
         ended = wait_for_end(sender);
         if (!ended) {
@@ -366,7 +396,7 @@ static void complete(Sender *sender, SenderJob *job, int error, const struct sen
         if (job->done)
                 job->done(job->userdata, error, receipt);
         (void) pthread_mutex_lock(&sender->lock);
-        drop(job);
+        drop(sender, job);
         (void) pthread_mutex_unlock(&sender->lock);
 }
 
@@ -433,7 +463,17 @@ static int arm_timer(Sender *sender, uint64_t deadline) {
         return 0;
 }
 
-/* What the thread could not send yet, since the kernel makes it wait, gets more time: whoever submitted it has a deadline, too. */
+/* Until when the job is to be waited for. What the thread could not send yet, since the kernel makes it wait or we have not read back
+ * enough, gets more time: whoever submitted it has a deadline, too. */
+static uint64_t job_deadline(Sender *sender, const SenderJob *job, uint64_t now) {
+        uint64_t from;
+
+        (void) pthread_mutex_lock(&sender->lock);
+        from = job->sent ? job->time_sent : now;
+        (void) pthread_mutex_unlock(&sender->lock);
+        return from + sender->read_back_ms * USEC_PER_MSEC;
+}
+
 static int expire(Sender *sender) {
         uint64_t now = usec_now(CLOCK_BOOTTIME);
         SenderJob *job, *next;
@@ -442,10 +482,9 @@ static int expire(Sender *sender) {
         sender->timer_armed = false;
         for (job = TAILQ_FIRST(&sender->jobs); job && job->deadline <= now; job = next) {
                 next = TAILQ_NEXT(job, link);
-                if (thread_result(sender, job) == 0)
+                job->deadline = job_deadline(sender, job, now);
+                if (job->deadline <= now)
                         complete(sender, job, -ENODATA, NULL);
-                else
-                        job->deadline = now + sender->read_back_ms * USEC_PER_MSEC;
         }
         job = TAILQ_FIRST(&sender->jobs);
         return job ? arm_timer(sender, job->deadline > now ? job->deadline : now + sender->read_back_ms * USEC_PER_MSEC) : 0;
@@ -496,7 +535,7 @@ static SenderJob *job_new(const struct sender_record *record) {
 
         if (!job)
                 return NULL;
-        *job = (SenderJob){ .type = record->type, .success = record->success, .text_size = text - 1 };
+        *job = (SenderJob){ .type = record->type, .success = record->success, .text_size = text - 1, .cost = readback_cost(text) };
         at = job->strings;
         job->text = append(&at, record->text, text);
         job->hostname = append(&at, record->hostname, hostname);

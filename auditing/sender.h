@@ -7,6 +7,8 @@
  * All functions are called from one thread, the owner's; callbacks come from sender_dispatch() alone, in that thread.
  * Needs CAP_AUDIT_WRITE and CAP_AUDIT_READ, the initial user and pid namespaces, and the initial network namespace.
  *
+ * Nothing is lost by an owner that is busy: the thread sends no more than the read-back socket has room for until the owner reads.
+ *
  * The thread keeps the credentials that its maker has in sender_new(): a broker that drops rights does so before. The
  * kernel may keep a sender waiting for longer than read_back_ms; an owner with a deadline has its own timer and sender_forget().
  */

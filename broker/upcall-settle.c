@@ -87,9 +87,17 @@ int upcall_await_outcome(Upcall *upcall, uint32_t action) {
         return 0;
 }
 
+static Upcall *take_settling(Broker *broker) {
+        Upcall *upcall = TAILQ_FIRST(&broker->settling);
+
+        if (upcall) {
+                TAILQ_REMOVE(&broker->settling, upcall, settle_link);
+                upcall->settling = false;
+        }
+        return upcall;
+}
+
 static void upcall_settle(Upcall *upcall) {
-        TAILQ_REMOVE(&upcall->broker->settling, upcall, settle_link);
-        upcall->settling = false;
         if (upcall->state == UPCALL_FINISHED) /* heard before its time: see find_living_outer() */
                 upcall_complete(upcall);
         else if (sd_event_source_set_enabled(upcall->io, SD_EVENT_ON) >= 0 &&
@@ -101,11 +109,15 @@ static void upcall_settle(Upcall *upcall) {
         }
 }
 
+/* Without the event loop, which has ended */
 void upcall_settle_all(Broker *broker) {
         Upcall *upcall;
 
-        while ((upcall = TAILQ_FIRST(&broker->settling)))
-                upcall_settle(upcall);
+        while ((upcall = take_settling(broker)))
+                if (upcall->state == UPCALL_FINISHED)
+                        upcall_complete(upcall);
+                else
+                        upcall_read(upcall);
 }
 
 static int on_settle_timer(sd_event_source *source, uint64_t now, void *userdata) {
@@ -119,7 +131,7 @@ static int on_settle_timer(sd_event_source *source, uint64_t now, void *userdata
 /* One at a time: whoever waits for an answer goes first, which its source's priority sees to */
 static int on_settle_turn(sd_event_source *source, void *userdata) {
         Broker *broker = userdata;
-        Upcall *upcall = TAILQ_FIRST(&broker->settling);
+        Upcall *upcall = take_settling(broker);
 
         if (upcall)
                 upcall_settle(upcall);

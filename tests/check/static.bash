@@ -136,6 +136,20 @@ static_settings() {
                 grep -q '^#[a-z-]*=' conf/upcalld.conf
 }
 
+# Each change of tests/fault/switch-off still finds what it takes away.
+static_switch_off() {
+        local bad=0
+        # shellcheck disable=SC2317 # called by what is read
+        off() {
+                [[ -f $2 ]] && ! cmp -s -- "$2" <(sed -E "$3" "$2") && return
+                echo "tests/fault/features.bash: $1: nothing to change in $2"
+                bad=1
+        }
+        . tests/fault/features.bash
+        unset -f off
+        return $bad
+}
+
 static_steps() {
         step static/spdx static_spdx
         step static/forbidden-functions static_forbidden
@@ -144,4 +158,5 @@ static_steps() {
         step static/markdown-links static_links
         step static/manuals static_manuals
         step static/sample-settings static_settings
+        step static/switched-off-features static_switch_off
 }

@@ -186,6 +186,19 @@ test_thousand_upcalls_leave_nothing_behind() {
         expect_eq "$(audit -uu "${CONTID[web-1]}" --raw | grep -c op=upcall-dispatch)" 1040 "dispatch records"
 }
 
+# Its client has said what became of the key, and the broker has not got round to it yet
+test_end_loses_no_outcome() {
+        start_broker
+        takeover
+        container_with_agent web-1 nfs-a -- /bin/echo -n x
+        in_container web-1 "$KERNEL_SHARE/request" --count 20 user db: > "$WORK/answers"
+        kill -TERM "$BROKER"
+        wait "$BROKER"
+        expect_eq "$(grep -c '^ok ' "$WORK/answers")" 20 answers
+        machine_wait_for 5 completions 20 || fail "$(audit -uu "${CONTID[web-1]}" --raw | grep -c op=upcall-complete) completion records of 20"
+        expect_eq "$(audit -uu "${CONTID[web-1]}" --raw | grep -c 'op=upcall-complete.* outcome=instantiated ')" 20 "records of what became of the keys"
+}
+
 completions() {
         (($(audit -uu "${CONTID[web-1]}" --raw | grep -c op=upcall-complete) == $1))
 }

@@ -416,6 +416,7 @@ static void test_audit_disabled(void **state) {
         assert_int_equal(heard.error, 0); /* and works again */
 }
 
+/* The owner does not look while the thread sends. */
 static int burst(void) {
         Sender *sender = NULL;
         struct heard heard = { .in_order = true };
@@ -428,6 +429,7 @@ static int burst(void) {
                 (void) snprintf(text, sizeof(text), "virt=container op=test-burst vm=\"web-1\" uuid=? seqno=%u", i);
                 r = submit(sender, text, &heard, NULL);
         }
+        (void) usleep(500 * 1000);
         if (r == 0)
                 r = pump(sender, &heard.calls, BURST, 60000);
         (void) sender_free(sender);
@@ -446,6 +448,40 @@ static void test_burst_is_read_back_whole(void **state) {
         audit_or_skip();
         assert_int_equal(burst(), 0);
         assert_int_equal(with_capabilities(brokers, ELEMENTS(brokers), burst), 0);
+}
+
+/* Sends records and reads them afterwards. How many were lost. */
+static unsigned records_lost(int fd, size_t text_size, unsigned n) {
+        int audit_fd = audit_open();
+        char text[RECORD_TEXT_MAX + 1];
+
+        assert_true(audit_fd >= 0);
+        memset(text, 'x', text_size);
+        text[text_size] = '\0';
+        for (unsigned i = 0; i < n; i++)
+                assert_true(audit_log_user_message(audit_fd, RECORD_CONTROL, text, "web-1", "?", "nfs-a", 1) > 0);
+        audit_close(audit_fd);
+        (void) usleep(SOON_MS * 1000); /* the kernel's thread is behind us */
+        return n - count_records(fd);
+}
+
+/* What a record is said to cost is not less than what the kernel takes for it, else some get lost; nor is it several times as much. */
+static void test_cost_of_a_record_is_the_kernels(void **state) {
+        static const size_t sizes[] = { 1, 300, 500, 760, 800, 1500, 2500, 4000, 6000, RECORD_TEXT_MAX };
+
+        (void) state;
+        audit_or_skip();
+        for (size_t i = 0; i < ELEMENTS(sizes); i++) {
+                _cleanup_close_ int fd = readback_open(getpid());
+                int small = 100 * 1024;
+                unsigned fit;
+
+                assert_true(fd >= 0);
+                assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+                fit = (unsigned) (readback_room(fd) / readback_cost(sizes[i]));
+                assert_int_equal(records_lost(fd, sizes[i], fit), 0);
+                assert_true(records_lost(fd, sizes[i], 4 * fit) > 0);
+        }
 }
 
 /* never,user -F pid=OURS: the kernel accepts our records and drops them. */
@@ -525,6 +561,7 @@ int main(void) {
                 cmocka_unit_test(test_free_sends_what_is_queued),
                 cmocka_unit_test(test_filter_keeps_others_out),
                 cmocka_unit_test(test_audit_disabled),
+                cmocka_unit_test(test_cost_of_a_record_is_the_kernels),
                 cmocka_unit_test(test_burst_is_read_back_whole),
                 cmocka_unit_test(test_forged_record_is_no_receipt),
                 cmocka_unit_test(test_flood_of_others_hides_nothing),
