@@ -183,18 +183,10 @@ static int open_listeners(Broker *broker, const char *runtime_dir) {
 
 static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Broker *broker = userdata;
-        struct config config;
 
         (void) source;
         (void) info;
-        (void) sd_notify(0, "RELOADING=1");
-        if (config_load(broker->config_path, &config) < 0)
-                fprintf(stderr, "the settings in effect stay as they were\n");
-        else {
-                broker->config = config;
-                fprintf(stderr, "settings read again from %s\n", broker->config_path);
-        }
-        (void) sd_notify(0, "READY=1");
+        (void) broker_reload(broker, NULL);
         return 0;
 }
 
@@ -286,6 +278,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
                 r = upcall_load_unfinished(broker);
         if (r >= 0)
                 r = open_listeners(broker, start->runtime_dir);
+        if (r >= 0 && broker->config.mode == CONFIG_MODE_OBSERVE)
+                broker_announce_mode(broker, NULL);
         return r < 0 ? r : 0;
 }
 
@@ -323,7 +317,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
 }
 
 int broker_run(Broker *broker) {
-        (void) sd_notify(0, "READY=1\nSTATUS=Answering key upcalls");
+        (void) sd_notify(0, broker->config.mode == CONFIG_MODE_OBSERVE ? "READY=1" : "READY=1\nSTATUS=Answering key upcalls");
         return sd_event_loop(broker->event);
 }
 

@@ -45,8 +45,9 @@ enum broker_listener {
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
-        uint64_t over_limit;     /* refused since too many were under way */
+        uint64_t over_limit;     /* refused since too many were under way; in observe mode: would have been */
         uint64_t records_lost;   /* that the kernel did not make */
+        uint64_t rows_lost;      /* upcalls that the ledger does not know, or not to their end */
         uint64_t refusals_muted; /* refusals that were not recorded since there were too many of them */
 };
 
@@ -104,6 +105,12 @@ int broker_run(Broker *broker); /* until SIGTERM or SIGINT: 0; or until it canno
 
 /* Remembers what audit said last, for `upcallctl status`, and prints it once when it changes. */
 void broker_note_audit(Broker *broker, int error);
+
+/* Reads the settings again, also on SIGHUP. by: who wants it, NULL: nobody knows. 0, or a negative errno: those in effect stay. */
+int broker_reload(Broker *broker, const struct process_facts *by);
+
+/* Says in the log and the trail which mode is in effect: after a change, and at a start in observe mode. */
+void broker_announce_mode(Broker *broker, const struct process_facts *by);
 
 /* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. refusals are its own. */
 bool broker_may_record_refusal(Broker *broker, struct refusals *refusals);

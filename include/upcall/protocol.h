@@ -163,6 +163,10 @@ enum upcall_field_tag {
         UPCALL_FIELD_UPCALLS = 39,     /* u64: dispatched or refused since the broker's start */
         UPCALL_FIELD_AUDIT = 40,       /* text: "ok", or what is wrong */
         UPCALL_FIELD_ROUTE = 41,       /* u64: a route's number */
+        UPCALL_FIELD_MODE = 50,        /* u32: enum upcall_mode */
+        UPCALL_FIELD_RECORDS_LOST = 51, /* u64: audit records that the kernel did not make */
+        UPCALL_FIELD_ROWS_LOST = 52,   /* u64: upcalls that the ledger does not know, or not to their end */
+        UPCALL_FIELD_OVER_LIMIT = 53,  /* u64: upcalls that were too many */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -240,6 +244,13 @@ enum upcall_verb {
         UPCALL_VERB_ROUTE_REMOVE = 10,
         UPCALL_VERB_ROUTE_LIST = 11,
         UPCALL_VERB_ROUTE_TEST = 12,
+        UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
+};
+
+/* What the broker does with what it decides. */
+enum upcall_mode {
+        UPCALL_MODE_ENFORCE = 1,
+        UPCALL_MODE_OBSERVE = 2, /* records it, and defers whatever it was */
 };
 
 #ifdef __cplusplus

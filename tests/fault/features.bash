@@ -162,10 +162,10 @@ off first-process-only broker/container-register.c \
 # ---- evidence ---------------------------------------------------------------------------------------------------------------
 
 off dispatch-record-awaited broker/upcall.c \
-        '/^void upcall_record/,/^}/ s/if \(upcall->host\)/if (upcall->host || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
+        '/^void upcall_record/,/^}/ s/if \(upcall->unconditional\)/if (upcall->unconditional || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
         audit/no_agent_hears_of_what_is_not_recorded
 off dispatch-record-awaited-unit broker/upcall.c \
-        '/^void upcall_record/,/^}/ s/if \(upcall->host\)/if (upcall->host || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
+        '/^void upcall_record/,/^}/ s/if \(upcall->unconditional\)/if (upcall->unconditional || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
         unit/test-broker
 off read-back auditing/sender.c \
         's/complete\(sender, job, -ENODATA, NULL\);/complete(sender, job, 0, \&(struct sender_receipt){ 0 });/' \
@@ -174,10 +174,10 @@ off ledger-row-before-dispatch broker/upcall.c \
         '/^void upcall_record/,/^}/ s/r = upcall_open_ledger\(upcall\);/r = 0;/' \
         broker/sequence_numbers_are_not_used_again
 off ledger-row-required broker/upcall.c \
-        '/^void upcall_record/,/^}/ { /if \(r >= 0\)/d }' \
+        '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (true)/' \
         failure/full_disk_refuses
 off completion-record broker/upcall-settle.c \
-        '/^static void upcall_complete/,/^}/ s/if \(evidence_completion\(upcall, on_completion_recorded\) == 0\)/if (false)/' \
+        '/^static void upcall_complete/,/^}/ s/if \(evidence_completion\(upcall, on_completion_recorded\) < 0\)/if (false)/' \
         audit/dispatch_and_completion_belong_together
 off completion-at-the-end broker/broker.c \
         's/^( *)upcall_settle_all\(broker\);/\1;/' \

@@ -131,6 +131,7 @@ int upcall_collect(struct upcall *upcall, const struct arguments *arguments, con
         int r;
 
         upcall->arguments = *arguments;
+        upcall->key.uid = arguments->uid; /* whose it is, should it not be said below */
         *ret_reason = "key-unreadable";
         r = describe(upcall);
         if (r < 0)

@@ -45,6 +45,7 @@ enum option_id {
         OPTION_CALLOUT,
         OPTION_ORIGIN,
         OPTION_PRIORITY,
+        OPTION_CONFIG,
         OPTION_COUNT,
 };
 
