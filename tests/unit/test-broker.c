@@ -465,6 +465,29 @@ static void test_thread_that_asks_again_before_its_client_ends(void **state) {
         close_fd(agent);
 }
 
+/* Refusals faster than the loop has time for: their connections do not pile up */
+static void test_verdicts_in_quick_succession_are_settled(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 1);
+        unsigned most = 0;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t n = 1; n <= 500; n++) {
+                int client = ask(world, n, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, n, "helper-refused");
+                leave(client, n, UPCALL_OUTCOME_REJECTED, ENOKEY);
+                if (world->broker->n_settling > most)
+                        most = world->broker->n_settling;
+        }
+        assert_in_range(most, 1, 64);
+        settle(world);
+        assert_int_equal(world->broker->n_settling, 0);
+        close_fd(agent);
+}
+
 static void test_client_that_dies_while_its_dispatch_record_is_made(void **state) {
         struct world *world = *state;
         int client = ask(world, 1, 20000);
@@ -754,6 +777,7 @@ static void test_agent_that_gives_back_late_is_kept(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_verdicts_in_quick_succession_are_settled, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_at_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
