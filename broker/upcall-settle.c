@@ -12,6 +12,9 @@
 
 #define SETTLE_USEC (10 * USEC_PER_MSEC)
 
+/* So many may wait for an idle moment, each with a connection. A loop that is busy all the time has to make that moment. */
+#define SETTLING_MAX 64
+
 /* A dispatch record that nobody waited for may have to be sent once more, and get its fate after the completion record */
 void upcall_close(Upcall *upcall) {
         Registry *registry = upcall->broker->registry;
@@ -90,6 +93,8 @@ int upcall_await_outcome(Upcall *upcall, uint32_t action) {
         (void) sd_event_source_set_enabled(upcall->timer, SD_EVENT_OFF);
         upcall->settling = true;
         TAILQ_INSERT_TAIL(&broker->settling, upcall, settle_link);
+        if (++broker->n_settling > SETTLING_MAX && sd_event_source_set_priority(broker->settle_turn, SD_EVENT_PRIORITY_IMPORTANT) >= 0)
+                return sd_event_source_set_enabled(broker->settle_turn, SD_EVENT_ON);
         return 0;
 }
 
@@ -99,6 +104,7 @@ static Upcall *take_settling(Broker *broker) {
         if (upcall) {
                 TAILQ_REMOVE(&broker->settling, upcall, settle_link);
                 upcall->settling = false;
+                broker->n_settling--;
         }
         return upcall;
 }
@@ -139,6 +145,8 @@ static int on_settle_turn(sd_event_source *source, void *userdata) {
         Broker *broker = userdata;
         Upcall *upcall = take_settling(broker);
 
+        if (broker->n_settling < SETTLING_MAX)
+                (void) sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IDLE);
         if (upcall)
                 upcall_settle(upcall);
         return TAILQ_EMPTY(&broker->settling) ? sd_event_source_set_enabled(source, SD_EVENT_OFF) : 0;

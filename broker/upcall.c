@@ -70,8 +70,10 @@ Upcall *upcall_free(Upcall *upcall) {
         upcall_disconnect(upcall);
         sender_forget(upcall->dispatch_job);
         sender_forget(upcall->completion_job);
-        if (upcall->settling)
+        if (upcall->settling) {
                 TAILQ_REMOVE(&upcall->broker->settling, upcall, settle_link);
+                upcall->broker->n_settling--;
+        }
         TAILQ_REMOVE(&upcall->broker->upcalls, upcall, link);
         free(upcall->container_name);
         free(upcall->description);

@@ -314,18 +314,23 @@ static int teardown(void **state) {
 
 /* ---- what clients and agents do ---- */
 
-/* A client that asks for db:N; its connection */
-static int ask(struct world *world, uint32_t n, uint32_t timeout_ms) {
+/* A client that asks for key N on behalf of a thread; its connection */
+static int ask_for(struct world *world, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
         struct message_request request = {
                 .key = n, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = timeout_ms, .caller = world->facts,
         };
         int fd = connect_to(world, "upcall.sock");
 
         memcpy(request.id, &n, sizeof(n));
-        request.caller.start_time += n; /* each from a thread of its own */
+        request.caller.start_time += thread;
         assert_int_equal(packet_send(fd, &message_request_layout, &request, &world->pidfd, 1), 0);
         turn(world);
         return fd;
+}
+
+/* Each from a thread of its own */
+static int ask(struct world *world, uint32_t n, uint32_t timeout_ms) {
+        return ask_for(world, n, n, timeout_ms);
 }
 
 static uint32_t verdict_of(struct world *world, int client, uint32_t *ret_error) {
@@ -338,14 +343,26 @@ static uint32_t verdict_of(struct world *world, int client, uint32_t *ret_error)
 }
 
 /* Says what became of its key, and exits */
-static void report(struct world *world, int client, uint32_t n, uint32_t outcome, uint32_t error) {
+static void leave(int client, uint32_t n, uint32_t outcome, uint32_t error) {
         struct message_outcome message = { .outcome = outcome, .error = error };
 
         memcpy(message.id, &n, sizeof(n));
         assert_int_equal(packet_send(client, &message_outcome_layout, &message, NULL, 0), 0);
         close_fd(client);
-        (void) usleep(5000); /* the client is given time to exit before it is listened to */
-        turn(world);
+}
+
+/* Clients are given time to exit before they are listened to */
+static void settle(struct world *world) {
+        for (unsigned ms = 0; ms < 5000 && !TAILQ_EMPTY(&world->broker->settling); ms++) {
+                (void) usleep(1000);
+                turn(world);
+        }
+        assert_true(TAILQ_EMPTY(&world->broker->settling));
+}
+
+static void report(struct world *world, int client, uint32_t n, uint32_t outcome, uint32_t error) {
+        leave(client, n, outcome, error);
+        settle(world);
 }
 
 static uint16_t next_type(struct world *world, int fd) {
@@ -399,6 +416,75 @@ static void test_question_reaches_the_agent_after_its_record(void **state) {
         records_made(world->broker);
         assert_int_equal(count_records("op=upcall-complete"), 1);
         assert_int_equal(count_records("reason=helper-refused"), 1);
+        close_fd(agent);
+}
+
+/* Its caller runs on before we have heard what its client said: the second is no upcall within the first, and both are on record */
+static void test_thread_that_asks_again_at_once(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t n = 1; n <= 3; n++) {
+                int client = ask_for(world, n, 1, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, n, "helper-refused");
+                leave(client, n, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        }
+        assert_int_equal(count_records("op=upcall-complete"), 0);
+        assert_int_equal(count_records("nested="), 0);
+        settle(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("outcome=negated"), 3);
+        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        close_fd(agent);
+}
+
+/* While the first one's client lives it is one within it */
+static void test_thread_that_asks_again_before_its_client_ends(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), first, second;
+        uint32_t error;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        first = ask_for(world, 1, 1, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        refuse(world, agent, 1, "helper-refused");
+        second = ask_for(world, 2, 1, 20000);
+        records_made(world->broker);
+        assert_int_equal(next_type(world, agent), 0);
+        assert_int_equal(verdict_of(world, second, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, EDEADLK);
+        leave(second, 2, UPCALL_OUTCOME_REJECTED, EDEADLK);
+        report(world, first, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-complete"), 2);
+        close_fd(agent);
+}
+
+/* Refusals faster than the loop has time for: their connections do not pile up */
+static void test_verdicts_in_quick_succession_are_settled(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 1);
+        unsigned most = 0;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t n = 1; n <= 500; n++) {
+                int client = ask(world, n, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, n, "helper-refused");
+                leave(client, n, UPCALL_OUTCOME_REJECTED, ENOKEY);
+                if (world->broker->n_settling > most)
+                        most = world->broker->n_settling;
+        }
+        assert_in_range(most, 1, 64);
+        settle(world);
+        assert_int_equal(world->broker->n_settling, 0);
         close_fd(agent);
 }
 
@@ -691,6 +777,9 @@ static void test_agent_that_gives_back_late_is_kept(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_verdicts_in_quick_succession_are_settled, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_thread_that_asks_again_at_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
