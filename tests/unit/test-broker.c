@@ -55,6 +55,7 @@ struct Sender {
 };
 
 static char trail[256 * 1024]; /* what was recorded, a line each */
+static int submit_error;       /* of the next records, for example a full queue */
 
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
         Sender *sender = calloc(1, sizeof(*sender));
@@ -95,8 +96,11 @@ int sender_dispatch(Sender *sender) {
 }
 
 int sender_submit(Sender *sender, const struct sender_record *record, sender_done_t done, void *userdata, SenderJob **ret_job) {
-        SenderJob *job = calloc(1, sizeof(*job));
+        SenderJob *job;
 
+        if (submit_error < 0)
+                return submit_error;
+        job = calloc(1, sizeof(*job));
         assert_non_null(job);
         *job = (SenderJob){ .done = done, .userdata = userdata, .success = record->success };
         (void) snprintf(job->text, sizeof(job->text), "%s", record->text);
@@ -128,6 +132,26 @@ static void records_made(Broker *broker) {
                         job->done(job->userdata, 0, &receipt);
                 free(job);
         }
+}
+
+/* The audit thread says so of the first of those that are there */
+static void record_fails(Broker *broker, int error) {
+        SenderJob *job = TAILQ_FIRST(&broker->sender->jobs);
+
+        assert_non_null(job);
+        TAILQ_REMOVE(&broker->sender->jobs, job, link);
+        if (job->done)
+                job->done(job->userdata, error, NULL);
+        free(job);
+}
+
+static unsigned count_jobs(const Broker *broker) {
+        const SenderJob *job;
+        unsigned n = 0;
+
+        TAILQ_FOREACH(job, &broker->sender->jobs, link)
+                n++;
+        return n;
 }
 
 static unsigned count_records(const char *what) {
@@ -287,6 +311,7 @@ static int setup(void **state) {
         start.witness_fd = pair[1];
         start.runtime_dir = start.state_dir = world->folder;
         peer_uid = 0;
+        submit_error = 0;
         (void) alarm(60); /* the broker blocks SIGTERM */
         assert_int_equal(broker_new(&start, &world->broker), 0);
         make_container(world);
@@ -362,6 +387,7 @@ static void settle(struct world *world) {
 
 static void report(struct world *world, int client, uint32_t n, uint32_t outcome, uint32_t error) {
         leave(client, n, outcome, error);
+        turn(world); /* who was deferred is listened to at once */
         settle(world);
 }
 
@@ -774,6 +800,208 @@ static void test_agent_that_gives_back_late_is_kept(void **state) {
         close_fd(agent);
 }
 
+/* ---- observe mode ---- */
+
+static void test_what_would_be_decided_is_one_word(void **state) {
+        struct world *world = *state;
+        Agent *absent = TAILQ_FIRST(&world->container->agents), present = { .n_sessions = 1 };
+        const struct {
+                struct upcall_decision decision;
+                const char *reason;
+        } cases[] = {
+                { { .action = UPCALL_ACTION_ANSWER, .agent = &present, .reason = "", .mode = "payload" }, "observe-answer" },
+                { { .action = UPCALL_ACTION_ANSWER, .agent = absent, .reason = "", .mode = "payload" }, "observe-reject-no-agent" },
+                { { .action = UPCALL_ACTION_ANSWER, .reason = "", .mode = "payload" }, "observe-reject-no-agent" },
+                { { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .reason = "no-route", .mode = "reject" }, "observe-reject-no-route" },
+                { { .action = UPCALL_ACTION_REJECT, .error = EACCES, .reason = "route", .mode = "reject" }, "observe-reject-route" },
+                { { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .reason = "container-ended", .mode = "reject" }, "observe-reject-container-ended" },
+                { { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .reason = "uid-mismatch", .mode = "reject" }, "observe-reject-uid-mismatch" },
+                { { .action = UPCALL_ACTION_DEFER, .reason = "unregistered", .mode = "defer" }, "observe-defer-unregistered" },
+                { { .action = UPCALL_ACTION_DEFER, .reason = "host", .mode = "defer" }, "observe-defer-host" },
+                { { .action = UPCALL_ACTION_DEFER, .reason = "nested", .mode = "defer" }, "observe-defer-nested" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                char reason[UPCALL_REASON_MAX];
+                struct upcall_decision done = upcall_observe(&cases[i].decision, reason);
+
+                assert_string_equal(reason, cases[i].reason);
+                assert_int_equal(done.action, UPCALL_ACTION_DEFER);
+                assert_string_equal(done.mode, "defer");
+                assert_null(done.agent);
+        }
+}
+
+static int count_row(void *userdata, const struct ledger_row *row _unused_) {
+        (*(unsigned *) userdata)++;
+        return 0;
+}
+
+static unsigned ledger_unfinished(struct world *world) {
+        unsigned n = 0;
+
+        assert_int_equal(registry_ledger_each_unfinished(world->broker->registry, count_row, &n), 0);
+        return n;
+}
+
+/* Deferred before its record is made; the agent hears of nothing; what the client found out does not hide what would have been */
+static void test_observed_upcall_waits_for_nothing(void **state) {
+        struct message_outcome message = { .outcome = UPCALL_OUTCOME_ABANDONED, .error = ENOKEY, .reason = wire_text("not-answered") };
+        struct world *world = *state;
+        int agent = attach(world, 4), client;
+        uint32_t error, n = 1;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        client = ask(world, n, 20000);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(client, &message_outcome_layout, &message, NULL, 0), 0);
+        close_fd(client);
+        turn(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch reason=observe-answer vm=\"web-1\""), 1);
+        assert_int_equal(count_records("reason=observe-answer op=upcall-complete vm=\"web-1\""), 1);
+        assert_int_equal(count_records("agent=nfs-a"), 3); /* the third: it was bound */
+        assert_int_equal(count_records("answer-mode=defer"), 2);
+        assert_int_equal(count_records("outcome=abandoned exit=-126"), 1);
+        assert_int_equal(next_type(world, agent), 0);
+        assert_int_equal(ledger_unfinished(world), 0);
+        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        assert_int_equal(world->broker->n_in_flight, 0);
+        assert_int_equal(world->broker->counters.records_lost, 0);
+        close_fd(agent);
+}
+
+/* However the audit system fails, and when: the caller is deferred, what is missing is counted, the ledger row ends as a gap */
+static void test_audit_failures_refuse_nothing_that_is_observed(void **state) {
+        static const int errors[] = { -EPERM, -ENOBUFS, -EPIPE, -ENODATA };
+        struct world *world = *state;
+        uint64_t lost = 0;
+        uint32_t error, n = 0;
+
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        for (size_t i = 0; i < ELEMENTS(errors); i++)
+                for (unsigned at_once = 0; at_once < 2; at_once++) {
+                        int client;
+
+                        submit_error = at_once ? errors[i] : 0;
+                        client = ask(world, ++n, 20000);
+                        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+                        report(world, client, n, UPCALL_OUTCOME_INSTANTIATED, 0);
+                        while (count_jobs(world->broker) > 0)
+                                record_fails(world->broker, errors[i]);
+                        lost += 2;
+                        assert_int_equal(world->broker->counters.records_lost, lost);
+                        assert_int_equal(ledger_unfinished(world), 0);
+                        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+                }
+}
+
+/* The dispatch record is not seen and is sent once more, behind the completion record: the row is open until both have their fate */
+static void test_dispatch_record_that_comes_behind_the_completion(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+        int client;
+
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        for (uint32_t n = 1; n <= 2; n++) {
+                client = ask(world, n, 20000);
+                assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+                report(world, client, n, UPCALL_OUTCOME_INSTANTIATED, 0);
+                assert_int_equal(count_jobs(world->broker), 2);
+                record_fails(world->broker, -ENODATA);
+                assert_int_equal(count_jobs(world->broker), 2); /* completion, dispatch */
+                if (n == 2) {
+                        record_fails(world->broker, -EPERM);
+                        assert_int_equal(ledger_unfinished(world), 1);
+                        record_fails(world->broker, -ENODATA);
+                } else
+                        records_made(world->broker);
+                assert_int_equal(ledger_unfinished(world), 0);
+                assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        }
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        assert_int_equal(count_records(" retry=1 "), 1);
+        assert_int_equal(world->broker->counters.records_lost, 2);
+}
+
+static void test_observed_upcalls_over_the_limit_are_deferred_and_recorded(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        world->broker->config.max_per_container = 1;
+        for (uint32_t i = 1; i <= 60; i++) {
+                int client = ask(world, i, 20000);
+
+                assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+                if (i > 1)
+                        report(world, client, i, UPCALL_OUTCOME_INSTANTIATED, 0);
+                records_made(world->broker);
+        }
+        assert_int_equal(count_records("op=upcall-dispatch reason=observe-reject-over-limit"), 59);
+        assert_int_equal(count_records("reason=observe-reject-over-limit op=upcall-complete"), 59);
+        assert_int_equal(world->broker->counters.over_limit, 59);
+        assert_int_equal(world->broker->counters.refusals_muted, 0);
+}
+
+/* An agent that has an upcall when observing begins may answer it */
+static void test_upcall_keeps_the_mode_it_began_with(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), asked, observed;
+        uint32_t error;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        asked = ask(world, 1, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        observed = ask(world, 2, 20000);
+        assert_int_equal(verdict_of(world, observed, &error), UPCALL_ACTION_DEFER);
+        world->broker->config.mode = CONFIG_MODE_ENFORCE;
+        refuse(world, agent, 1, "helper-refused");
+        assert_int_equal(verdict_of(world, asked, &error), UPCALL_ACTION_REJECT);
+        report(world, asked, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        report(world, observed, 2, UPCALL_OUTCOME_INSTANTIATED, 0);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=helper-refused op=upcall-complete"), 1);
+        assert_int_equal(count_records("reason=observe-answer op=upcall-complete"), 1);
+        close_fd(agent);
+}
+
+static void write_settings(struct world *world, const char *text) {
+        FILE *file = fopen(world->broker->config_path, "we");
+
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+/* Recorded each time it changes, and not otherwise; also when the record is all that does not work */
+static void test_change_of_the_mode_is_recorded(void **state) {
+        struct world *world = *state;
+        char path[PATH_MAX + 64];
+
+        (void) snprintf(path, sizeof(path), "%s/upcalld.conf", world->folder);
+        world->broker->config_path = path;
+        write_settings(world, "[upcalld]\nmode=observe\n");
+        for (unsigned i = 0; i < 2; i++)
+                assert_int_equal(broker_reload(world->broker, &world->facts), 0);
+        assert_int_equal(world->broker->config.mode, CONFIG_MODE_OBSERVE);
+        write_settings(world, "[upcalld]\nmode=neither\n");
+        assert_int_equal(broker_reload(world->broker, NULL), -EINVAL);
+        assert_int_equal(world->broker->config.mode, CONFIG_MODE_OBSERVE);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=observe-on"), 1);
+        assert_int_equal(count_records("op=observe-off"), 0);
+        submit_error = -ENOBUFS;
+        write_settings(world, "[upcalld]\n");
+        assert_int_equal(broker_reload(world->broker, NULL), 0);
+        assert_int_equal(world->broker->config.mode, CONFIG_MODE_ENFORCE);
+        assert_int_equal(world->broker->counters.records_lost, 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
@@ -793,6 +1021,13 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_would_be_decided_is_one_word, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_observed_upcall_waits_for_nothing, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_audit_failures_refuse_nothing_that_is_observed, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_dispatch_record_that_comes_behind_the_completion, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_upcall_keeps_the_mode_it_began_with, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_change_of_the_mode_is_recorded, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
