@@ -350,7 +350,7 @@ test_on_that_fails_changes_nothing() {
         expect_refused 'run it as root' setpriv --reuid 4242 --regid 4242 --clear-groups "$KERNEL_SHARE/upcallctl" observe on
         expect_refused "neither 'on' nor 'off'" upcallctl observe maybe
         expect_refused 'still enforces: .*nothing was changed' upcallctl observe on --config "$WORK/conf/other.conf"
-        expect_eq "$(files_of)$(ls "$WORK/conf")" "other.conf.d" "files"
+        expect_eq "$(files_of)$(find "$WORK/conf/other.conf.d" -type f)" "" "files"
         install -d -m 0777 "$OBSERVE_CLIENT"
         chmod 0777 "$OBSERVE_CLIENT"
         expect_refused "client.d must be root's" upcallctl observe on
