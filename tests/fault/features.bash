@@ -213,10 +213,10 @@ off short-refusal-while-down tools/upcall-request-key/main.c \
         's/^#define SOON 1$/#define SOON 60/' \
         failure/broker_not_running_refuses_for_a_short_time
 off broker-down-refuses-containers tools/upcall-request-key/main.c \
-        's/if \(job->policy\.on_broker_down_defer \|\| caller_is_surely_hosts\(.*\)\)/if (true)/' \
+        's/if \(job->policy\.observe \|\| job->policy\.on_broker_down_defer \|\| caller_is_surely_hosts\(.*\)\)/if (true)/' \
         client/broker_down_defers_the_hosts_and_refuses_others
 off deadline-of-the-client tools/upcall-request-key/main.c \
-        's/deadline_in_ms\(policy_deadline\(&job->policy\) \* 1000ull\)/deadline_in_ms(policy_deadline(\&job->policy) * 100000ull)/' \
+        's/deadline_in_ms\(policy_verdict_ms\(&job->policy\)\)/deadline_in_ms(policy_verdict_ms(\&job->policy) * 100ull)/' \
         client/broker_that_hangs_gives_a_refusal_at_the_deadline
 off policy-of-root-alone tools/upcall-request-key/policy.c \
         's/if \(fd < 0 \|\| !trustworthy\(fd\)\)/if (fd < 0)/' \
@@ -239,6 +239,69 @@ off drop-in-is-hidden tools/upcall-request-key/defer.c \
 off takeover-off-restores tools/upcallctl/takeover.c \
         's/rename\(paths->host, paths->request_key\) < 0/unlink(paths->host) < 0/' \
         host/takeover_can_be_repeated_and_undone
+
+# ---- observe mode -----------------------------------------------------------------------------------------------------------
+
+off observe-defers broker/upcall-decide.c \
+        's/upcall->decision = (upcall_observe\(&upcall->decision, reason\);)/(void) \1/' \
+        observe/everybody_gets_what_the_host_alone_gives
+off observe-reason-kept broker/upcall.c \
+        's/if \(message\.reason\.data && !upcall->observed\)/if (message.reason.data)/' \
+        observe/everybody_gets_what_the_host_alone_gives
+off observe-waits-for-nothing broker/upcall-decide.c \
+        '/^static void upcall_resolve/,/^}/ { /upcall->unconditional = true;/d }' \
+        observe/nobody_waits_for_a_record
+off observe-gap-in-the-ledger broker/upcall.c \
+        's/upcall->gap = "no-dispatch-record";/upcall->gap = NULL;/' \
+        observe/audit_switched_off_refuses_nothing
+off observe-closes-after-both-records broker/upcall-settle.c \
+        's/ \|\| upcall->dispatch_job \|\| upcall->completion_job/ || upcall->completion_job/' \
+        unit/test-broker
+off observe-limits-mute-nothing broker/upcall-decide.c \
+        's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
+        observe/limits_refuse_nothing
+off observe-record-without-a-row broker/upcall.c \
+        '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (r >= 0)/' \
+        observe/full_disk_refuses_nothing
+off observe-client-defers tools/upcall-request-key/main.c \
+        's/return job->policy\.observe \? decide_defer\(reason\) : /return /' \
+        observe/broker_that_hangs_refuses_nothing
+off observe-client-defers-when-down tools/upcall-request-key/main.c \
+        's/if \(job->policy\.observe \|\| job->policy\.on_broker_down_defer/if (job->policy.on_broker_down_defer/' \
+        client/observing_client_defers_whatever_the_broker_does
+off observe-client-unread-facts tools/upcall-request-key/main.c \
+        '/^static struct decision decide\(/,/^}/ s/return decide_alone\(job, /return decide_reject(/' \
+        client/observing_client_defers_what_it_cannot_make_out
+off observe-verdict-soon tools/upcall-request-key/policy.h \
+        's/if \(!policy->observe\)/if (true)/' \
+        unit/test-request-key
+off observe-host-has-time tools/upcall-request-key/policy.h \
+        's/return policy->observe \? POLICY_DEADLINE_MAX : POLICY_DEADLINE_DEFAULT;/return POLICY_DEADLINE_DEFAULT;/' \
+        observe/slow_host_program_is_not_ended
+off observe-setting-outlives-a-restart broker/config.c \
+        's/r = load_drop_ins\(&parser, path\);/r = 0;/' \
+        observe/broker_that_is_down_refuses_nothing
+off observe-change-is-recorded broker/reload.c \
+        's/^( *)record_mode\(broker, by\);/\1(void) record_mode;/' \
+        observe/on_and_off_can_be_repeated_and_are_recorded
+off observe-said-first tools/upcallctl/status.c \
+        's/if \(status->broker\.mode == UPCALL_MODE_OBSERVE\)/if (false)/' \
+        observe/on_and_off_can_be_repeated_and_are_recorded
+off observe-says-it-is-incomplete tools/upcallctl/status.c \
+        's/if \(warnings\[i\]\.mode == status->broker\.mode/if (false/' \
+        observe/setting_in_the_file_is_read_on_hangup
+off observe-off-enforces tools/upcallctl/observe.c \
+        '/^int observe_off/,/^}/ s/r = tell\(&change, false\);/r = 0;/' \
+        observe/off_enforces_again
+off observe-all-or-nothing tools/upcallctl/observe.c \
+        's/return r == 0 \? 0 : put_back\(&change, true, r\);/return r;/' \
+        observe/on_that_fails_changes_nothing
+off observe-keeps-the-administrators-own tools/upcallctl/observe.c \
+        's/if \(r == -ENOENT \|\| \(r == 0 && file == CLIENT_DOWN\)\)/if (r == -ENOENT)/' \
+        observe/administrators_own_policy_is_kept
+off observe-mode-is-checked tools/upcallctl/observe-verb.c \
+        's/if \(strcmp\(mode, on \? "observe" : "enforce"\) == 0\)/if (true)/' \
+        observe/setting_in_the_file_is_read_on_hangup
 
 # ---- rights -----------------------------------------------------------------------------------------------------------------
 
