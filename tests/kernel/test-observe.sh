@@ -20,9 +20,9 @@ observe_broker() { # [SETTING…]
 observe_host_lines() {
         machine_save_file /etc/request-key.d/kernel-test.conf
         cat > /etc/request-key.d/kernel-test.conf <<'END'
-create user hosttest:* * |/bin/cat
-create user db:* * |/bin/cat
-create user hostreject:* * /bin/keyctl reject %k 5 rejected %S
+create user hosttest* * |/bin/cat
+create user db* * |/bin/cat
+create user hostreject* * /bin/keyctl reject %k 5 rejected %S
 END
 }
 
@@ -430,6 +430,7 @@ test_by_the_line_in_request_key_d() {
         CONTROL=$RESULTS
         machine_save_file /etc/request-key.d/upcalld.conf
         sed 's/^#create user /create user /' "$UPCALLD_BUILD/conf/request-key.d/upcalld.conf" > /etc/request-key.d/upcalld.conf
+        # narrower than what the host itself says: ours wins
         printf 'create user %s * /usr/sbin/upcall-request-key %%o %%k %%u %%g %%T %%P %%S\n' 'hosttest:*' 'db:*' 'hostreject:*' >> /etc/request-key.d/upcalld.conf
         request_in web-1 user hosttest:one "from the callout"
         expect_answer EACCES
