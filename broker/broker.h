@@ -21,6 +21,7 @@
 #include "broker/config.h"
 #include "broker/descriptor.h"
 #include "broker/registry.h"
+#include "broker/spool.h"
 #include "broker/witness.h"
 #include "util/packet.h"
 
@@ -66,6 +67,7 @@ struct Broker {
 
         Registry *registry;
         Sender *sender;
+        Spool *spool;
         Witness *witness;
         AttributionIndex *index;
 

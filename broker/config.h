@@ -18,6 +18,7 @@ enum config_mode {
 
 enum config_audit {
         CONFIG_AUDIT_REQUIRED,
+        CONFIG_AUDIT_BEST_EFFORT, /* no verdict waits for a record; what could not be recorded is kept, and recorded later */
 };
 
 struct config {
@@ -31,6 +32,7 @@ struct config {
         unsigned max_per_agent;         /* connections of one agent */
         unsigned witness_timeout_ms;
         unsigned read_back_ms;
+        unsigned spool_max_kib;         /* records that are kept for later, KiB */
         unsigned unregistered; /* enum config_unregistered */
         unsigned audit;        /* enum config_audit */
         unsigned mode;         /* enum config_mode */

@@ -30,4 +30,13 @@ int evidence_bind_agent(Broker *broker, const Agent *agent, const struct process
 int evidence_dispatch(Upcall *upcall, sender_done_t done);
 int evidence_completion(Upcall *upcall, sender_done_t done);
 
+/* The same, but into the spool, marked late. Errors as spool_keep(). */
+int evidence_keep(const Upcall *upcall, enum evidence_kind kind);
+
+/* Indexed by enum evidence_kind: what the ledger says of a row without this record. */
+extern const char *const evidence_gap_words[EVIDENCE_COMPLETION + 1];
+
+/* Tells of records that were not made in time. retry: how often it was said before. */
+int evidence_gap(Broker *broker, const struct registry_gap *gap, uint32_t retry, sender_done_t done, void *userdata, SenderJob **ret_job);
+
 #endif

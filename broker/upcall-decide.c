@@ -166,6 +166,8 @@ static void upcall_resolve(Upcall *upcall) {
 
         if (upcall->decision.agent)
                 (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", upcall->decision.agent->name);
+        if (upcall->broker->config.audit == CONFIG_AUDIT_BEST_EFFORT)
+                upcall->unconditional = true;
         if (!upcall->observed) {
                 upcall_say(upcall, upcall->decision.reason);
                 return;

@@ -167,6 +167,10 @@ enum upcall_field_tag {
         UPCALL_FIELD_RECORDS_LOST = 51, /* u64: audit records that the kernel did not make */
         UPCALL_FIELD_ROWS_LOST = 52,   /* u64: upcalls that the ledger does not know, or not to their end */
         UPCALL_FIELD_OVER_LIMIT = 53,  /* u64: upcalls that were too many */
+        UPCALL_FIELD_SPOOLED = 60,     /* u64: audit records that wait until audit works again */
+        UPCALL_FIELD_GAP_RECORDS = 61, /* u64: records that were not made in time, which no record has told of yet */
+        UPCALL_FIELD_GAP_DROPPED = 62, /* u64: of which so many are lost */
+        UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
