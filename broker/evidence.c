@@ -19,8 +19,23 @@ struct submission {
         SenderJob **ret_job;
 };
 
+/* One that nobody waits for, and that is not kept: it is counted */
+static void count_lost(Broker *broker) {
+        broker->counters.records_lost++;
+        if (broker->config.audit == CONFIG_AUDIT_BEST_EFFORT)
+                spool_count_lost(broker->spool);
+}
+
+static void on_unwatched(void *userdata, int error, const struct sender_receipt *receipt) {
+        (void) receipt;
+        broker_note_audit(userdata, error);
+        if (error < 0)
+                count_lost(userdata);
+}
+
 /* length is what a record function returned for text */
 static int submit(Broker *broker, int length, const char *text, const struct submission *submission) {
+        bool watched = submission->done;
         struct sender_record record = {
                 .type = submission->type,
                 .text = text,
@@ -31,9 +46,13 @@ static int submit(Broker *broker, int length, const char *text, const struct sub
         int r = length;
 
         if (r >= 0)
-                r = sender_submit(broker->sender, &record, submission->done, submission->userdata, submission->ret_job);
-        if (r < 0)
+                r = sender_submit(broker->sender, &record, watched ? submission->done : on_unwatched, watched ? submission->userdata : broker,
+                                  submission->ret_job);
+        if (r < 0) {
                 broker_note_audit(broker, r);
+                if (!watched)
+                        count_lost(broker);
+        }
         return r < 0 ? r : 0;
 }
 

@@ -6,7 +6,7 @@
 #include "broker/broker.h"
 #include "broker/container.h"
 
-/* Each queues one record. With done NULL a failure is only counted. ret_job may be NULL. Errors as sender_submit(), or of
+/* Each queues one record. With done NULL a failure is counted, and that is all. ret_job may be NULL. Errors as sender_submit(), or of
  * the record functions. */
 
 int evidence_register(Broker *broker, const struct container_registration *registration, const Container *parent, sender_done_t done,

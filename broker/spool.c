@@ -296,6 +296,14 @@ static void count_in_gap(Spool *spool, uint64_t time) {
         if (spool->gap.records++ == 0)
                 spool->gap.from = time;
         spool->gap.to = time;
+        if (!is_busy(spool))
+                wait_for_audit(spool);
+}
+
+void spool_count_lost(Spool *spool) {
+        count_in_gap(spool, usec_now(CLOCK_REALTIME));
+        spool->gap.dropped++;
+        write_gap(spool);
 }
 
 int spool_keep(Spool *spool, const struct registry_spooled *spooled) {
@@ -304,17 +312,14 @@ int spool_keep(Spool *spool, const struct registry_spooled *spooled) {
 
         if (spool->bytes + bytes <= spool->broker->config.spool_max_kib * UINT64_C(1024))
                 r = registry_spool_add(spool->broker->registry, spooled);
-        count_in_gap(spool, spooled->time);
-        if (r >= 0) {
-                spool->records++;
-                spool->bytes += bytes;
-        } else {
-                spool->gap.dropped++;
-                write_gap(spool);
+        if (r < 0) {
+                spool_count_lost(spool);
+                return r;
         }
-        if (!is_busy(spool))
-                wait_for_audit(spool);
-        return r;
+        count_in_gap(spool, spooled->time);
+        spool->records++;
+        spool->bytes += bytes;
+        return 0;
 }
 
 void spool_audit_failed(Spool *spool) {

@@ -28,6 +28,9 @@ DEFINE_CLEANUP(Spool, spool_free)
 /* Keeps a record for later. 0; -ENOSPC when the spool is full; another negative errno: it is counted as lost. */
 int spool_keep(Spool *spool, const struct registry_spooled *spooled);
 
+/* One record more is lost that cannot be kept. */
+void spool_count_lost(Spool *spool);
+
 /* Audit has failed and was not heard since: nothing new is to be sent. */
 void spool_audit_failed(Spool *spool);
 bool spool_audit_is_down(const Spool *spool);
