@@ -1083,6 +1083,27 @@ static void test_best_effort_keeps_the_order_of_an_upcall(void **state) {
         close_fd(agent);
 }
 
+/* Nor are two records of one upcall on their way at once */
+static void test_best_effort_replays_an_upcall_step_by_step(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world), client = ask(world, 1, 20000);
+
+        take_question(world, agent);
+        record_fails(world->broker, -EPERM);
+        answered(world, agent, 2);
+        spool_wakes(world);
+        record_made(world->broker); /* the gap */
+        record_made(world->broker); /* the first: from here on two at a time */
+        assert_int_equal(spool_records(world->broker->spool), 2);
+        assert_int_equal(count_jobs(world->broker), 1);
+        record_made(world->broker);
+        assert_int_equal(count_jobs(world->broker), 1);
+        spool_replayed(world);
+        assert_int_equal(count_records("op=upcall"), 3);
+        close_fd(client);
+        close_fd(agent);
+}
+
 /* When audit is seen to work, what is new is sent at once, and is not late */
 static void test_best_effort_sends_what_is_new_while_it_replays(void **state) {
         struct world *world = *state;
@@ -1270,6 +1291,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_best_effort_goes_on_without_the_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_tries_audit_with_one_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_keeps_the_order_of_an_upcall, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_replays_an_upcall_step_by_step, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_sends_what_is_new_while_it_replays, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_tells_of_what_is_not_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_spool_is_bounded, setup, teardown),
