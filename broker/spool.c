@@ -87,6 +87,8 @@ static void go_on(Spool *spool) {
                 r = window_send(spool);
         else if (spool->gap.records > 0)
                 r = probe_send(spool);
+        else
+                audit_works(spool);
         if (r < 0)
                 back_off(spool);
 }
@@ -263,11 +265,15 @@ static int window_send(Spool *spool) {
 
         spool->n_window = spool->n_submitted = 0;
         r = registry_spool_each(registry, spool->window_max, window_add, spool);
-        if (r < 0 && r != -ECANCELED)
+        if (spool->n_window > 0)
+                r = registry_spool_sending(registry, spool->window[spool->n_window - 1].id);
+        else if (r == 0) /* somebody has taken them out */
+                spool->records = spool->bytes = 0;
+        if (r < 0) {
+                fprintf(stderr, "the spool waits: %s\n", registry_error(registry));
                 return r;
-        r = registry_spool_sending(registry, spool->window[spool->n_window - 1].id);
-        if (r >= 0)
-                r = registry_spool_each(registry, spool->n_window, window_submit, spool);
+        }
+        r = registry_spool_each(registry, spool->n_window, window_submit, spool);
         window_drop_bad(spool);
         if (spool->n_in_flight > 0)
                 return 0; /* the others are tried after these */
@@ -306,11 +312,18 @@ void spool_count_lost(Spool *spool) {
         write_gap(spool);
 }
 
+/* A dispatch record is kept when there is room for the completion record, too, and that one always finds it: an upcall is late or lost as a whole */
+static bool has_room(const Spool *spool, const struct registry_spooled *spooled, size_t bytes) {
+        if (spooled->kind == EVIDENCE_COMPLETION && spool_has_dispatch(spool, spooled->seqno))
+                return true;
+        return spool->bytes + 2 * bytes <= spool->broker->config.spool_max_kib * UINT64_C(1024);
+}
+
 int spool_keep(Spool *spool, const struct registry_spooled *spooled) {
         size_t bytes = strlen(spooled->record.text) + ROW_BYTES;
         int r = -ENOSPC;
 
-        if (spool->bytes + bytes <= spool->broker->config.spool_max_kib * UINT64_C(1024))
+        if (has_room(spool, spooled, bytes))
                 r = registry_spool_add(spool->broker->registry, spooled);
         if (r < 0) {
                 spool_count_lost(spool);

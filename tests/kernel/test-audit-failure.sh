@@ -26,10 +26,12 @@ failing_world() { # [SETTING…]
         in_container web-1 touch /tmp/heard
 }
 
-# N upcalls from 16 callers at a time, in the background; load_wait waits for the last answer
-load() { # NAME N
-        LOAD=$1 LOAD_N=$(($2 / 16 * 16))
-        machine_spawn "$WORK/answers.$1" nsenter -t "${PID[web-1]}" -a -- "$KERNEL_SHARE/request" --parallel 16 --count $(($2 / 16)) user "db:$1."
+# N upcalls from so many CALLERS at a time, in the background; load_wait waits for the last answer
+load() { # NAME N [CALLERS]
+        local callers=${3:-16}
+        LOAD=$1 LOAD_N=$(($2 / callers * callers))
+        machine_spawn "$WORK/answers.$1" nsenter -t "${PID[web-1]}" -a -- "$KERNEL_SHARE/request" --parallel "$callers" --count $(($2 / callers)) \
+                user "db:$1."
         LOAD_PID=$MACHINE_PID
 }
 
@@ -72,8 +74,13 @@ check_trail() { # SECONDS [best-effort]: until every row is finished
         done
 }
 
-# How long the broker takes to answer while something goes on: the longest of all round trips of `upcallctl status`, in WORST (milliseconds)
+# How long the broker takes to answer while something goes on: the longest of all round trips of `upcallctl status`. What takes part goes before all
+# else that wants a processor: what counts is whether the broker waits.
 watch_loop() {
+        local pid
+        for pid in "$BROKER" $(pgrep -P "$BROKER"); do
+                expect_ok chrt --all-tasks --fifo --pid 1 "$pid"
+        done
         : > "$WORK/round-trips"
         machine_spawn "$WORK/round-trips" chrt --fifo 1 bash -c '
                 while sleep 0.02; do
@@ -264,7 +271,7 @@ test_kernel_backlog_full() {
         failing_world
         fill_backlog 15000
         watch_loop
-        load one $UPCALLS
+        load one $((UPCALLS / 2)) 40 # each waits for its deadline
         machine_wait_for 10 sender_waits || fail "the kernel does not make the sender wait"
         load_wait 80
         watch_ended
@@ -499,7 +506,9 @@ test_best_effort_broker_killed_while_spooling() {
         machine_wait_for 70 spool_is_empty || fail "not replayed: $(upcallctl status)"
         sleep 8.5 # until the broker ends what the earlier one left
         check_trail 30
-        expect_eq "$closed $no_dispatch $no_completion $dropped" "$rows 0 0 0" "closed rows, gaps, dropped"
+        expect_eq "$closed $no_dispatch $no_completion" "$rows 0 0" "closed rows, gaps"
+        # that the agent has come back belongs to no upcall
+        expect_eq "$dropped" 1 "dropped"
 }
 
 spool_has() {
