@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what tests use
+# What the tests of container run times have in common. Sourced by them, after lib.sh.
+. tests/kernel/bundle.sh
+
+# What the first process of a test's container runs: the agent inside, as its own child, and nothing else.
+ANSWER_SCRIPT=$KERNEL_SHARE/serve
+
+OCI_HOOK=${OCI_HOOK:-$UPCALLCTL oci-hook}
+
+need() { # PROGRAM…
+        local program
+        for program; do
+                command -v "$program" > /dev/null || skip "$program is not on this machine"
+        done
+}
+
+# runtimes_world [SETTING…]: broker, takeover, the policy of all hooks here, and the program that containers run: `serve PAYLOAD` has an
+# agent that answers with PAYLOAD, and stays.
+runtimes_world() {
+        start_broker "$@"
+        takeover
+        policy tests
+        script serve "$KERNEL_SHARE/upcall-agent --name db -- /bin/echo -n \"\$1\" &
+                while :; do sleep 1000 & wait \$!; done"
+}
+
+# policy NAME [LINE…]
+policy() {
+        mkdir -p /etc/upcalld/policies.d
+        printf '%s\n' '[policy]' 'agent=db' 'agent-socket=mount' 'route=user db:*' "${@:2}" > "/etc/upcalld/policies.d/$1.conf"
+}
+
+# The hooks as options of oci-config: hooks [OPTIONS of upcallctl oci-hook]
+hooks() {
+        local stage
+        HOOKS=(${OCI_HOOK_BIND:+--bind /run/upcalld/agent})
+        for stage in createRuntime poststop; do
+                HOOKS+=(--hook "$stage $OCI_HOOK $stage --policy tests $*")
+        done
+}
+hooks
+
+# runc_container NAME [OPTIONS of oci-config] -- PROGRAM…: started and registered by the hook
+runc_container() {
+        local name=$1
+        shift
+        runc_bundle "$name" "${HOOKS[@]}" "$@" || fail "bundle of $name"
+        runc_start "$name" || fail "runc: $(cat "$WORK/bundle.$name/log")"
+        PID[$name]=$(< "$WORK/bundle.$name/pid")
+        registered "$name"
+}
+
+runc_exec() { # NAME COMMAND…
+        runc_own exec "$@" < /dev/null
+}
+
+# Sets CONTID[NAME] of the container with the first process PID[NAME].
+registered() {
+        CONTID[$1]=$(contid_by_pid "${PID[$1]}")
+        expect_match "${CONTID[$1]}" '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' "contid of $1"
+}
+
+contid_by_pid() {
+        upcallctl container list --json | json_row "row['pid'] == $1" contid
+}
+
+agent_is_in() { # NAME: of the container with CONTID[NAME]
+        local connections
+        connections=$(agents_of "$1")
+        ((${connections:-0} > 0))
+}
+
+agents_of() {
+        upcallctl agent list --json | json_row "row['contid'] == '${CONTID[$1]}'" connections
+}
+
+agent_comes() {
+        machine_wait_for 10 agent_is_in "$1" || fail "the agent of $1 is not let in: $(upcallctl agent list); $(cat "$WORK/bundle.$1/log" "$WORK/$1.log" 2>/dev/null)"
+}
+
+# ---- what is left -----------------------------------------------------------------------------------------------------------
+
+broker_descriptors() {
+        find "/proc/$BROKER/fd" -mindepth 1 | wc -l
+}
+
+# Everything on the machine that a container could leave behind because of us.
+traces() {
+        echo "sessions $(upcallctl agent list --json | json_row True connections | paste -sd+ | sed 's/^$/0/')"
+        echo "descriptors $(broker_descriptors)"
+        grep -F /run/upcalld /proc/self/mountinfo
+}
+
+traces_begin() {
+        TRACES=$(traces)
+}
+
+traces_are_gone() {
+        [[ $(traces) == "$TRACES" ]]
+}
+
+# expect_tombstone NAME: the container has ended, and nothing of it is left but that
+expect_tombstone() {
+        machine_wait_for 10 state_is "$1" ended || fail "$1 is not ended but '$(state_of "$1")': $(upcallctl container list --all)"
+        expect_eq "$(upcallctl container list --json | json_row "row['contid'] == '${CONTID[$1]}'" name)" "" "rows of $1 that count"
+        machine_wait_for 10 traces_are_gone || fail "left behind: $(diff <(echo "$TRACES") <(traces))"
+        audit_find 'op=unregister' -uu "${CONTID[$1]}" --raw > /dev/null
+}
+
+state_of() {
+        upcallctl container list --all --json | json_row "row['contid'] == '${CONTID[$1]}'" state
+}
+
+state_is() {
+        [[ $(state_of "$1") == "$2" ]]
+}
