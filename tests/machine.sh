@@ -216,9 +216,18 @@ machine_folder() {
         local -n machine_folder_result=$1
         local folder
         folder=${TMPDIR:-/tmp}/upcalld.$$.$RANDOM$RANDOM
-        machine_undo rm -rf -- "$folder" && mkdir -m "${2:-0755}" -- "$folder" || return 1
+        machine_undo machine_remove_folder "$folder" && mkdir -m "${2:-0755}" -- "$folder" || return 1
         # shellcheck disable=SC2034
         machine_folder_result=$folder
+}
+
+# What a container run time that was killed left mounted in it is not part of it.
+machine_remove_folder() {
+        local mount
+        while read -r mount; do
+                umount -l -- "$mount" || return 1
+        done < <(findmnt -rno TARGET | grep -F -- "$1/" | sort -r)
+        rm -rf --one-file-system -- "$1"
 }
 
 # ---- processes --------------------------------------------------------------------------------------------------------------
@@ -440,4 +449,12 @@ machine_remove_cgroup() {
         done
         machine_say "$path is in use: $(tr '\n' ' ' 2>/dev/null < "$path/cgroup.procs")"
         return 1
+}
+
+# The control groups NAME in every hierarchy, version 1 or 2, with those below, which container run times may leave behind, empty.
+machine_remove_cgroups() {
+        local folder
+        while read -r folder; do
+                rmdir "$folder" || return 1
+        done < <(find /sys/fs/cgroup -depth -type d -path "*/$1*" 2>/dev/null)
 }

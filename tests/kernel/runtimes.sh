@@ -80,6 +80,18 @@ agent_comes() {
         machine_wait_for 10 agent_is_in "$1" || fail "the agent of $1 is not let in: $(upcallctl agent list); $(cat "$WORK/bundle.$1/log" "$WORK/$1.log" 2>/dev/null)"
 }
 
+# What is not there yet is removed at the end, with the folders above it that are not there yet.
+remove_if_new() { # PATH…
+        local path
+        for path; do
+                [[ ! -e $path ]] || continue
+                while [[ ! -e ${path%/*} ]]; do
+                        path=${path%/*}
+                done
+                machine_save_file "$path"
+        done
+}
+
 # ---- what is left -----------------------------------------------------------------------------------------------------------
 
 broker_descriptors() {
@@ -115,4 +127,9 @@ state_of() {
 
 state_is() {
         [[ $(state_of "$1") == "$2" ]]
+}
+
+# What auditd kept of a container, in the order of the records, without the changes of its agents and routes
+story() {
+        audit -uu "${CONTID[$1]}" -m VIRT_MACHINE_ID,VIRT_CONTROL,VIRT_RESOURCE --raw | sed -n 's/.* op=\([a-z-]*\) .*/\1/p' | uniq | paste -sd ' '
 }

@@ -30,11 +30,6 @@ test_runc_container_has_its_own_contid_answers_and_story() {
         expect_eq "$(find /sys/fs/cgroup -type d -name 'upcalld-test-web-?')" "" "control groups"
 }
 
-# What auditd kept of a container, in the order of the records, without the changes of its agents and routes
-story() {
-        audit -uu "${CONTID[$1]}" -m VIRT_MACHINE_ID,VIRT_CONTROL,VIRT_RESOURCE --raw | sed -n 's/.* op=\([a-z-]*\) .*/\1/p' | uniq | paste -sd ' '
-}
-
 test_runc_container_with_a_user_namespace() {
         runc_world web-1 --user
         expect_ne "$(readlink "/proc/${PID[web-1]}/ns/user")" "$(readlink /proc/self/ns/user)" "its user namespace"
