@@ -52,6 +52,10 @@ runc_container() {
         registered "$name"
 }
 
+status_field() { # PID FIELD: of /proc/PID/status
+        sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
+}
+
 runc_exec() { # NAME COMMAND…
         runc_own exec "$@" < /dev/null
 }

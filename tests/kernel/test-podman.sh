@@ -112,10 +112,6 @@ test_agent_works_under_podmans_default_seccomp_profile() {
         expect_answer ok "of web-1"
 }
 
-status_field() { # PID FIELD
-        sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
-}
-
 agent_pid() { # NAME
         pgrep --ns "${PID[$1]}" --nslist pid -f 'upcall-agent --name'
 }
