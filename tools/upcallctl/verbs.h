@@ -23,4 +23,6 @@ int verb_route_remove(const struct arguments *arguments);
 int verb_route_list(const struct arguments *arguments);
 int verb_route_test(const struct arguments *arguments);
 
+int verb_oci_hook(const struct arguments *arguments);
+
 #endif
