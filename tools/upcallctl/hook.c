@@ -130,6 +130,8 @@ static int run_create(struct hook *hook) {
                 return r;
         complete_labels(hook);
         r = hook_register(hook, &is_new);
+        if (r == 0 && is_new)
+                r = hook_apply_policy(hook);
         if (r != 0)
                 return r;
         return ask_printed(output_print_line(hook->contid_text, strlen(hook->contid_text)));

@@ -39,4 +39,10 @@ int hook_unregister_ended(const struct hook *hook);
 /* BUNDLE/config.json, once. */
 int hook_need_config(struct hook *hook);
 
+/* hook-policy.c: gives the container that was just registered what its policy says, all of it or nothing. */
+int hook_apply_policy(struct hook *hook);
+
+/* hook-mount.c: shows the agents' socket folder in the container, at the path that it has on the host. */
+int hook_mount_agent_socket(struct hook *hook);
+
 #endif
