@@ -44,6 +44,22 @@ static void container_set_identity(Container *container, const struct registry_c
         };
 }
 
+static int copy_text(const char *text, char **ret_copy) {
+        *ret_copy = text ? strdup(text) : NULL;
+        return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+static int container_set_labels(Container *container, const struct registry_container *row) {
+        int r;
+
+        r = copy_text(row->runtime_id, &container->runtime_id);
+        if (r >= 0)
+                r = copy_text(row->image, &container->image);
+        if (r >= 0)
+                r = copy_text(row->pod, &container->pod);
+        return r;
+}
+
 /* The object for a row, indexed and watched */
 int container_take_up(Broker *broker, const struct registry_container *row, Container *parent, int pidfd, Container **ret_container) {
         _cleanup_(container_freep) Container *container = NULL;
@@ -58,6 +74,9 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         container->closing = closing_new();
         if (!container->name || !container->cgroup_path || !container->closing)
                 return -ENOMEM;
+        r = container_set_labels(container, row);
+        if (r < 0)
+                return r;
         r = attribution_index_add(broker->index, &container->entry);
         if (r < 0)
                 return r;
@@ -207,6 +226,9 @@ int container_register(Broker *broker, const struct container_registration *regi
         const struct process_facts *facts = registration->facts;
         struct registry_container row = {
                 .name = registration->name,
+                .runtime_id = registration->runtime_id,
+                .image = registration->image,
+                .pod = registration->pod,
                 .state = UPCALL_CONTAINER_ACTIVE,
                 .found = plan->found,
                 .pid = facts->tgid,

@@ -42,6 +42,7 @@ struct Container {
         uint8_t contid[16];
         char contid_text[37];
         char *name, *cgroup_path;
+        char *runtime_id, *image, *pod; /* as the run time's hook said; NULL: nothing was said */
         uint8_t parent_contid[16]; /* also when the parent has ended */
         uint32_t state;            /* enum upcall_container_state: ACTIVE or HELD */
         uint32_t found;            /* set of enum upcall_found */
@@ -65,6 +66,7 @@ struct Container {
 /* What a registration needs to know; all borrowed. */
 struct container_registration {
         const char *name;
+        const char *runtime_id, *image, *pod; /* NULL: none */
         uint8_t contid[16];
         const struct process_facts *facts;     /* of its first process, from the witness */
         const struct process_facts *registrar; /* who asks */

@@ -36,6 +36,9 @@ static void read_container(struct columns *columns, struct registry_container *r
         ret_row->time = column_u64(columns);
         ret_row->time_end = column_u64(columns);
         ret_row->reason = column_text(columns, true);
+        ret_row->runtime_id = column_text(columns, true);
+        ret_row->image = column_text(columns, true);
+        ret_row->pod = column_text(columns, true);
 }
 
 int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata) {
@@ -151,6 +154,9 @@ int registry_add_container(Registry *registry, struct registry_container *contai
         query_u64(&query, container->time);
         query_int_or_null(&query, (int64_t) container->time_end);
         query_text(&query, container->reason);
+        query_text(&query, container->runtime_id);
+        query_text(&query, container->image);
+        query_text(&query, container->pod);
         return run_add(&query, &container->id);
 }
 

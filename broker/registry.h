@@ -40,6 +40,7 @@ struct registry_container {
         uint32_t registrar_uid, registrar_loginuid;
         uint64_t time, time_end; /* microseconds since 1970; end 0: not yet */
         const char *reason;   /* why it ended, NULL: it has not */
+        const char *runtime_id, *image, *pod; /* what the run time said of it; NULL: nothing */
 };
 
 struct registry_agent {

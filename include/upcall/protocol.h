@@ -69,6 +69,10 @@ extern "C" {
 #define UPCALL_NAME_MAX 255
 #define UPCALL_AGENT_NAME_MAX 63
 
+/* How a run time calls a container (runc allows 1024), and what it says of it (image, pod): any text, which decides nothing. */
+#define UPCALL_RUNTIME_ID_MAX 1024
+#define UPCALL_LABEL_MAX 512
+
 #define UPCALL_ID_SIZE 16
 
 /* The longest lifetime or time-out that fits a key, in seconds. 0 for a lifetime means: does not expire. */
@@ -163,6 +167,9 @@ enum upcall_field_tag {
         UPCALL_FIELD_UPCALLS = 39,     /* u64: dispatched or refused since the broker's start */
         UPCALL_FIELD_AUDIT = 40,       /* text: "ok", or what is wrong */
         UPCALL_FIELD_ROUTE = 41,       /* u64: a route's number */
+        UPCALL_FIELD_RUNTIME_ID = 42,  /* text: what the run time calls a container */
+        UPCALL_FIELD_IMAGE = 43,       /* text */
+        UPCALL_FIELD_POD = 44,         /* text */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -197,6 +204,7 @@ enum upcall_flag {
         UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
+        UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
 };
 
 /* What the client is to do. */

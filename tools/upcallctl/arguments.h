@@ -45,6 +45,8 @@ enum option_id {
         OPTION_CALLOUT,
         OPTION_ORIGIN,
         OPTION_PRIORITY,
+        OPTION_REQUIRED,
+        OPTION_POLICY,
         OPTION_COUNT,
 };
 
