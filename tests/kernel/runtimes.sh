@@ -7,8 +7,6 @@
 # What the first process of a test's container runs: the agent inside, as its own child, and nothing else.
 ANSWER_SCRIPT=$KERNEL_SHARE/serve
 
-OCI_HOOK=${OCI_HOOK:-$UPCALLCTL oci-hook}
-
 need() { # PROGRAM…
         local program
         for program; do
@@ -21,23 +19,33 @@ need() { # PROGRAM…
 runtimes_world() {
         start_broker "$@"
         takeover
-        policy tests
+        policy
         script serve "$KERNEL_SHARE/upcall-agent --name db -- /bin/echo -n \"\$1\" &
                 while :; do sleep 1000 & wait \$!; done"
 }
 
-# policy NAME [LINE…]
+# The policy that all hooks here name: policy [SOCKET [LINE of the agent's section]]
 policy() {
         mkdir -p /etc/upcalld/policies.d
-        printf '%s\n' '[policy]' 'agent=db' 'agent-socket=mount' 'route=user db:*' "${@:2}" > "/etc/upcalld/policies.d/$1.conf"
+        cat > /etc/upcalld/policies.d/tests.conf <<END
+[policy]
+agent-socket=${1:-mount}
+[agent db]
+resident=yes
+${2-}
+[route db]
+agent=db
+type=user
+description=db:*
+END
 }
 
 # The hooks as options of oci-config: hooks [OPTIONS of upcallctl oci-hook]
 hooks() {
         local stage
-        HOOKS=(${OCI_HOOK_BIND:+--bind /run/upcalld/agent})
+        HOOKS=()
         for stage in createRuntime poststop; do
-                HOOKS+=(--hook "$stage $OCI_HOOK $stage --policy tests $*")
+                HOOKS+=(--hook "$stage $UPCALLCTL oci-hook $stage --policy tests $*")
         done
 }
 hooks
@@ -131,6 +139,14 @@ state_of() {
 
 state_is() {
         [[ $(state_of "$1") == "$2" ]]
+}
+
+# The record of what became of an upcall is made when the caller runs on already.
+completed() { # NAME…
+        local name
+        for name; do
+                audit_find 'op=upcall-complete' -uu "${CONTID[$name]}" --raw > /dev/null
+        done
 }
 
 # What auditd kept of a container, in the order of the records, without the changes of its agents and routes

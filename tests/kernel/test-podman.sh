@@ -40,10 +40,8 @@ END
 }
 
 podman_hook() { # STAGE
-        local words
-        words=$(printf ', "%s"' $OCI_HOOK "$1" --policy tests)
-        printf '{"version": "1.0.0", "hook": {"path": "%s", "args": [%s]}, "when": {"always": true}, "stages": ["%s"]}\n' \
-                "${OCI_HOOK%% *}" "${words#, }" "$1"
+        printf '{"version": "1.0.0", "hook": {"path": "%s", "args": ["upcallctl", "oci-hook", "%s", "--policy", "tests"]}, ' "$UPCALLCTL" "$1"
+        printf '"when": {"always": true}, "stages": ["%s"]}\n' "$1"
 }
 
 # podman_container NAME [OPTIONS of podman run] -- PROGRAM…
@@ -57,7 +55,7 @@ podman_container() {
         shift
         podman_undo "$name"
         "${PODMAN[@]}" run --detach --name "$name" --network none --cgroup-parent /upcalld-test-podman \
-                --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro" ${OCI_HOOK_BIND:+--volume /run/upcalld/agent:/run/upcalld/agent} \
+                --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro" \
                 "${options[@]}" "$IMAGE" "$@" > "$WORK/$name.log" 2>&1 || fail "podman run: $(cat "$WORK/$name.log")"
         PID[$name]=$(podman_says "$name" .State.Pid)
         registered "$name"
@@ -95,6 +93,7 @@ test_podman_container_has_its_own_contid_answers_and_story() {
         expect_answer ok "of web-1"
         request_in web-2 user db:one
         expect_answer ok "of web-2"
+        completed web-1 web-2
         podman_remove web-1 web-2
         expect_tombstone web-1
         expect_eq "$(story web-1)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-1"
@@ -136,10 +135,10 @@ test_agent_works_as_an_ordinary_user_of_the_container() {
         local uidmap agent
         need podman runc busybox
         runtimes_world
-        policy tests 'uid=1234'
+        policy mount uid=1234
         podman_prepare
         for uidmap in 0 100000; do
-                podman_container "web-$uidmap" --user 1234 --uidmap "0:$uidmap:65536" --cap-drop all --annotation "uid=uid" -- "$KERNEL_SHARE/serve" ordinary
+                podman_container "web-$uidmap" --user 1234 --uidmap "0:$uidmap:65536" --cap-drop all -- "$KERNEL_SHARE/serve" ordinary
                 agent_comes "web-$uidmap"
                 agent=$(agent_pid "web-$uidmap")
                 expect_eq "$(status_field "$agent" CapEff)" 0000000000000000 "its capabilities"
@@ -181,7 +180,7 @@ test_podman_itself_killed() {
         traces_begin
         podman_undo web-1
         machine_spawn "$WORK/web-1.log" "${PODMAN[@]}" run --name web-1 --network none --cgroup-parent /upcalld-test-podman \
-                --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro" ${OCI_HOOK_BIND:+--volume /run/upcalld/agent:/run/upcalld/agent} \
+                --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro" \
                 "$IMAGE" "$KERNEL_SHARE/serve" "of web-1"
         machine_wait_for 20 podman_runs web-1 || fail "podman: $(cat "$WORK/web-1.log")"
         PID[web-1]=$(podman_says web-1 .State.Pid)

@@ -22,6 +22,7 @@ test_runc_container_has_its_own_contid_answers_and_story() {
         expect_answer ok "of web-1"
         request_in web-2 user db:one
         expect_answer ok "of web-2"
+        completed web-1 web-2
         expect_ok runc_own delete --force web-2
         expect_ok runc_own delete --force web-1
         expect_tombstone web-1
@@ -135,9 +136,9 @@ test_runc_in_runc_unregistered_is_the_outer_containers() {
 
 test_runc_in_runc_registered_on_the_host_is_a_child() {
         inner_container
-        policy tests 'agent-socket=none'
+        policy no
         printf '{"ociVersion":"1.0.2","id":"inner","status":"created","pid":%s,"bundle":"/inner"}' "${PID[inner]}" |
-                $OCI_HOOK createRuntime --policy tests || fail "the hook"
+                upcallctl oci-hook createRuntime --required --policy tests || fail "the hook"
         registered inner
         expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'inner'" parent)" "${CONTID[web-1]}" "its parent"
         agent_in inner db -- /bin/echo -n "of the inner one"
