@@ -4,9 +4,6 @@
 # What the tests of container run times have in common. Sourced by them, after lib.sh.
 . tests/kernel/bundle.sh
 
-# What the first process of a test's container runs: the agent inside, as its own child, and nothing else.
-ANSWER_SCRIPT=$KERNEL_SHARE/serve
-
 need() { # PROGRAM…
         local program
         for program; do
@@ -20,7 +17,8 @@ runtimes_world() {
         start_broker "$@"
         takeover
         policy
-        script serve "$KERNEL_SHARE/upcall-agent --name db -- /bin/echo -n \"\$1\" &
+        script serve "trap exit TERM
+                $KERNEL_SHARE/upcall-agent --name db -- /bin/echo -n \"\$1\" &
                 while :; do sleep 1000 & wait \$!; done"
 }
 

@@ -42,6 +42,7 @@ nspawn_container() { # NAME [OPTIONS of systemd-nspawn]
         NSPAWN=$MACHINE_PID
         machine_wait_for 10 first_process_below "$NSPAWN" > /dev/null || fail "systemd-nspawn: $(cat "$WORK/$name.log")"
         PID[$name]=$(first_process_below "$NSPAWN")
+        machine_undo --boot machine_end "${PID[$name]}" "$(machine_start_time "${PID[$name]}")"
 }
 
 test_nspawn_container() {
@@ -54,10 +55,14 @@ test_nspawn_container() {
 
 test_nspawn_killed_in_a_user_namespace() {
         runtime_world systemd-nspawn
-        nspawn_container web-1 --private-users=100000:65536 --private-users-ownership=chown
-        expect_match "$(< "/proc/${PID[web-1]}/uid_map")" '^ *0 +100000 +65536$' "ids"
+        nspawn_container web-1 --private-users=131072:65536 --private-users-ownership=chown
+        expect_match "$(< "/proc/${PID[web-1]}/uid_map")" '^ *0 +131072 +65536$' "ids"
         serves web-1
+        # its first process has other ids, and outlives it
         kill -KILL "$NSPAWN"
+        request_in web-1 user db:two
+        expect_answer ok "of web-1"
+        kill -KILL "${PID[web-1]}"
         expect_tombstone web-1
 }
 
