@@ -252,7 +252,7 @@ test_bad_states_are_refused_and_stop_nothing() {
         pid=${PID[web-1]}
         gone=$(sh -c 'echo $$')
         bad_state "is empty" < /dev/null
-        bad_state "is not JSON" <<< '   '
+        bad_state "ends in the middle" <<< '   '
         bad_state "is not JSON" <<< 'hello'
         bad_state "ends in the middle" <<< "$(state abc "$pid" | head -c 40)"
         bad_state "is not JSON" <<< "$(state abc "$pid")x"
@@ -289,6 +289,12 @@ test_unknown_stage_or_option_stops_nothing() {
         expect_match "$HOOK_ERR" "no stage" words
         hook startContainer --required < <(state abc 1)
         expect_eq "$HOOK_STATUS" 1 "unknown stage"
+        hook createRuntime --later-version < <(state abc 1)
+        expect_eq "$HOOK_STATUS" 0 "unknown option"
+        hook createRuntime --later-version --required < <(state abc 1)
+        expect_eq "$HOOK_STATUS" 1 "unknown option, --required"
+        hook < <(state abc 1)
+        expect_eq "$HOOK_STATUS" 0 "no stage"
 }
 
 test_state_that_does_not_end_is_given_up() {
@@ -400,4 +406,208 @@ test_policy_gives_agent_routes_and_socket() {
         machine_wait_for 10 agent_more_than web keys 0 || fail "the agent does not come back"
         request_in web user db:two
         expect_answer ok answer
+}
+
+test_policy_that_an_annotation_may_choose() {
+        start_broker
+        bare_container a
+        bare_container b
+        bare_container c
+        policy open '[policy]' annotation=yes '[agent keys]' resident=yes
+        policy closed '[agent master]' resident=yes
+        BUNDLE=$WORK hook createRuntime --required < <(state a "${PID[a]}" '{"org.upcalld.policy":"open"}')
+        expect_eq "$HOOK_STATUS" 0 "open"
+        # registered, but without anything of it
+        hook createRuntime --required < <(state b "${PID[b]}" '{"org.upcalld.policy":"closed"}')
+        expect_eq "$HOOK_STATUS" 1 "closed, --required"
+        expect_match "$HOOK_ERR" "not for annotations" "closed"
+        # the command line goes before
+        hook createRuntime --required --policy closed < <(state c "${PID[c]}" '{"org.upcalld.policy":"open"}')
+        expect_eq "$HOOK_STATUS" 0 "closed by the command line"
+        expect_eq "$(upcallctl agent list --json | json_row True container | tr '\n' ' ')" "a c " "who has agents"
+        expect_eq "$(upcallctl agent list --json | json_row True agent | tr '\n' ' ')" "keys master " agents
+        expect_eq "$(containers state | tr '\n' ' ')" "active active active " containers
+}
+
+test_policy_that_cannot_be_used_leaves_the_container_registered() {
+        local n=0 name
+        start_broker
+        policy unknown '[policy]' nonsense=yes
+        policy writable '[agent keys]' resident=yes
+        chmod o+w /etc/upcalld/policies.d/writable.conf
+        policy others '[agent keys]' resident=yes
+        chown 4242 /etc/upcalld/policies.d/others.conf
+        ln -s /etc/passwd /etc/upcalld/policies.d/link.conf
+        mkfifo /etc/upcalld/policies.d/fifo.conf
+        for name in unknown writable others link fifo missing ../../etc/passwd '' "$(printf 'x%.0s' {1..300})"; do
+                n=$((n + 1))
+                new_container "web-$n"
+                hook createRuntime --policy "$name" < <(state "web-$n" "${PID[web-$n]}")
+                expect_eq "$HOOK_STATUS" 0 "'$name'"
+                expect_match "$HOOK_ERR" "nothing of policy" "'$name'"
+                expect_eq "$(containers state | tail -n 1)" active "'$name'"
+                # the same by whoever writes annotations
+                new_container "pod-$n"
+                hook createRuntime < <(state "pod-$n" "${PID[pod-$n]}" "{\"org.upcalld.policy\":\"$name\"}")
+                expect_eq "$HOOK_STATUS" 0 "annotation '$name'"
+                expect_eq "$(containers state | tail -n 1)" active "annotation '$name'"
+        done
+        expect_eq "$(containers name | wc -l)" 18 containers
+        expect_eq "$(upcallctl agent list --json | json_row True agent)" "" agents
+}
+
+# An agent or a route that the broker refuses: no half of a policy is in effect.
+test_policy_that_is_refused_in_the_middle_is_taken_back() {
+        start_broker
+        takeover
+        bare_container web
+        policy keys "${KEYS_POLICY[@]}"
+        python3 -c 'import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("CREATE TRIGGER broken BEFORE INSERT ON route WHEN NEW.error <> 0 BEGIN SELECT RAISE (ABORT, \"no\"); END")
+db.commit()' "$WORK/state/registry.db"
+        hook createRuntime --required --policy keys < <(state web "${PID[web]}")
+        expect_eq "$HOOK_STATUS" 1 status
+        expect_match "$HOOK_ERR" "\\[route none\\].*unregistered again" words
+        expect_eq "$(containers state)" held state
+        request_in web user db:one
+        expect_answer ENOKEY
+}
+
+# ---- the agents' socket -----------------------------------------------------------------------------------------------------
+
+readonly MOUNT_POLICY=('[policy]' 'agent-socket=mount')
+
+mounts_of() { # PID
+        grep -c " /run/upcalld/agent ro,nosuid,nodev,noexec" "/proc/$1/mountinfo"
+}
+
+test_socket_folder_is_mounted_once() {
+        start_broker
+        policy mount "${MOUNT_POLICY[@]}"
+        # one that shows the folder already
+        new_container web
+        bundle web "/proc/${PID[web]}/root"
+        hook createRuntime --required --policy mount < <(state web "${PID[web]}")
+        expect_eq "$HOOK_STATUS" 0 status
+        expect_eq "$(grep -c " /run/upcalld/agent " "/proc/${PID[web]}/mountinfo")" 1 mounts
+        # twice
+        bare_container web-2
+        hook createRuntime --required --policy mount < <(state web-2 "${PID[web-2]}")
+        hook createRuntime --required --policy mount < <(state web-2 "${PID[web-2]}")
+        expect_eq "$HOOK_STATUS" 0 "twice"
+        expect_eq "$(mounts_of "${PID[web-2]}")" 1 "mounts, twice"
+        expect_refused "Read-only" in_container web-2 touch /run/upcalld/agent/x
+        expect_refused "Read-only" in_container web-2 rm -f /run/upcalld/agent/agent.sock
+        expect_ok test -S /run/upcalld/agent/agent.sock
+        expect_eq "$(grep -c upcalld/agent /proc/self/mountinfo)" 0 "mounts on the host"
+}
+
+# As runc 1.1.5 has it at createRuntime: the container's mount namespace still has the host's root, its own lies below.
+test_socket_folder_before_the_root_is_changed() {
+        local pid path
+        start_broker
+        policy mount "${MOUNT_POLICY[@]}"
+        for path in rootfs "$WORK/early.bundle/rootfs"; do
+                bundle early "$path"
+                rm -rf "$BUNDLE/rootfs"
+                mkdir "$BUNDLE/rootfs"
+                early_container
+                pid=$EARLY_PID
+                hook createRuntime --required --policy mount < <(state "early-${#path}" "$pid")
+                expect_eq "$HOOK_STATUS" 0 "$path"
+                expect_match "$(< "/proc/$pid/mountinfo")" " $BUNDLE/rootfs/run/upcalld/agent ro,nosuid,nodev,noexec" "$path"
+                expect_eq "$(grep -c 'rootfs/run' /proc/self/mountinfo)" 0 "mounts on the host"
+                expect_ok test -d "$BUNDLE/rootfs/run/upcalld/agent"
+                kill "$pid"
+        done
+}
+
+early_container() { # its first process in EARLY_PID: its own mount namespace, not its own root
+        # shellcheck disable=SC2016
+        machine_spawn "$WORK/early.log" unshare --mount --pid --fork --kill-child --propagation private -- \
+                sh -c 'mount --bind "$1" "$1" && exec sleep 600' sh "$BUNDLE/rootfs"
+        machine_wait_for 5 early_ready "$MACHINE_PID" || fail "no container: $(< "$WORK/early.log")"
+        EARLY_PID=$(pgrep -P "$MACHINE_PID" -x sleep)
+}
+
+early_ready() {
+        pgrep -P "$1" -x sleep > /dev/null
+}
+
+# Whoever made the image chose its links: they lead nowhere out of its own root.
+test_links_in_the_root_file_system_lead_nowhere() {
+        start_broker
+        policy mount "${MOUNT_POLICY[@]}"
+        bundle early rootfs
+        mkdir -p "$BUNDLE/rootfs/var" "$WORK/outside"
+        ln -s "$WORK/outside" "$BUNDLE/rootfs/run"
+        early_container
+        hook createRuntime --policy mount < <(state out "$EARLY_PID")
+        expect_eq "$(ls -A "$WORK/outside")" "" "outside"
+        ! grep -q " $WORK/outside" "/proc/$EARLY_PID/mountinfo" || fail "mounted outside"
+        kill "$EARLY_PID"
+        # ../ as well; and a link that stays inside is followed
+        rm "$BUNDLE/rootfs/run"
+        ln -s ../../../../../../../../var "$BUNDLE/rootfs/run"
+        early_container
+        hook createRuntime --required --policy mount < <(state in "$EARLY_PID")
+        expect_eq "$HOOK_STATUS" 0 "a link inside"
+        expect_match "$(< "/proc/$EARLY_PID/mountinfo")" " $BUNDLE/rootfs/var/upcalld/agent ro," "a link inside"
+        [[ ! -e /var/upcalld ]] || fail "made on the host"
+        kill "$EARLY_PID"
+        # one of /proc's
+        rm "$BUNDLE/rootfs/run"
+        rm -r "$BUNDLE/rootfs/var"
+        mkdir "$BUNDLE/rootfs/proc"
+        ln -s /proc/1/root/tmp "$BUNDLE/rootfs/run"
+        early_container
+        expect_ok nsenter -t "$EARLY_PID" -m mount -t proc proc "$BUNDLE/rootfs/proc"
+        hook createRuntime --required --policy mount < <(state magic "$EARLY_PID")
+        expect_eq "$HOOK_STATUS" 1 "a link of /proc's"
+        [[ ! -e /tmp/upcalld ]] || fail "made on the host"
+}
+
+test_socket_folder_that_cannot_be_mounted() {
+        start_broker
+        policy mount "${MOUNT_POLICY[@]}"
+        bundle early rootfs
+        mkdir "$BUNDLE/rootfs"
+        early_container
+        expect_ok nsenter -t "$EARLY_PID" -m mount -o remount,bind,ro "$BUNDLE/rootfs"
+        hook createRuntime --required --policy mount < <(state ro "$EARLY_PID")
+        expect_eq "$HOOK_STATUS" 1 "read-only"
+        expect_match "$HOOK_ERR" "read-only, make the folder in its image" "read-only"
+        expect_eq "$(containers state)" active "registered all the same"
+        # a file in the way; no config.json; a root that is not there; the host's mount namespace
+        early_container
+        mkdir "$BUNDLE/rootfs/run"
+        : > "$BUNDLE/rootfs/run/upcalld"
+        hook createRuntime --required --policy mount < <(state file "$EARLY_PID")
+        expect_eq "$HOOK_STATUS" 1 "a file in the way"
+        rm "$BUNDLE/config.json"
+        early_container
+        hook createRuntime --required --policy mount < <(state none "$EARLY_PID")
+        expect_match "$HOOK_STATUS $HOOK_ERR" "^1 .*config.json" "no config.json"
+        bundle early nowhere
+        early_container
+        hook createRuntime --required --policy mount < <(state nowhere "$EARLY_PID")
+        expect_match "$HOOK_STATUS $HOOK_ERR" "^1 .*root of its file system" "no root"
+        bundle early rootfs
+        machine_spawn /dev/null unshare --pid --fork --kill-child -- sleep 600
+        machine_wait_for 5 early_ready "$MACHINE_PID" || fail "no container"
+        hook createRuntime --required --policy mount < <(state shared "$(pgrep -P "$MACHINE_PID" -x sleep)")
+        expect_match "$HOOK_STATUS $HOOK_ERR" "^1 .*mount namespace" "the host's mount namespace"
+        expect_eq "$(grep -c 'rootfs/run' /proc/self/mountinfo)" 0 "mounts on the host"
+}
+
+test_hooks_that_are_shipped_start_this_program() {
+        local stage file
+        for stage in createRuntime poststop; do
+                file=$UPCALLD_BUILD/conf/hooks.d/upcalld-$stage.json
+                expect_eq "$(python3 -c 'import json, os, sys
+hook = json.load(open(sys.argv[1]))
+print(hook["version"], os.path.basename(hook["hook"]["path"]), *hook["hook"]["args"], *hook["stages"], hook["when"]["always"])' "$file")" \
+                        "1.0.0 upcallctl upcallctl oci-hook $stage $stage True" "$file"
+        done
 }

@@ -131,12 +131,13 @@ static void test_truncated_states(void **state) {
 }
 
 static void test_deep_nesting(void **state) {
-        char text[512] = START ",\"a\":", problem[256];
+        char text[512], brackets[101], problem[256];
         OciState *parsed = NULL;
 
         (void) state;
-        for (size_t i = 0; i < 100; i++)
-                strcat(text, "[");
+        memset(brackets, '[', sizeof(brackets) - 1);
+        brackets[sizeof(brackets) - 1] = '\0';
+        (void) snprintf(text, sizeof(text), START ",\"a\":%s", brackets);
         assert_int_equal(oci_state_parse(text, strlen(text), &parsed, problem, sizeof(problem)), -EINVAL);
 }
 

@@ -154,11 +154,12 @@ static void test_long_lines_are_refused(void **state) {
 static void test_too_many_sections_are_refused(void **state) {
         _cleanup_free_ char *text = calloc(POLICY_ORDERS_MAX + 1, 64);
         Policy *policy = NULL;
+        size_t size = 0;
 
         (void) state;
         assert_non_null(text);
         for (int i = 0; i <= POLICY_ORDERS_MAX; i++)
-                (void) sprintf(text + strlen(text), "[route r%d]\ndefer=yes\ntype=user\ndescription=x\n", i);
+                size += (size_t) snprintf(text + size, 64, "[route r%d]\ndefer=yes\ntype=user\ndescription=x\n", i);
         assert_int_not_equal(policy_parse("p", text, &policy), 0);
 }
 
