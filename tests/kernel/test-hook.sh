@@ -465,7 +465,7 @@ test_policy_that_is_refused_in_the_middle_is_taken_back() {
         python3 -c 'import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 db.execute("CREATE TRIGGER broken BEFORE INSERT ON route WHEN NEW.error <> 0 BEGIN SELECT RAISE (ABORT, \"no\"); END")
-db.commit()' "$WORK/state/registry.db"
+db.commit()' "$WORK/state/registry.sqlite"
         hook createRuntime --required --policy keys < <(state web "${PID[web]}")
         expect_eq "$HOOK_STATUS" 1 status
         expect_match "$HOOK_ERR" "\\[route none\\].*unregistered again" words
@@ -610,4 +610,41 @@ hook = json.load(open(sys.argv[1]))
 print(hook["version"], os.path.basename(hook["hook"]["path"]), *hook["hook"]["args"], *hook["stages"], hook["when"]["always"])' "$file")" \
                         "1.0.0 upcallctl upcallctl oci-hook $stage $stage True" "$file"
         done
+}
+
+# runc changes the root after createRuntime; with a root that is read-only inside, and in a user namespace.
+test_runc_shows_the_socket_folder() {
+        local kind id status busybox
+        command -v runc > /dev/null || skip "no runc"
+        busybox=$(command -v busybox) || skip "no busybox"
+        start_broker
+        policy mount "${MOUNT_POLICY[@]}"
+        for kind in plain user; do
+                id=upcalld-hook-$kind-$$
+                BUNDLE=$WORK/$kind.bundle
+                mkdir -p "$BUNDLE/rootfs/bin" "$BUNDLE/rootfs/run"
+                cp "$busybox" "$BUNDLE/rootfs/bin/busybox"
+                [[ $kind == plain ]] || chown -R 100000:100000 "$BUNDLE/rootfs"
+                runc_config "$kind" > "$BUNDLE/config.json"
+                machine_undo runc --root "$WORK/runc" delete --force "$id"
+                timeout 20 runc --root "$WORK/runc" run --bundle "$BUNDLE" "$id" > "$WORK/$kind.out" 2> "$WORK/$kind.err"
+                status=$?
+                expect_eq "$status" 0 "runc run: $(< "$WORK/$kind.err")"
+                expect_match "$(< "$WORK/$kind.out")" " /run/upcalld/agent ro,nosuid,nodev,noexec" "$kind"
+                expect_match "$(upcallctl container list --all --json | json_row "row['runtime_id'] == '$id'" state)" '^ended$' "$kind"
+        done
+}
+
+runc_config() { # KIND
+        (cd "$WORK" && rm -f config.json && runc spec && python3 -c '
+import json, os, sys
+kind, program = sys.argv[1:]
+config = json.load(open("config.json"))
+config["process"].update(terminal=False, args=["/bin/busybox", "cat", "/proc/self/mountinfo"])
+hook = lambda stage: [{"path": program, "args": ["upcallctl", "oci-hook", stage, "--required", "--policy", "mount"]}]
+config["hooks"] = {"createRuntime": hook("createRuntime"), "poststop": hook("poststop")}
+if kind == "user":
+    config["linux"]["namespaces"].append({"type": "user"})
+    config["linux"]["uidMappings"] = config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+json.dump(config, sys.stdout)' "$1" "$UPCALLCTL")
 }
