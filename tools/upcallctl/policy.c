@@ -93,12 +93,23 @@ static struct policy_order *order_find(Policy *policy, const char *section) {
         return NULL;
 }
 
+static bool has_agent(const Policy *policy, const char *name) {
+        for (size_t i = 0; i < policy->n_orders; i++)
+                if (policy->orders[i].kind == POLICY_AGENT && strcmp(policy->orders[i].arguments.operand, name) == 0)
+                        return true;
+        return false;
+}
+
 static struct policy_order *order_add(struct parser *parser, enum policy_kind kind, const char *section, const char *word) {
         Policy *policy = parser->policy;
         struct policy_order *orders, *order;
 
         if (policy->n_orders == POLICY_ORDERS_MAX) {
                 (void) bad(parser, "more than %d sections", POLICY_ORDERS_MAX);
+                return NULL;
+        }
+        if (kind == POLICY_AGENT && has_agent(policy, word)) {
+                (void) bad(parser, "[%s]: this agent has a section already", section);
                 return NULL;
         }
         orders = reallocarray(policy->orders, policy->n_orders + 1, sizeof(*orders));
@@ -190,14 +201,6 @@ int policy_request(const struct policy_order *order, const char *container, stru
         return r;
 }
 
-/* A route leads to one of the policy's own agents: a container has no others yet. */
-static bool has_agent(const Policy *policy, const char *name) {
-        for (size_t i = 0; i < policy->n_orders; i++)
-                if (policy->orders[i].kind == POLICY_AGENT && strcmp(policy->orders[i].arguments.operand, name) == 0)
-                        return true;
-        return false;
-}
-
 /* The rules that the broker has for routes: better said when the policy is read than when a container is half registered. */
 static const char *route_request_problem(const struct arguments *arguments, const struct message_control *request) {
         struct route route = {
@@ -229,6 +232,7 @@ static int check_order(const struct parser *parser, const struct policy_order *o
         if (order->kind != POLICY_ROUTE)
                 return 0;
 
+        /* a container has no other agents yet */
         problem = agent && !has_agent(parser->policy, agent) ? "there is no section for its agent" : route_request_problem(&order->arguments, &request);
         if (problem) {
                 (void) bad(parser, "[%s]: %s", order->section, problem);
