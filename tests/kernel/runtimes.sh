@@ -11,6 +11,13 @@ need() { # PROGRAM…
         done
 }
 
+# Skips where not even a container without hooks starts.
+need_runc() {
+        need runc busybox
+        runc_bundle probe -- /bin/true && runc_start probe || skip "runc starts no container here: $(tail -n 1 "$WORK/bundle.probe/log")"
+        runc_own delete --force probe
+}
+
 # runtimes_world [SETTING…]: broker, takeover, the policy of all hooks here, and the program that containers run: `serve PAYLOAD` has an
 # agent that answers with PAYLOAD, and stays.
 runtimes_world() {
@@ -27,6 +34,7 @@ policy() {
         mkdir -p /etc/upcalld/policies.d
         cat > /etc/upcalld/policies.d/tests.conf <<END
 [policy]
+annotation=yes
 agent-socket=${1:-mount}
 [agent db]
 resident=yes
@@ -38,15 +46,8 @@ description=db:*
 END
 }
 
-# The hooks as options of oci-config: hooks [OPTIONS of upcallctl oci-hook]
-hooks() {
-        local stage
-        HOOKS=()
-        for stage in createRuntime poststop; do
-                HOOKS+=(--hook "$stage $UPCALLCTL oci-hook $stage --policy tests $*")
-        done
-}
-hooks
+# The hooks as options of oci-config
+HOOKS=(--hook "createRuntime $UPCALLCTL oci-hook createRuntime --policy tests" --hook "poststop $UPCALLCTL oci-hook poststop")
 
 # runc_container NAME [OPTIONS of oci-config] -- PROGRAM…: started and registered by the hook
 runc_container() {

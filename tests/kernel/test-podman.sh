@@ -3,6 +3,16 @@
 # Containers of Podman, as root, registered by the hook and by nothing else.
 . tests/kernel/runtimes.sh
 readonly IMAGE=localhost/upcalld-test
+RUN_OPTIONS=(--network none --cgroup-parent /upcalld-test-podman --annotation org.upcalld.policy=tests --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro")
+
+podman_start() {
+        need podman runc busybox
+        runtimes_world
+        podman_prepare
+        # without hooks: nothing of ours is to blame
+        "${PODMAN[@]}" --hooks-dir "$WORK" run --rm "${RUN_OPTIONS[@]}" "$IMAGE" /bin/true > "$WORK/probe.log" 2>&1 ||
+                skip "podman starts no container here: $(tail -n 1 "$WORK/probe.log")"
+}
 
 # Podman with nothing of the machine's own: settings, storage, hooks and state lie in $WORK/podman.
 podman_prepare() {
@@ -11,8 +21,9 @@ podman_prepare() {
         # what no setting moves
         remove_if_new /var/lib/containers/cache /var/cache/containers /run/runc
         machine_undo --boot machine_remove_cgroups upcalld-test-podman
+        # those that are shipped, with the program that was built
         for stage in createRuntime poststop; do
-                podman_hook $stage > "$folder/hooks.d/$stage.json"
+                sed "s,\"path\": .*,\"path\": \"$UPCALLCTL\"\,," "$UPCALLD_BUILD/conf/hooks.d/upcalld-$stage.json" > "$folder/hooks.d/$stage.json" || fail hooks
         done
         cat > "$folder/containers.conf" <<END
 [containers]
@@ -39,11 +50,6 @@ END
         expect_ok "${PODMAN[@]}" import "$folder/root.tar" "$IMAGE" > /dev/null
 }
 
-podman_hook() { # STAGE
-        printf '{"version": "1.0.0", "hook": {"path": "%s", "args": ["upcallctl", "oci-hook", "%s", "--policy", "tests"]}, ' "$UPCALLCTL" "$1"
-        printf '"when": {"always": true}, "stages": ["%s"]}\n' "$1"
-}
-
 # podman_container NAME [OPTIONS of podman run] -- PROGRAM…
 podman_container() {
         local name=$1 options=()
@@ -54,9 +60,7 @@ podman_container() {
         done
         shift
         podman_undo "$name"
-        "${PODMAN[@]}" run --detach --name "$name" --network none --cgroup-parent /upcalld-test-podman \
-                --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro" \
-                "${options[@]}" "$IMAGE" "$@" > "$WORK/$name.log" 2>&1 || fail "podman run: $(cat "$WORK/$name.log")"
+        "${PODMAN[@]}" run --detach --name "$name" "${RUN_OPTIONS[@]}" "${options[@]}" "$IMAGE" "$@" > "$WORK/$name.log" 2>&1 || fail "podman run: $(cat "$WORK/$name.log")"
         PID[$name]=$(podman_says "$name" .State.Pid)
         registered "$name"
 }
@@ -76,9 +80,7 @@ podman_says() { # NAME FIELD
 
 # podman_world NAME [OPTIONS of podman run]: a container with an agent inside that answers "of NAME"
 podman_world() {
-        need podman runc busybox
-        runtimes_world
-        podman_prepare
+        podman_start
         traces_begin
         podman_container "$@" -- "$KERNEL_SHARE/serve" "of $1"
         agent_comes "$1"
@@ -174,14 +176,10 @@ test_podmans_monitor_killed() {
 }
 
 test_podman_itself_killed() {
-        need podman runc busybox
-        runtimes_world
-        podman_prepare
+        podman_start
         traces_begin
         podman_undo web-1
-        machine_spawn "$WORK/web-1.log" "${PODMAN[@]}" run --name web-1 --network none --cgroup-parent /upcalld-test-podman \
-                --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro" \
-                "$IMAGE" "$KERNEL_SHARE/serve" "of web-1"
+        machine_spawn "$WORK/web-1.log" "${PODMAN[@]}" run --name web-1 "${RUN_OPTIONS[@]}" "$IMAGE" "$KERNEL_SHARE/serve" "of web-1"
         machine_wait_for 20 podman_runs web-1 || fail "podman: $(cat "$WORK/web-1.log")"
         PID[web-1]=$(podman_says web-1 .State.Pid)
         registered web-1

@@ -5,7 +5,7 @@
 
 # runc_world NAME [OPTIONS of oci-config]: a container with an agent inside that answers "of NAME"
 runc_world() {
-        need runc busybox
+        need_runc
         runtimes_world
         traces_begin
         runc_container "$@" -- "$KERNEL_SHARE/serve" "of $1"
@@ -86,7 +86,7 @@ test_restart_of_the_broker_strands_no_agent_in_a_container() {
 }
 
 test_container_starts_while_the_broker_is_down() {
-        need runc busybox
+        need_runc
         runtimes_world
         stop_broker
         runc_bundle web-1 "${HOOKS[@]}" -- /bin/sleep 1000
@@ -95,11 +95,10 @@ test_container_starts_while_the_broker_is_down() {
 }
 
 test_container_that_requires_the_broker_does_not_start_without() {
-        need runc busybox
+        need_runc
         runtimes_world
         stop_broker
-        hooks --required
-        runc_bundle web-1 "${HOOKS[@]}" -- /bin/sleep 1000
+        runc_bundle web-1 "${HOOKS[@]/ createRuntime/ createRuntime --required}" -- /bin/sleep 1000
         ! runc_start web-1 || fail "it was started"
         expect_match "$(cat "$WORK/bundle.web-1/log")" 'hook' "what runc says"
         expect_eq "$(runc_own list -q)" "" "containers of runc"
@@ -108,7 +107,7 @@ test_container_that_requires_the_broker_does_not_start_without() {
 # A container of runc in the container web-1 of runc, and no hook in there: PID[inner]
 inner_container() {
         local inside=$WORK/bundle.web-1/root
-        need runc busybox
+        need_runc
         runtimes_world
         runc_bundle web-1 -- /bin/true || fail "the outer root file system"
         install -D "$(command -v runc)" "$inside/bin/runc" && root_libraries "$inside" "$(command -v runc)" || fail "runc inside"
@@ -124,7 +123,8 @@ inner_container() {
 
 # The host's number of the first process of a pid namespace that is number $1 in the one around it
 pid_in_pid() {
-        awk -v pid="$1" '$1 == "NSpid:" && NF == 4 && $3 == pid && $4 == 1 { print $2 }' /proc/[0-9]*/status 2>/dev/null
+        # a process that ends meanwhile is passed over
+        grep -lsE "^NSpid:[[:space:]]+[0-9]+[[:space:]]+$1[[:space:]]+1\$" /proc/[0-9]*/status | sed 's,^/proc/\([0-9]*\)/.*,\1,'
 }
 
 test_runc_in_runc_unregistered_is_the_outer_containers() {

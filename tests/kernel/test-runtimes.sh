@@ -40,7 +40,7 @@ nspawn_container() { # NAME [OPTIONS of systemd-nspawn]
         machine_spawn "$WORK/$name.log" systemd-nspawn --quiet --register=no --keep-unit --machine="$name" --directory="$WORK/root" \
                 --bind-ro="$KERNEL_SHARE" --bind-ro=/run/upcalld/agent --private-network "$@" "$KERNEL_SHARE/serve" "of $name"
         NSPAWN=$MACHINE_PID
-        machine_wait_for 10 first_process_below "$NSPAWN" > /dev/null || fail "systemd-nspawn: $(cat "$WORK/$name.log")"
+        machine_wait_for 10 first_process_below "$NSPAWN" > /dev/null || skip "systemd-nspawn starts no container here: $(cat "$WORK/$name.log")"
         PID[$name]=$(first_process_below "$NSPAWN")
         machine_undo --boot machine_end "${PID[$name]}" "$(machine_start_time "${PID[$name]}")"
 }
@@ -83,7 +83,7 @@ lxc.mount.entry = $KERNEL_SHARE ${KERNEL_SHARE#/} none bind,ro 0 0
 lxc.mount.entry = /run/upcalld/agent run/upcalld/agent none bind,ro 0 0
 END
         machine_spawn "$WORK/web-1.log" lxc-execute --name web-1 --lxcpath "$WORK/lxc" --rcfile "$WORK/lxc.conf" -- "$KERNEL_SHARE/serve" "of web-1"
-        machine_wait_for 10 lxc_pid web-1 || fail "lxc-execute: $(cat "$WORK/web-1.log")"
+        machine_wait_for 10 lxc_pid web-1 || skip "lxc-execute starts no container here: $(cat "$WORK/web-1.log")"
         PID[web-1]=$(lxc_pid web-1)
         serves web-1
         kill -KILL "${PID[web-1]}"
@@ -111,7 +111,7 @@ address = "$folder/sock.ttrpc"
 END
         CTR=(ctr --address "$folder/sock")
         machine_spawn "$folder/log" containerd --config "$folder/config.toml"
-        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || fail "containerd: $(tail -n 5 "$folder/log")"
+        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
 }
 
 ctr_pid() {
@@ -129,7 +129,8 @@ ctr_container() { # NAME [OPTIONS of ctr run]
         "${CTR[@]}" run --detach --fifo-dir "$WORK/fifo" --runc-root "$WORK/runc" --cgroup "/upcalld-test-$name" \
                 --mount "type=bind,src=$KERNEL_SHARE,dst=$KERNEL_SHARE,options=rbind:ro" \
                 --mount "type=bind,src=/run/upcalld/agent,dst=/run/upcalld/agent,options=rbind:ro" \
-                "$@" --rootfs "$WORK/root" "$name" "$KERNEL_SHARE/serve" "of $name" > "$WORK/$name.log" 2>&1 || fail "ctr run: $(cat "$WORK/$name.log")"
+                "$@" --rootfs "$WORK/root" "$name" "$KERNEL_SHARE/serve" "of $name" > "$WORK/$name.log" 2>&1 ||
+                skip "containerd starts no container here: $(tail -n 1 "$WORK/$name.log")"
         PID[$name]=$(ctr_pid "$name")
 }
 
@@ -149,5 +150,20 @@ test_containerds_shim_killed() {
         serves web-1
         kill -KILL "$(ps -o ppid= -p "${PID[web-1]}")"
         # containerd ends a container that has lost its shim
+        expect_tombstone web-1
+}
+
+test_containerd_container_with_hooks_in_its_specification() {
+        runtime_world containerd ctr runc
+        containerd_start
+        runc_bundle web-1 "${HOOKS[@]}" -- "$KERNEL_SHARE/serve" "of web-1" || fail "the specification"
+        ctr_undo web-1
+        expect_ok "${CTR[@]}" run --detach --fifo-dir "$WORK/fifo" --runc-root "$WORK/runc" --config "$WORK/bundle.web-1/config.json" web-1
+        PID[web-1]=$(ctr_pid web-1)
+        registered web-1
+        agent_comes web-1
+        request_in web-1 user db:one
+        expect_answer ok "of web-1"
+        expect_ok "${CTR[@]}" task kill --signal SIGKILL web-1
         expect_tombstone web-1
 }
