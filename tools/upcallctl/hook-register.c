@@ -124,6 +124,7 @@ static void choose_names(const struct hook *hook, char by_contid[static 40], con
 static int register_as(const struct hook *hook, const char *name, struct refusal *ret_refusal) {
         struct message_control order = {
                 .verb = UPCALL_VERB_CONTAINER_REGISTER,
+                .flags = UPCALL_FLAG_LATE_CGROUP,
                 .name = wire_text(name),
                 .runtime_id = wire_text(hook->state->id),
                 .image = wire_text(hook->state->labels.image),
