@@ -141,7 +141,7 @@ off administrator-when-it-connected broker/control.c \
         '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && /return /' \
         rogue/root_that_was_another_when_it_connected_is_not_the_administrator
 off administrator-in-no-container broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/attribution_find\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
+        '/^static bool is_administrator/,/^}/ s/container_attribute\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
         register/root_in_a_container_by_cgroup_is_not_the_administrator
 off contid-used-before broker/container-register.c \
         '/r = registry_contid_taken/,/^}/ s/if \(r > 0\)/if (false)/' \
