@@ -173,6 +173,8 @@ Container *container_free(Container *container) {
         attribution_index_remove(container->broker->index, &container->entry);
         TAILQ_REMOVE(&container->broker->containers, container, link);
         container->broker->n_containers--;
+        if (container->cgroup_pending)
+                container->broker->n_pending--;
         witness_cancel(container->question);
         sd_event_source_disable_unref(container->exit_source);
         sd_event_source_disable_unref(container->cgroup_source);

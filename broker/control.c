@@ -185,7 +185,7 @@ static bool is_administrator(const Control *control) {
         const struct process_facts *by = &control->by;
 
         return control->uid == 0 && by->euid == 0 && (by->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN)) && by->n_pids == 1 &&
-                attribution_find(control->broker->index, by).verdict == ATTRIBUTION_HOST;
+                container_attribute(control->broker, by).verdict == ATTRIBUTION_HOST;
 }
 
 static void on_peer_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {

@@ -6,6 +6,9 @@ ALTER TABLE container ADD COLUMN runtime_id TEXT CHECK (length(runtime_id) BETWE
 ALTER TABLE container ADD COLUMN image      TEXT CHECK (length(image) BETWEEN 1 AND 512);
 ALTER TABLE container ADD COLUMN pod        TEXT CHECK (length(pod) BETWEEN 1 AND 512);
 
+-- 1: at registration only its run time's own cgroup was known, which is the one in "cgroup"; the one that it is moved to takes its place.
+ALTER TABLE container ADD COLUMN cgroup_pending INTEGER NOT NULL DEFAULT 0 CHECK (cgroup_pending IN (0, 1));
+
 CREATE TRIGGER container_runtime_fixed BEFORE UPDATE OF runtime_id, image, pod ON container
 BEGIN
         SELECT RAISE (ABORT, 'what the run time called a container is set once');

@@ -14,7 +14,8 @@
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
 
-#define FLAGS_ALL (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_ENDED)
+#define FLAGS_ALL \
+        (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_ENDED | UPCALL_FLAG_LATE_CGROUP)
 #define FOUND_ALL (UPCALL_FOUND_PIDNS | UPCALL_FOUND_CGROUP)
 
 /* One line per field: MUST or MAY, its tag, its place in the struct, and its bounds. */

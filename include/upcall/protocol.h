@@ -205,6 +205,7 @@ enum upcall_flag {
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
         UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
+        UPCALL_FLAG_LATE_CGROUP = 1 << 4,  /* CONTROL, container register: its run time may move it into its cgroup later */
 };
 
 /* What the client is to do. */

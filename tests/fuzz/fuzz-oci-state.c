@@ -13,9 +13,9 @@ static void require(int condition) {
 }
 
 static void check_labels(const struct oci_labels *labels) {
-        require(!labels->name || message_name_valid(wire_text(labels->name), UPCALL_NAME_MAX));
-        require(!labels->image || (*labels->image && strlen(labels->image) <= UPCALL_LABEL_MAX));
-        require(!labels->pod || (*labels->pod && strlen(labels->pod) <= UPCALL_LABEL_MAX));
+        require(!labels->texts[OCI_LABEL_NAME] || message_name_valid(wire_text(labels->texts[OCI_LABEL_NAME]), UPCALL_NAME_MAX));
+        require(!labels->texts[OCI_LABEL_IMAGE] || (*labels->texts[OCI_LABEL_IMAGE] && strlen(labels->texts[OCI_LABEL_IMAGE]) <= UPCALL_LABEL_MAX));
+        require(!labels->texts[OCI_LABEL_POD] || (*labels->texts[OCI_LABEL_POD] && strlen(labels->texts[OCI_LABEL_POD]) <= UPCALL_LABEL_MAX));
 }
 
 static void check_state(const OciState *state) {

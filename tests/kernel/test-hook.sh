@@ -232,6 +232,77 @@ is_held() {
         [[ $(containers state) == held ]]
 }
 
+# ---- cgroups ----------------------------------------------------------------------------------------------------------------
+
+in_group() { # FOLDER COMMAND…
+        # shellcheck disable=SC2016
+        bash -c 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"' in-group "$@"
+}
+
+# The specification does not promise that the cgroup is there at createRuntime; without a pid namespace of its own nothing else tells it apart.
+test_cgroup_that_is_not_there_yet() {
+        local group
+        group=$(machine_cgroup hook-late) || skip "no cgroup2"
+        start_broker
+        takeover
+        policy keys '[policy]' '[agent keys]' resident=yes '[route none]' reject=EACCES type=user 'description=db:*'
+        new_container shared --share-pid
+        hook createRuntime --required --policy keys < <(state abc "${PID[shared]}")
+        expect_eq "$HOOK_STATUS" 0 status
+        expect_eq "$(containers found)" "[]" "found before it is moved"
+        # also when the broker is started anew in between
+        stop_broker
+        start_broker
+        expect_eq "$(containers state)" active "after a restart"
+        # who is in the run time's cgroup is the host, before and after
+        request_in - user debug:one hello
+        expect_answer ok "Debug hello"
+        echo "${PID[shared]}" > "$group/cgroup.procs"
+        request_parse "$(in_group "$group" "$KERNEL_SHARE/request" user db:one)"
+        expect_answer EACCES
+        expect_eq "$(containers found)" "['cgroup']" "found after it was moved"
+        audit_find 'op=upcall-complete.*found=cgroup' -uu "$HOOK_OUT" --raw > /dev/null
+        request_in - user debug:two hello
+        expect_answer ok "Debug hello"
+        stop_broker
+        start_broker
+        request_parse "$(in_group "$group" "$KERNEL_SHARE/request" user db:two)"
+        expect_answer EACCES
+        end_container shared
+        STATUS=stopped hook poststop --required < <(state abc -)
+        expect_eq "$HOOK_STATUS" 0 poststop
+}
+
+# Root in there is not the host's administrator as soon as it has been moved.
+test_cgroup_that_comes_late_ends_administration() {
+        local group
+        group=$(machine_cgroup hook-late-root) || skip "no cgroup2"
+        start_broker
+        new_container shared --share-pid
+        hook createRuntime --required < <(state abc "${PID[shared]}")
+        expect_eq "$HOOK_STATUS" 0 status
+        echo "${PID[shared]}" > "$group/cgroup.procs"
+        expect_refused "administrator" in_group "$group" "$UPCALLCTL" container unregister abc
+}
+
+# What the pid namespace tells apart needs no cgroup: the run time's own does not become the container's.
+test_cgroup_of_the_run_time_is_no_criterion() {
+        local group
+        group=$(machine_cgroup hook-pidns) || skip "no cgroup2"
+        start_broker
+        takeover
+        new_container web
+        hook createRuntime --required < <(state abc "${PID[web]}")
+        expect_eq "$(containers found)" "['pidns']" found
+        request_in - user debug:one hello
+        expect_answer ok "Debug hello"
+        echo "${PID[web]}" > "$group/cgroup.procs"
+        request_in web user db:one
+        expect_answer ENOKEY
+        audit_find 'op=upcall-complete.*found=pidns' -uu "$HOOK_OUT" --raw > /dev/null
+        expect_eq "$(containers found)" "['pidns']" "found after it was moved"
+}
+
 # ---- bad input --------------------------------------------------------------------------------------------------------------
 
 bad_state() { # REGEX: standard input is no good, which stops a container only where it is required

@@ -40,9 +40,9 @@ static void test_state_of_runc(void **state) {
         assert_int_equal(parsed->pid, 31445);
         assert_int_equal(parsed->status, OCI_STATUS_CREATING);
         assert_true(parsed->has_annotations);
-        assert_string_equal(parsed->labels.contid, "x");
-        assert_string_equal(parsed->labels.policy, "keys");
-        assert_null(parsed->labels.name);
+        assert_string_equal(parsed->labels.texts[OCI_LABEL_CONTID], "x");
+        assert_string_equal(parsed->labels.texts[OCI_LABEL_POLICY], "keys");
+        assert_null(parsed->labels.texts[OCI_LABEL_NAME]);
 }
 
 static void test_state_at_the_end_has_no_process(void **state) {
@@ -189,9 +189,9 @@ static void test_labels(void **state) {
 
                 (void) snprintf(text, sizeof(text), START ",\"annotations\":{%s}}", label_cases[i].annotations);
                 parsed = parse_good(text);
-                assert_label(parsed->labels.name, label_cases[i].name);
-                assert_label(parsed->labels.image, label_cases[i].image);
-                assert_label(parsed->labels.pod, label_cases[i].pod);
+                assert_label(parsed->labels.texts[OCI_LABEL_NAME], label_cases[i].name);
+                assert_label(parsed->labels.texts[OCI_LABEL_IMAGE], label_cases[i].image);
+                assert_label(parsed->labels.texts[OCI_LABEL_POD], label_cases[i].pod);
         }
 }
 
@@ -220,9 +220,9 @@ static void test_long_labels_are_cut(void **state) {
         assert_true(asprintf(&text, START ",\"annotations\":{\"io.kubernetes.cri-o.ImageName\":\"%s\",\"nerdctl/name\":\"%s\",\"io.kubernetes.pod.name\":\"%s\","
                              "\"io.kubernetes.pod.namespace\":\"%s\"}}", longer, longer, longer, longer) > 0);
         parsed = parse_good(text);
-        assert_int_equal(strlen(parsed->labels.image), UPCALL_LABEL_MAX);
-        assert_int_equal(strlen(parsed->labels.pod), UPCALL_LABEL_MAX);
-        assert_int_equal(strlen(parsed->labels.name), UPCALL_NAME_MAX);
+        assert_int_equal(strlen(parsed->labels.texts[OCI_LABEL_IMAGE]), UPCALL_LABEL_MAX);
+        assert_int_equal(strlen(parsed->labels.texts[OCI_LABEL_POD]), UPCALL_LABEL_MAX);
+        assert_int_equal(strlen(parsed->labels.texts[OCI_LABEL_NAME]), UPCALL_NAME_MAX);
 }
 
 static const char *const name_cases[][2] = {
@@ -264,7 +264,7 @@ static void test_config(void **state) {
         (void) state;
         assert_int_equal(oci_config_parse(good, strlen(good), &config, problem, sizeof(problem)), 0);
         assert_string_equal(config->root, "rootfs");
-        assert_string_equal(config->labels.policy, "p");
+        assert_string_equal(config->labels.texts[OCI_LABEL_POLICY], "p");
         for (size_t i = 0; i < ELEMENTS(bad); i++) {
                 OciConfig *none = NULL;
 

@@ -8,7 +8,7 @@
 static const char *policy_name(const struct hook *hook) {
         const char *name = hook->arguments->values[OPTION_POLICY];
 
-        return name ? name : hook->state->labels.policy;
+        return name ? name : hook->state->labels.texts[OCI_LABEL_POLICY];
 }
 
 static int load(const struct hook *hook, const char *name, Policy **ret_policy) {

@@ -97,7 +97,7 @@ static void make_contid(struct hook *hook) {
 /* The contid that the annotation asks for, if it is one; else a new one. Whoever wrote the annotation gets no say in whether the container
  * is registered. */
 static void choose_contid(struct hook *hook) {
-        const char *wanted = hook->state->labels.contid;
+        const char *wanted = hook->state->labels.texts[OCI_LABEL_CONTID];
         uuid_t contid;
 
         if (wanted && uuid_parse(wanted, contid) == 0 && !uuid_is_null(contid)) {
@@ -114,8 +114,8 @@ static void choose_names(const struct hook *hook, char by_contid[static 40], con
         size_t n = 0;
 
         (void) snprintf(by_contid, 40, "c-%s", hook->contid_text);
-        if (hook->state->labels.name)
-                names[n++] = hook->state->labels.name;
+        if (hook->state->labels.texts[OCI_LABEL_NAME])
+                names[n++] = hook->state->labels.texts[OCI_LABEL_NAME];
         names[n++] = hook->state->safe_id;
         names[n++] = by_contid;
         names[n] = NULL;
@@ -124,10 +124,11 @@ static void choose_names(const struct hook *hook, char by_contid[static 40], con
 static int register_as(const struct hook *hook, const char *name, struct refusal *ret_refusal) {
         struct message_control order = {
                 .verb = UPCALL_VERB_CONTAINER_REGISTER,
+                .flags = UPCALL_FLAG_LATE_CGROUP,
                 .name = wire_text(name),
                 .runtime_id = wire_text(hook->state->id),
-                .image = wire_text(hook->state->labels.image),
-                .pod = wire_text(hook->state->labels.pod),
+                .image = wire_text(hook->state->labels.texts[OCI_LABEL_IMAGE]),
+                .pod = wire_text(hook->state->labels.texts[OCI_LABEL_POD]),
         };
 
         memcpy(order.contid, hook->contid, sizeof(order.contid));
@@ -151,7 +152,7 @@ static int register_by_any_name(const struct hook *hook, struct refusal *ret_ref
 }
 
 int hook_register(struct hook *hook, bool *ret_new) {
-        struct refusal refusal;
+        struct refusal refusal = { .error = 0 };
         bool found;
         int r;
 

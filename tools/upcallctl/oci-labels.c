@@ -12,44 +12,42 @@
 
 /* All parts must be there; they are joined by the separator. */
 struct label_rule {
-        size_t label;       /* its offset in struct oci_labels */
+        enum oci_label label;
         char separator;
         const char *parts[PARTS_MAX];
 };
 
-#define LABEL(member) offsetof(struct oci_labels, member)
-
 /* For each label the first rule that fits counts. A pod's containers are called alike in every pod, so the pod stands in front. Podman says neither
  * name nor image: its containers are called by their id. */
 static const struct label_rule label_rules[] = {
-        { LABEL(contid), 0, { "org.upcalld.contid" } },
-        { LABEL(policy), 0, { "org.upcalld.policy" } },
+        { OCI_LABEL_CONTID, 0, { "org.upcalld.contid" } },
+        { OCI_LABEL_POLICY, 0, { "org.upcalld.policy" } },
 
         /* CRI-O; containerd's CRI; nerdctl */
-        { LABEL(name), ':', { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.container.name" } },
-        { LABEL(name), ':', { "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name", "io.kubernetes.cri.container-name" } },
-        { LABEL(name), ':', { "io.kubernetes.cri-o.Namespace", "io.kubernetes.cri-o.KubeName", "io.kubernetes.cri-o.ContainerName" } },
-        { LABEL(name), 0, { "io.kubernetes.cri-o.ContainerName" } },
-        { LABEL(name), 0, { "io.kubernetes.cri-o.Name" } },
-        { LABEL(name), 0, { "io.kubernetes.cri.container-name" } },
-        { LABEL(name), 0, { "nerdctl/name" } },
+        { OCI_LABEL_NAME, ':', { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name", "io.kubernetes.container.name" } },
+        { OCI_LABEL_NAME, ':', { "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name", "io.kubernetes.cri.container-name" } },
+        { OCI_LABEL_NAME, ':', { "io.kubernetes.cri-o.Namespace", "io.kubernetes.cri-o.KubeName", "io.kubernetes.cri-o.ContainerName" } },
+        { OCI_LABEL_NAME, 0, { "io.kubernetes.cri-o.ContainerName" } },
+        { OCI_LABEL_NAME, 0, { "io.kubernetes.cri-o.Name" } },
+        { OCI_LABEL_NAME, 0, { "io.kubernetes.cri.container-name" } },
+        { OCI_LABEL_NAME, 0, { "nerdctl/name" } },
 
-        { LABEL(image), 0, { "io.kubernetes.cri-o.ImageName" } },
-        { LABEL(image), 0, { "io.kubernetes.cri.image-name" } },
-        { LABEL(image), 0, { "io.kubernetes.cri-o.Image" } },
-        { LABEL(image), 0, { "org.opencontainers.image.ref.name" } },
+        { OCI_LABEL_IMAGE, 0, { "io.kubernetes.cri-o.ImageName" } },
+        { OCI_LABEL_IMAGE, 0, { "io.kubernetes.cri.image-name" } },
+        { OCI_LABEL_IMAGE, 0, { "io.kubernetes.cri-o.Image" } },
+        { OCI_LABEL_IMAGE, 0, { "org.opencontainers.image.ref.name" } },
 
-        { LABEL(pod), '/', { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name" } },
-        { LABEL(pod), '/', { "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name" } },
-        { LABEL(pod), '/', { "io.kubernetes.cri-o.Namespace", "io.kubernetes.cri-o.KubeName" } },
+        { OCI_LABEL_POD, '/', { "io.kubernetes.pod.namespace", "io.kubernetes.pod.name" } },
+        { OCI_LABEL_POD, '/', { "io.kubernetes.cri.sandbox-namespace", "io.kubernetes.cri.sandbox-name" } },
+        { OCI_LABEL_POD, '/', { "io.kubernetes.cri-o.Namespace", "io.kubernetes.cri-o.KubeName" } },
         /* Podman: its pod's id */
-        { LABEL(pod), 0, { "io.kubernetes.cri-o.SandboxID" } },
-        { LABEL(pod), 0, { "io.kubernetes.cri.sandbox-id" } },
+        { OCI_LABEL_POD, 0, { "io.kubernetes.cri-o.SandboxID" } },
+        { OCI_LABEL_POD, 0, { "io.kubernetes.cri.sandbox-id" } },
 };
 
-/* Returns 0 and the text, or NULL where a part is missing; -ENOMEM. */
-static int rule_apply(const struct label_rule *rule, oci_annotation_fn annotation, void *userdata, char **ret_text) {
-        char text[PARTS_MAX * (PART_MAX + 1) + 1];
+/* Returns the size of the text, 0 where a part is missing. */
+static size_t rule_apply(const struct label_rule *rule, oci_annotation_fn annotation, void *userdata,
+                         char text[static PARTS_MAX * (PART_MAX + 1)]) {
         size_t size = 0;
 
         for (size_t i = 0; i < PARTS_MAX && rule->parts[i]; i++) {
@@ -64,39 +62,35 @@ static int rule_apply(const struct label_rule *rule, oci_annotation_fn annotatio
                 size += part_size;
         }
 
-        text[size < UPCALL_LABEL_MAX ? size : UPCALL_LABEL_MAX] = '\0';
-        *ret_text = strdup(text);
-        return *ret_text ? 0 : -ENOMEM;
+        return size < UPCALL_LABEL_MAX ? size : UPCALL_LABEL_MAX;
 }
 
 int oci_labels_read(oci_annotation_fn annotation, void *userdata, struct oci_labels *labels) {
-        char *name;
-
         for (size_t i = 0; i < ELEMENTS(label_rules); i++) {
-                char **label = (char **) (void *) ((char *) labels + label_rules[i].label);
-                int r;
+                const struct label_rule *rule = &label_rules[i];
+                _cleanup_free_ char *copy = NULL;
+                char text[PARTS_MAX * (PART_MAX + 1)];
+                size_t size;
 
-                if (*label)
+                if (labels->texts[rule->label])
                         continue;
-                r = rule_apply(&label_rules[i], annotation, userdata, label);
-                if (r < 0)
-                        return r;
+                size = rule_apply(rule, annotation, userdata, text);
+                if (size == 0)
+                        continue;
+                copy = strndup(text, size);
+                if (!copy)
+                        return -ENOMEM;
+                labels->texts[rule->label] = rule->label == OCI_LABEL_NAME ? oci_name_safe(copy) : TAKE_PTR(copy);
+                if (!labels->texts[rule->label])
+                        return -ENOMEM;
         }
-        if (!labels->name)
-                return 0;
-
-        name = oci_name_safe(labels->name);
-        free(labels->name);
-        labels->name = name;
-        return name ? 0 : -ENOMEM;
+        return 0;
 }
 
 void oci_labels_done(struct oci_labels *labels) {
-        for (size_t i = 0; i < ELEMENTS(label_rules); i++) {
-                char **label = (char **) (void *) ((char *) labels + label_rules[i].label);
-
-                free(*label);
-                *label = NULL;
+        for (size_t i = 0; i < OCI_LABELS; i++) {
+                free(labels->texts[i]);
+                labels->texts[i] = NULL;
         }
 }
 

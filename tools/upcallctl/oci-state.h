@@ -26,10 +26,18 @@ enum oci_status {
         OCI_STATUS_STOPPED,
 };
 
-/* What a container's annotations say; NULL: nothing. */
+/* What a container's annotations say. */
+enum oci_label {
+        OCI_LABEL_CONTID, /* org.upcalld.… */
+        OCI_LABEL_POLICY,
+        OCI_LABEL_NAME,   /* of CRI-O, containerd and nerdctl; no longer than the protocol allows, the name safe */
+        OCI_LABEL_IMAGE,
+        OCI_LABEL_POD,
+        OCI_LABELS,
+};
+
 struct oci_labels {
-        char *contid, *policy;     /* org.upcalld.… */
-        char *name, *image, *pod;  /* of Podman, CRI-O and containerd; no longer than the protocol allows, name safe */
+        char *texts[OCI_LABELS]; /* NULL: nothing is said */
 };
 
 typedef struct OciState {

@@ -100,9 +100,22 @@ static bool has_agent(const Policy *policy, const char *name) {
         return false;
 }
 
+/* There is room: each stands in the file once, with a character at least that is not copied. */
+static const char *keep_text(Policy *policy, const char *text) {
+        size_t size = strlen(text) + 1;
+        char *copy = policy->texts + policy->texts_used;
+
+        if (size > policy->texts_size - policy->texts_used)
+                return NULL;
+        memcpy(copy, text, size);
+        policy->texts_used += size;
+        return copy;
+}
+
+/* NULL when it was said what is wrong. */
 static struct policy_order *order_add(struct parser *parser, enum policy_kind kind, const char *section, const char *word) {
         Policy *policy = parser->policy;
-        struct policy_order *orders, *order;
+        struct policy_order *order = &policy->orders[policy->n_orders];
 
         if (policy->n_orders == POLICY_ORDERS_MAX) {
                 (void) bad(parser, "more than %d sections", POLICY_ORDERS_MAX);
@@ -112,16 +125,9 @@ static struct policy_order *order_add(struct parser *parser, enum policy_kind ki
                 (void) bad(parser, "[%s]: this agent has a section already", section);
                 return NULL;
         }
-        orders = reallocarray(policy->orders, policy->n_orders + 1, sizeof(*orders));
-        if (!orders) {
-                (void) bad(parser, "out of memory");
-                return NULL;
-        }
-        policy->orders = orders;
-        order = &orders[policy->n_orders];
-        *order = (struct policy_order){ .kind = kind, .section = strdup(section) };
+        *order = (struct policy_order){ .kind = kind, .section = keep_text(policy, section) };
         if (!order->section) {
-                (void) bad(parser, "out of memory");
+                (void) bad(parser, "[%s]: is too much", section);
                 return NULL;
         }
         /* within the section's own text */
@@ -141,8 +147,8 @@ static int order_set(struct parser *parser, struct policy_order *order, const ch
                         return bad(parser, "[%s]: %s is set twice", order->section, name);
                 if ((FLAGS & (1u << i)) && strcmp(value, "yes") != 0)
                         return bad(parser, "[%s]: %s=%s: only 'yes' can be said, or nothing", order->section, name, value);
-                order->arguments.values[i] = strdup(value);
-                return order->arguments.values[i] ? INI_GOOD : bad(parser, "out of memory");
+                order->arguments.values[i] = keep_text(parser->policy, value);
+                return order->arguments.values[i] ? INI_GOOD : bad(parser, "[%s]: %s is too much", order->section, name);
         }
         return bad(parser, "[%s]: %s is not known, see upcalld-policy(5)", order->section, name);
 }
@@ -241,8 +247,18 @@ static int check_order(const struct parser *parser, const struct policy_order *o
         return 0;
 }
 
-int policy_parse(const char *path, const char *text, Policy **ret_policy) {
+static Policy *policy_new(size_t texts_size) {
         _cleanup_(policy_freep) Policy *policy = calloc(1, sizeof(*policy));
+
+        if (!policy)
+                return NULL;
+        policy->texts = malloc(texts_size);
+        policy->texts_size = texts_size;
+        return policy->texts ? TAKE_PTR(policy) : NULL;
+}
+
+int policy_parse(const char *path, const char *text, Policy **ret_policy) {
+        _cleanup_(policy_freep) Policy *policy = policy_new(strlen(text) + 1);
         struct parser parser = { .path = path, .policy = policy };
         int r;
 
@@ -271,12 +287,7 @@ int policy_parse(const char *path, const char *text, Policy **ret_policy) {
 Policy *policy_free(Policy *policy) {
         if (!policy)
                 return NULL;
-        for (size_t i = 0; i < policy->n_orders; i++) {
-                free(policy->orders[i].section);
-                for (int j = 0; j < OPTION_COUNT; j++)
-                        free((char *) policy->orders[i].arguments.values[j]);
-        }
-        free(policy->orders);
+        free(policy->texts);
         free(policy);
         return NULL;
 }

@@ -15,7 +15,7 @@
 #include "util/message.h"
 
 #define POLICY_SIZE_MAX (64 * 1024)
-#define POLICY_ORDERS_MAX 256
+#define POLICY_ORDERS_MAX 128
 
 enum policy_kind {
         POLICY_AGENT,
@@ -24,15 +24,17 @@ enum policy_kind {
 
 struct policy_order {
         enum policy_kind kind;
-        char *section;              /* "route db": also what messages call it */
-        struct arguments arguments; /* its values are the policy's own */
+        const char *section;        /* "route db": also what messages call it */
+        struct arguments arguments;
 };
 
 typedef struct Policy {
         bool annotation;   /* may be chosen by a container's annotation */
         bool agent_socket; /* the agents' socket folder is mounted into the container */
-        struct policy_order *orders;
+        struct policy_order orders[POLICY_ORDERS_MAX]; /* as they stand in the file */
         size_t n_orders;
+        char *texts; /* all that orders point to */
+        size_t texts_size, texts_used;
 } Policy;
 
 /* Each returns 0, or an exit code after having said what is wrong. path is for messages; text ends with a NUL. */
