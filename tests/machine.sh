@@ -97,13 +97,25 @@ machine_undo() {
         if [[ $1 == --boot ]]; then
                 shift
                 set -- machine_this_boot "$MACHINE_BOOT" "$@"
+                machine_replayable "$3" || return 1
         fi
+        machine_replayable "$1" || return 1
         printf -v line '%q ' "$@"
         [[ -e $MACHINE_UNDO ]] || new=true
         # one write; O_APPEND; a line that was cut by a crash has no newline, and its change was not made
         (umask 077; printf '%s\n' "$line" >> "$MACHINE_UNDO") || return 1
         sync "$MACHINE_UNDO" || return 1
         ! $new || sync "$MACHINE_DIR"
+}
+
+# Whoever replays has read this file, and perhaps not the test that a function stands in: his run could not begin.
+machine_replayable() { # WORD of a command
+        local where
+        [[ $(type -t -- "$1") == function ]] || return 0
+        where=$(shopt -s extdebug; declare -F "$1")
+        [[ ${where#* * } == "${BASH_SOURCE[0]}" ]] && return 0
+        machine_say "machine_undo $1: this function does not stand in ${BASH_SOURCE[0]}, and the next run may not know it"
+        return 1
 }
 
 machine_this_boot() {

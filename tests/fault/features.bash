@@ -341,3 +341,18 @@ off mount-before-the-root-is-changed tools/upcallctl/hook-mount.c \
 off mount-made-by-its-owner tools/upcallctl/hook-mount.c \
         's/\(void\) setfsuid\(st\.st_uid\);/;/' \
         hook/policy_gives_agent_routes_and_socket
+
+# ---- real containers --------------------------------------------------------------------------------------------------------
+
+off runtime-folder-is-kept broker/main.c \
+        's/r = privileges_make_folder\(folders->agent,/r = rename(folders->agent, "\/run\/upcalld\/old") * 0 + privileges_make_folder(folders->agent,/' \
+        runc/restart_of_the_broker_strands_no_agent_in_a_container
+off runtime-first-process-watched broker/container-end.c \
+        '/^int container_watch\(/,/^}/ s/if \(container->pidfd >= 0\)/if (false)/' \
+        podman/podmans_monitor_killed
+off runtime-parent broker/container-register.c \
+        's/\*ret_parent = container_of_entry\(attribution\.entry\);/(void) attribution.entry;/' \
+        runc/runc_in_runc_registered_on_the_host_is_a_child
+off runtime-socket-is-shown tools/upcallctl/hook-policy.c \
+        's/if \(r == 0 && policy->agent_socket\)/if (false)/' \
+        podman/agent_works_under_podmans_default_seccomp_profile
