@@ -21,6 +21,7 @@
 #include "broker/config.h"
 #include "broker/descriptor.h"
 #include "broker/registry.h"
+#include "broker/sockets.h"
 #include "broker/witness.h"
 #include "util/packet.h"
 
@@ -35,13 +36,6 @@ TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
-
-enum broker_listener {
-        LISTENER_UPCALL,
-        LISTENER_AGENT,
-        LISTENER_CONTROL,
-        LISTENERS,
-};
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
@@ -94,6 +88,7 @@ struct broker_start {
         const char *runtime_dir, *state_dir;
         struct config config;
         int witness_fd; /* taken over */
+        const int *listeners; /* LISTENERS of them, taken over: what a service manager passed, -1 for what is to be made; NULL: all are */
 };
 
 int broker_new(const struct broker_start *start, Broker **ret_broker);
