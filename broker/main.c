@@ -108,6 +108,22 @@ static void raise_descriptor_limit(void) {
         }
 }
 
+/* The sockets first: looking up a user may make an upcall, which is known for ours then. Returns the lock. */
+static int prepare(struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
+        int r;
+
+        r = find_folders(folders);
+        if (r == 0)
+                r = sockets_take(folders->runtime, ret_listeners);
+        if (r < 0)
+                return r;
+        r = privileges_find_user(BROKER_USER, ret_uid, ret_gid);
+        if (r < 0)
+                return r;
+        r = make_folders(folders, *ret_uid, *ret_gid);
+        return r < 0 ? r : take_lock(folders);
+}
+
 static int run(const struct arguments *arguments, const struct config *config) {
         _cleanup_(broker_freep) Broker *broker = NULL;
         _cleanup_close_ int lock = -1;
@@ -123,16 +139,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return -EPERM;
         }
         (void) umask(0077);
-        r = find_folders(&folders);
-        if (r == 0)
-                r = sockets_take(folders.runtime, listeners); /* first of all: looking up a user may make an upcall, which is ours then */
-        if (r == 0)
-                r = privileges_find_user(BROKER_USER, &uid, &gid);
-        if (r == 0)
-                r = make_folders(&folders, uid, gid);
-        if (r < 0)
-                return r;
-        lock = take_lock(&folders);
+        lock = prepare(&folders, listeners, &uid, &gid);
         if (lock < 0)
                 return lock;
         raise_descriptor_limit();
