@@ -15,6 +15,7 @@ prepare() { # [SETTING…]
 # The manager's sockets, and a broker on them, which is started again when it ends, but not while $WORK/hold exists
 start_activated() { # SOCKET…
         machine_spawn "$WORK/broker.log" tests/kernel/socket-manager "$WORK/hold" "$@" -- "${COMMAND[@]}"
+        MANAGER=$MACHINE_PID
         next_broker
 }
 
@@ -199,9 +200,9 @@ test_any_of_the_sockets_may_be_passed() {
                 prepare
                 start_activated "${SOCKETS[i]}"
                 inode=$(listening_inode "${SOCKETS[i]#*:}")
-                open_sockets "$MACHINE_PID" | grep -qx "socket:\[$inode\]" || fail "${SOCKETS[i]} was made anew"
+                open_sockets "$MANAGER" | grep -qx "socket:\[$inode\]" || fail "${SOCKETS[i]} was made anew"
                 expect_eq "$(stat -c %a /run/upcalld/{upcall,control,agent/agent}.sock | tr '\n' ' ')" "600 600 666 " "modes"
-                kill -TERM "$MACHINE_PID"
+                kill -TERM "$MANAGER"
                 machine_wait_for 5 broker_gone || fail "the broker does not end"
         done
 }
@@ -349,8 +350,9 @@ test_watchdog_of_another_process_is_not_fed() {
 # Capabilities and system calls as upcalld.service leaves them
 test_works_with_what_its_unit_leaves_it() {
         type systemd-analyze > /dev/null 2>&1 || skip "no systemd-analyze, which knows the sets of system calls"
-        START_WITH=("$PWD/tests/kernel/under-unit" "$UPCALLD_BUILD/conf/upcalld.service")
-        start_broker
+        prepare
+        COMMAND=("$PWD/tests/kernel/under-unit" "$UPCALLD_BUILD/conf/upcalld.service" "${COMMAND[@]}")
+        start_activated "${SOCKETS[@]}"
         takeover
         container_with_agent web-1 nfs-a --user -- /bin/echo -n one
         request_in web-1 user db:one
@@ -361,9 +363,13 @@ test_works_with_what_its_unit_leaves_it() {
         machine_wait_for 5 grep -q "settings read again" "$WORK/broker.log" || fail "no reload"
         # once more, on folders and a registry that are there
         stop_broker
-        start_broker
+        next_broker
         machine_wait_for 5 agent_more_than web-1 nfs-a 0 || fail "the agent did not come back"
         request_in web-1 user db:two
         expect_answer ok one
-        stop_broker
+        # and without sockets that are passed
+        kill -TERM "$MANAGER"
+        machine_wait_for 5 broker_gone || fail "the broker does not end"
+        START_WITH=("${COMMAND[@]:0:2}")
+        start_broker
 }
