@@ -181,6 +181,18 @@ test_upcall_that_waited_longer_than_its_client_is_dropped() {
         expect_eq "$(upcallctl status --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["in_flight"])')" 0 "in flight"
 }
 
+# upcallctl has said that nobody answered: then nothing may come of it later
+test_order_that_waited_longer_than_upcallctl_changes_nothing() {
+        prepare
+        start_activated "${SOCKETS[@]}"
+        new_container web-1
+        hold_brokers
+        expect_refused "in time" upcallctl container register --timeout 1 --name web-1 --pid "${PID[web-1]}"
+        let_brokers_start
+        expect_eq "$(upcallctl container list --all --json | json_row True name)" "" "what is registered"
+        register web-1
+}
+
 # By this upcall-request-key knows an upcall of the broker's own, which waits for nobody
 test_clients_are_told_that_the_broker_listens() {
         local path
