@@ -21,6 +21,7 @@
 #define ACCEPTS_PER_TURN 16
 #define PAUSE_USEC (100 * USEC_PER_MSEC)
 #define STATUS_READY "READY=1\nSTATUS=Answering key upcalls"
+#define STATUS_BAD_SETTINGS STATUS_READY "; the settings read last are bad, those before them are in effect"
 
 /* Who takes a socket's connections */
 static int (*const accept_functions[LISTENERS])(Broker *broker, int fd) = {
@@ -165,7 +166,7 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
                 broker->config = config;
                 fprintf(stderr, "settings read again from %s\n", broker->config_path);
         }
-        (void) sd_notify(0, r < 0 ? "READY=1\nSTATUS=Answering key upcalls; the settings read last are bad, those before them are in effect" : STATUS_READY);
+        (void) sd_notify(0, r < 0 ? STATUS_BAD_SETTINGS : STATUS_READY);
         return 0;
 }
 
