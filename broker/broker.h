@@ -21,6 +21,7 @@
 #include "broker/config.h"
 #include "broker/descriptor.h"
 #include "broker/registry.h"
+#include "broker/sockets.h"
 #include "broker/witness.h"
 #include "util/packet.h"
 
@@ -35,13 +36,6 @@ TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
-
-enum broker_listener {
-        LISTENER_UPCALL,
-        LISTENER_AGENT,
-        LISTENER_CONTROL,
-        LISTENERS,
-};
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
@@ -95,6 +89,7 @@ struct broker_start {
         const char *runtime_dir, *state_dir;
         struct config config;
         int witness_fd; /* taken over */
+        const int *listeners; /* LISTENERS of them, taken over: what a service manager passed, -1 for what is to be made; NULL: all are */
 };
 
 int broker_new(const struct broker_start *start, Broker **ret_broker);
@@ -108,6 +103,9 @@ void broker_note_audit(Broker *broker, int error);
 
 /* Reads the settings again, also on SIGHUP. by: who wants it, NULL: nobody knows. 0, or a negative errno: those in effect stay. */
 int broker_reload(Broker *broker, const struct process_facts *by);
+
+/* Tells the service manager that we answer, and in which mode; settings: what broker_reload() returns. */
+void broker_say_ready(const Broker *broker, int settings);
 
 /* Says in the log and the trail which mode is in effect: after a change, and at a start in observe mode. */
 void broker_announce_mode(Broker *broker, const struct process_facts *by);

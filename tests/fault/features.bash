@@ -335,3 +335,33 @@ off broker-no-new-privileges broker/privileges.c \
 off broker-not-dumpable broker/privileges.c \
         's/prctl\(PR_SET_DUMPABLE, 0, 0, 0, 0\) < 0 \|\|//' \
         rights/broker_and_witness_cannot_be_dumped_or_read
+
+# ---- below a service manager ------------------------------------------------------------------------------------------------
+
+off passed-sockets-by-name broker/sockets.c \
+        's/if \(strcmp\(socket_kinds\[i\]\.name, name\) == 0\)/if (true)/' \
+        unit/test-sockets
+off passed-sockets-used broker/broker.c \
+        's/start->listeners \? start->listeners\[i\] : -1;/-1;/' \
+        activation/upcall_and_agent_use_the_passed_sockets
+off passed-sockets-checked broker/sockets.c \
+        's/if \(sd_is_socket_unix\(.*\) <= 0\) \{/if (false) {/' \
+        activation/wrong_descriptors_are_refused
+off passed-sockets-reached broker/sockets.c \
+        's/return peer\.pid == getpid\(\) \? 0 : -EADDRINUSE;/return 0;/' \
+        activation/socket_that_nobody_reaches_is_refused
+off passed-sockets-listened-at-again broker/sockets.c \
+        's/if \(r >= 0 && listen\(owned, SOMAXCONN\) < 0\)/if (r >= 0 \&\& fd < 0 \&\& listen(owned, SOMAXCONN) < 0)/' \
+        activation/clients_are_told_that_the_broker_listens
+off request-of-a-client-that-gave-up broker/upcall.c \
+        's/ \|\| \(r == 0 && upcall->state == UPCALL_READING && client_has_given_up\(upcall\)\)//; s/^static bool client_has/_unused_ &/; s/#include "util\/error.h"/&\n#include "util\/cleanup.h"/' \
+        unit/test-broker
+off watchdog broker/broker.c \
+        's/sd_event_set_watchdog\(broker->event, true\)/0/' \
+        activation/watchdog_is_fed_while_the_loop_turns
+off reload-says-when broker/reload.c \
+        's/RELOADING=1\\nMONOTONIC_USEC/RELOADING=1\\nX_USEC/' \
+        activation/readiness_reload_and_end_are_notified
+off stopping-is-said broker/broker.c \
+        's/STOPPING=1\\n//' \
+        activation/readiness_reload_and_end_are_notified

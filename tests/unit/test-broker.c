@@ -235,13 +235,20 @@ static void witness_answers(struct world *world) {
         turn(world);
 }
 
-static int connect_to(struct world *world, const char *name) {
+/* To the socket, in which it waits for the broker's next turn */
+static int queue_at(struct world *world, const char *name) {
         char path[PATH_MAX + 64];
         int fd;
 
         (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
         fd = packet_connect(path, deadline_in_ms(1000));
         assert_true(fd >= 0);
+        return fd;
+}
+
+static int connect_to(struct world *world, const char *name) {
+        int fd = queue_at(world, name);
+
         turn(world);
         return fd;
 }
@@ -339,16 +346,22 @@ static int teardown(void **state) {
 
 /* ---- what clients and agents do ---- */
 
-/* A client that asks for key N on behalf of a thread; its connection */
-static int ask_for(struct world *world, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
+/* Asks for key N on behalf of a thread, over a connection */
+static void send_request(struct world *world, int fd, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
         struct message_request request = {
                 .key = n, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = timeout_ms, .caller = world->facts,
         };
-        int fd = connect_to(world, "upcall.sock");
 
         memcpy(request.id, &n, sizeof(n));
         request.caller.start_time += thread;
         assert_int_equal(packet_send(fd, &message_request_layout, &request, &world->pidfd, 1), 0);
+}
+
+/* A client that asks; its connection */
+static int ask_for(struct world *world, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
+        int fd = connect_to(world, "upcall.sock");
+
+        send_request(world, fd, n, thread, timeout_ms);
         turn(world);
         return fd;
 }
@@ -528,6 +541,26 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         assert_int_equal(count_records("outcome=abandoned res=failed"), 1);
         assert_null(TAILQ_FIRST(&world->broker->upcalls));
         assert_int_equal(world->broker->n_in_flight, 0);
+}
+/* While no broker ran, in a socket that a service manager holds: one whose client has given up, and one that still waits */
+static void test_request_that_waited_longer_than_its_client(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), gone = queue_at(world, "upcall.sock"), waits = queue_at(world, "upcall.sock");
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        records_made(world->broker);
+        trail[0] = '\0';
+        send_request(world, gone, 1, 1, 20000);
+        send_request(world, waits, 2, 2, 20000);
+        close_fd(gone);
+        turn(world);
+        assert_int_equal(world->broker->n_in_flight, 1);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        take_question(world, agent);
+        assert_int_equal(next_type(world, agent), 0);
+        close_fd(waits);
+        close_fd(agent);
 }
 
 /* The reason goes into the record: what cannot stand there must not keep it from being made */
@@ -1009,6 +1042,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_at_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_request_that_waited_longer_than_its_client, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
