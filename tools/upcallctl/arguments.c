@@ -44,6 +44,8 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_CALLOUT] = { "callout", "TEXT" },
         [OPTION_ORIGIN] = { "origin", "kernel|user" },
         [OPTION_PRIORITY] = { "priority", "N" },
+        [OPTION_YES] = { "yes", NULL },
+        [OPTION_DRY_RUN] = { "dry-run", NULL },
 };
 
 const char *option_name(enum option_id option) {

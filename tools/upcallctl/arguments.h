@@ -45,6 +45,8 @@ enum option_id {
         OPTION_CALLOUT,
         OPTION_ORIGIN,
         OPTION_PRIORITY,
+        OPTION_YES,
+        OPTION_DRY_RUN,
         OPTION_COUNT,
 };
 
