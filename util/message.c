@@ -197,6 +197,7 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MUST, UPCALLS, upcalls),
         U64(message_status, MUST, TIME, time),
         TEXT(message_status, MUST, AUDIT, audit, 0, AUDIT_MAX),
+        U32_BETWEEN(message_status, MAY, UNREGISTERED, unregistered, UPCALL_ACTION_REJECT, UPCALL_ACTION_DEFER),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 

@@ -108,6 +108,7 @@ struct message_status {
         uint64_t upcalls;
         uint64_t time;          /* when the broker started */
         struct wire_span audit; /* "ok", or what is wrong */
+        uint32_t unregistered;  /* (optional) enum upcall_action: REJECT or DEFER */
 };
 
 struct message_container {

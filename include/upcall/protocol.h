@@ -163,6 +163,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_UPCALLS = 39,     /* u64: dispatched or refused since the broker's start */
         UPCALL_FIELD_AUDIT = 40,       /* text: "ok", or what is wrong */
         UPCALL_FIELD_ROUTE = 41,       /* u64: a route's number */
+        UPCALL_FIELD_UNREGISTERED = 44, /* u32: enum upcall_action, REJECT or DEFER: for callers in foreign namespaces that nobody registered */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */

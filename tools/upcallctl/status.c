@@ -2,8 +2,14 @@
 #include "tools/upcallctl/ask.h"
 #include "tools/upcallctl/verbs.h"
 
-#define COLUMN(k, t, what, field) \
-        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_status, field) }
+static const struct output_word unregistered_words[] = {
+        { UPCALL_ACTION_REJECT, "reject" },
+        { UPCALL_ACTION_DEFER, "defer" },
+        { 0, NULL },
+};
+
+#define COLUMN(k, t, what, field, ...) \
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_status, field), __VA_ARGS__ }
 
 static const struct output_column status_columns[] = {
         COLUMN("version", "Version", OUTPUT_TEXT, version),
@@ -13,6 +19,7 @@ static const struct output_column status_columns[] = {
         COLUMN("agents", "Agents", OUTPUT_U32, agents),
         COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, in_flight),
         COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, upcalls),
+        COLUMN("unregistered", "Unregistered containers", OUTPUT_WORD, unregistered, .words = unregistered_words, .zero_is_none = true),
         COLUMN("audit", "Audit", OUTPUT_TEXT, audit),
 };
 
