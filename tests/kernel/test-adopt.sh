@@ -193,12 +193,15 @@ test_many_containers() {
         machine_spawn /dev/null python3 -c '
 import ctypes, os, time
 libc = ctypes.CDLL(None)
+def stay():
+    libc.prctl(1, 9)
+    time.sleep(600)
 for i in range(200):
     if os.fork() == 0:
         assert libc.unshare(0x20000000) == 0
         os.fork()
-        time.sleep(600)
-time.sleep(600)'
+        stay()
+stay()'
         start_broker
         machine_wait_for 10 many_found 200 || fail "not all are found: $(upcallctl container adopt --dry-run | wc -l)"
         begin=$(now_ms)
@@ -218,15 +221,16 @@ many_found() {
 # state_file FOLDER PID [ID]: as runc would write it about that process
 state_file() {
         local folder=/run/runc/$1
-        [[ -d /run/runc ]] || { machine_undo --boot machine_remove_empty /run/runc && mkdir -m 0700 /run/runc; }
-        machine_undo --boot rm -rf -- "$folder" && mkdir -m 0711 "$folder"
+        run_runc
+        machine_undo --boot rm -rf -- "$folder" && mkdir -p -m 0711 "$folder"
         printf '{"id":"%s","init_process_pid":%d,"init_process_start":%d,"config":{"labels":["bundle=/b","nerdctl/name=%s"]}}' \
                 "${3:-$1}" "$2" "$(machine_start_time "$2")" "${4:-name-of-$1}" > "$folder/state.json"
         chmod 0600 "$folder/state.json"
 }
 
-machine_remove_empty() {
-        [[ ! -d $1 ]] || rmdir --ignore-fail-on-non-empty -- "$1"
+# runc's own folder, which is not ours to remove while anything is in it
+run_runc() {
+        [[ -d /run/runc ]] || { machine_undo --boot bash -c 'rmdir /run/runc; true' && mkdir -p -m 0700 /run/runc; }
 }
 
 test_files_of_run_times_count_only_as_roots() {
@@ -265,9 +269,9 @@ test_files_of_run_times_count_only_as_roots() {
         sed 's/"id":"[^"]*"/"id":"another"/' "$folder/elsewhere" > "$folder/state.json"
         expect_eq "$(adopt_field "${PID[shared]}" state)" "" "another container's file"
         # names are made safe
-        for name in '../../etc' '--yes' "$(printf 'x%.0s' {1..300})"; do
+        for name in ../../etc --yes '\n' "$(printf 'x%.0s' {1..300})"; do
                 state_file upcalld-test "${PID[shared]}" upcalld-test "$name"
-                expect_match "$(adopt_field "${PID[shared]}" name)" '^(etc|yes|runc-upcalld-tes)$' "name made of $name"
+                expect_match "$(adopt_field "${PID[shared]}" name)" '^(etc|yes|runc-upcalld-test|x{240})$' "name made of $name"
         done
         takeover
         expect_ok upcallctl container adopt --yes > /dev/null
@@ -310,7 +314,7 @@ config = {
     "ociVersion": "1.0.2",
     "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/sleep", "600"], "env": ["PATH=/bin"], "cwd": "/", "terminal": False},
     "root": {"path": "rootfs"},
-    "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}] if "pid" in namespaces else [],
+    "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
     "annotations": {"io.kubernetes.cri.sandbox-namespace": "shop", "io.kubernetes.cri.sandbox-name": "cart-0",
                     "io.kubernetes.cri.container-name": sys.argv[1].split("/")[-2]},
     "linux": linux,
@@ -324,7 +328,7 @@ END
 runc_run() { # NAME NAMESPACE…
         local name=$1 id=upcalld-test-$$-$1
         runc_config "$WORK/$name" "${@:2}"
-        [[ -d /run/runc ]] || machine_undo --boot machine_remove_empty /run/runc
+        run_runc
         machine_undo --boot runc delete --force "$id"
         (cd "$WORK/$name" && runc run --detach --pid-file "$WORK/$name.pid" "$id") < /dev/null > "$WORK/$name.log" 2>&1 || fail "runc: $(< "$WORK/$name.log")"
         PID[$name]=$(< "$WORK/$name.pid")
@@ -332,13 +336,14 @@ runc_run() { # NAME NAMESPACE…
 
 # request_in for a container without the host's programs: its namespaces and its cgroup, with the host's files
 request_beside() { # NAME TYPE DESCRIPTION
-        local name=$1 cgroup=/sys/fs/cgroup
+        local name=$1 cgroup=/sys/fs/cgroup user=()
         shift
+        [[ /proc/${PID[$name]}/ns/user -ef /proc/self/ns/user ]] || user=(--user --preserve-credentials)
         [[ ! -d $cgroup/unified ]] || cgroup+=/unified
         cgroup+=$(sed -n 's/^0:://p' "/proc/${PID[$name]}/cgroup")
         # shellcheck disable=SC2016
         request_parse "$(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$cgroup" \
-                nsenter -t "${PID[$name]}" --pid --user --net --ipc --preserve-credentials -- "$KERNEL_SHARE/request" "$@")"
+                nsenter -t "${PID[$name]}" --pid --net --ipc "${user[@]}" -- "$KERNEL_SHARE/request" "$@")"
 }
 
 expect_attributed_beside() { # NAME
@@ -373,13 +378,33 @@ test_runc_containers() {
         expect_eq "$(registered_field "${PID[shared]}" found)" "['cgroup']" "what tells it apart"
 }
 
-podman_own() {
-        podman --cgroup-manager=cgroupfs --runtime runc --root "$WORK/podman" --runroot "$WORK/podman-run" "$@"
-}
-
-podman_clean() { # FOLDER ID
-        podman --cgroup-manager=cgroupfs --runtime runc --root "$1/podman" --runroot "$1/podman-run" rm -f -t 0 "$2" > /dev/null 2>&1
-        return 0
+# Podman with nothing of the machine's own but /run/runc
+podman_prepare() {
+        local folder=$WORK/podman name
+        mkdir -p "$folder"
+        cat > "$folder/containers.conf" <<END
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+runtime = "runc"
+events_logger = "none"
+tmp_dir = "$folder/tmp"
+[network]
+network_config_dir = "$folder/network"
+END
+        cat > "$folder/storage.conf" <<END
+[storage]
+driver = "vfs"
+graphroot = "$folder/storage"
+runroot = "$folder/run"
+END
+        PODMAN=(env "CONTAINERS_CONF=$folder/containers.conf" "CONTAINERS_STORAGE_CONF=$folder/storage.conf" podman)
+        run_runc
+        for name in /var/lib/containers /var/cache/containers; do
+                [[ -e $name ]] || machine_undo --boot rm -rf -- "$name"
+        done
+        machine_undo --boot bash -c 'find /sys/fs/cgroup -depth -type d -path "*/upcalld-test-podman*" -exec rmdir {} +; true'
 }
 
 podman_run() { # NAME [OPTIONS of podman run]
@@ -387,11 +412,11 @@ podman_run() { # NAME [OPTIONS of podman run]
         shift
         root_folder "$WORK/$name.root"
         chmod 0755 "$WORK" "$WORK/$name.root"
-        machine_undo --boot podman_clean "$WORK" "upcalld-$$-$name"
-        id=$(podman_own run --detach --name "upcalld-$$-$name" --ulimit nofile=1024:1024 --ulimit nproc=4096:4096 --network none "$@" \
+        machine_undo --boot "${PODMAN[@]}" rm --force --ignore --time 0 "upcalld-$$-$name"
+        id=$("${PODMAN[@]}" run --detach --name "upcalld-$$-$name" --network none --cgroup-parent /upcalld-test-podman "$@" \
                 --rootfs "$WORK/$name.root" /bin/sleep 600 2> "$WORK/$name.log") || fail "podman: $(< "$WORK/$name.log")"
         PODMAN_ID=$id
-        PID[$name]=$(podman_own inspect --format '{{.State.Pid}}' "$id")
+        PID[$name]=$("${PODMAN[@]}" inspect --format '{{.State.Pid}}' "$id")
 }
 
 test_podman_containers() {
@@ -400,6 +425,7 @@ test_podman_containers() {
         need runc
         need busybox
         static_root
+        podman_prepare
         podman_run web
         expect_match "$PODMAN_ID" '^[0-9a-f]{64}$' "id"
         podman_run shared --pid=host
@@ -476,18 +502,19 @@ test_takeover_names_what_is_not_registered() {
 }
 
 test_takeover_says_what_counts_as_the_hosts() {
-        local group
+        local group alone
         group=$(machine_cgroup adopt-host) || skip "no cgroup2"
         takeover_save
         new_container shared --share-pid --cgroup "$group"
         state_file upcalld-test "${PID[shared]}"
         machine_spawn /dev/null unshare --user sleep 600
-        machine_wait_for 5 user_namespace_of_its_own "$MACHINE_PID" || fail "no user namespace"
+        alone=$MACHINE_PID
+        machine_wait_for 5 user_namespace_of_its_own "$alone" || fail "no user namespace"
         start_broker
         upcallctl takeover on > "$WORK/out" 2>&1 || fail "$(< "$WORK/out")"
         expect_match "$(< "$WORK/out")" "process ${PID[shared]}\\): counts as the host's own" "by its cgroup"
-        expect_match "$(< "$WORK/out")" "process $MACHINE_PID\\): a user namespace alone, which cannot be registered" "by its user namespace"
-        expect_eq "$(adopt_field "$MACHINE_PID" state)" unfit "what adopt says of it"
+        expect_match "$(< "$WORK/out")" "process $alone\\): a user namespace alone, which cannot be registered" "by its user namespace"
+        expect_eq "$(adopt_field "$alone" state)" unfit "what adopt says of it"
 }
 
 user_namespace_of_its_own() {
