@@ -14,7 +14,7 @@
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
 
-#define FLAGS_ALL (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH)
+#define FLAGS_ALL (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_CGROUP_SHARED)
 #define FOUND_ALL (UPCALL_FOUND_PIDNS | UPCALL_FOUND_CGROUP)
 
 /* One line per field: MUST or MAY, its tag, its place in the struct, and its bounds. */

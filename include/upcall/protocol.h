@@ -163,7 +163,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_UPCALLS = 39,     /* u64: dispatched or refused since the broker's start */
         UPCALL_FIELD_AUDIT = 40,       /* text: "ok", or what is wrong */
         UPCALL_FIELD_ROUTE = 41,       /* u64: a route's number */
-        UPCALL_FIELD_UNREGISTERED = 44, /* u32: enum upcall_action, REJECT or DEFER: for callers in foreign namespaces that nobody registered */
+        UPCALL_FIELD_UNREGISTERED = 42, /* u32: enum upcall_action, REJECT or DEFER: for callers in foreign namespaces that nobody registered */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -198,6 +198,7 @@ enum upcall_flag {
         UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
+        UPCALL_FLAG_CGROUP_SHARED = 1 << 3, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
 };
 
 /* What the client is to do. */

@@ -175,6 +175,29 @@ test_refused_one_does_not_stop_the_others() {
         expect_eq "$(registered_field "${PID[inner]}" contid)" "" "what lies in the refused one"
 }
 
+# As a sandbox in somebody's session, or two in one service: to take their cgroup for one container's own would put the others in doubt.
+test_cgroup_with_others_in_it_is_not_taken() {
+        local group answer
+        group=$(machine_cgroup adopt-session) || skip "no cgroup2"
+        new_container web-1 --cgroup "$group"
+        new_container web-2 --cgroup "$group"
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec sleep 600' session "$group"
+        machine_wait_for 5 grep -q "^$MACHINE_PID\$" "$group/cgroup.procs" || fail "not in the cgroup"
+        start_broker
+        takeover
+        request_in - user db:host
+        answer=$ANSWER
+        expect_ok upcallctl container adopt --yes > /dev/null
+        adopted web-1
+        adopted web-2
+        expect_eq "$(registered_field "${PID[web-1]}" found)" "['pidns']" "what tells web-1 apart"
+        # shellcheck disable=SC2016
+        request_parse "$(bash -c 'echo 0 > "$1/cgroup.procs" && exec "$2" user db:session' in "$group" "$KERNEL_SHARE/request")"
+        expect_answer "$answer"
+        audit_no 'reason=ambiguous' -m VIRT_CONTROL --raw
+        expect_attributed web-1
+}
+
 test_only_the_administrator_adopts() {
         expect_refused "no broker" upcallctl container adopt --yes
         start_broker

@@ -139,7 +139,11 @@ static const struct found *failed_around(const struct found *found) {
 }
 
 static int register_found(const struct arguments *arguments, struct found *found) {
-        struct message_control order = { .verb = UPCALL_VERB_CONTAINER_REGISTER, .name = wire_text(found->name) };
+        struct message_control order = {
+                .verb = UPCALL_VERB_CONTAINER_REGISTER,
+                .flags = found->cgroup_shared ? UPCALL_FLAG_CGROUP_SHARED : 0,
+                .name = wire_text(found->name),
+        };
         _cleanup_free_ char *text = NULL;
         const struct found *outer = failed_around(found);
         uuid_t contid;
