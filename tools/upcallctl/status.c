@@ -19,7 +19,7 @@ static const struct output_column status_columns[] = {
         COLUMN("agents", "Agents", OUTPUT_U32, agents),
         COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, in_flight),
         COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, upcalls),
-        COLUMN("unregistered", "Unregistered containers", OUTPUT_WORD, unregistered, .words = unregistered_words, .zero_is_none = true),
+        COLUMN("unregistered", "Unregistered", OUTPUT_WORD, unregistered, .words = unregistered_words, .zero_is_none = true),
         COLUMN("audit", "Audit", OUTPUT_TEXT, audit),
 };
 
