@@ -302,6 +302,34 @@ test_files_of_run_times_count_only_as_roots() {
         expect_eq "$(registered_field "${PID[shared]}" found)" "['cgroup']" "found by"
 }
 
+# A process in a container whose program has a run time's name, and whose command line nobody may read
+test_parent_in_a_container_is_no_run_time() {
+        install -m 0755 "$(command -v unshare)" "$KERNEL_SHARE/conmon"
+        start_broker
+        new_container outer --share-pid
+        machine_spawn /dev/null "$KERNEL_SHARE/conmon" --kill-child --pid --fork -n sleep 600
+        machine_wait_for 5 child_of "$MACHINE_PID" > /dev/null || fail "no process"
+        PID[host]=$(child_of "$MACHINE_PID")
+        machine_spawn /dev/null nsenter -t "${PID[outer]}" -a -- "$KERNEL_SHARE/conmon" --kill-child --pid --fork -n sleep 600
+        machine_wait_for 5 grandchild_of "$MACHINE_PID" > /dev/null || fail "no process"
+        PID[inside]=$(grandchild_of "$MACHINE_PID")
+        expect_eq "$(adopt_field "${PID[host]}" runtime)" podman "the host's own"
+        expect_eq "$(adopt_field "${PID[host]}" name)" sleep "name of the host's own"
+        expect_eq "$(adopt_field "${PID[inside]}" runtime)" plain "a container's"
+        expect_match "$(adopt_field "${PID[inside]}" name)" '^pidns-' "name of a container's"
+}
+
+child_of() {
+        local child
+        child=$(pgrep -P "$1" -x sleep) && echo "$child"
+}
+
+# nsenter forks only where it enters a pid namespace
+grandchild_of() {
+        local child
+        child_of "$1" || { child=$(pgrep -P "$1") && child_of "$child"; }
+}
+
 # ---- real run times ---------------------------------------------------------------------------------------------------------
 
 need() {
