@@ -312,7 +312,7 @@ off adopt-file-owner tools/upcallctl/runtime-files.c \
         's/return st\.st_uid == reader->owner && .*/return reader->owner == 0 ? 0 : -EPERM;/' \
         adopt/files_of_run_times_count_only_as_roots
 off adopt-file-links tools/upcallctl/runtime-files.c \
-        's/RESOLVE_NO_SYMLINKS \| RESOLVE_NO_MAGICLINKS \| //' \
+        's/ \| O_NONBLOCK \| O_NOFOLLOW\)/ | O_NONBLOCK)/' \
         adopt/files_of_run_times_count_only_as_roots
 off adopt-file-start-time tools/upcallctl/runtime-state.c \
         's/if \(states->items\[low\]\.start_time == start_time\)/if (start_time > 0)/' \

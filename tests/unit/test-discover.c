@@ -421,6 +421,13 @@ static void test_only_files_that_root_alone_can_write_count(void **state _unused
         write_state(root, "run/containerd/runc/k8s.io/g", "state.json", 16, 0711, 0600);
         (void) snprintf(path, sizeof(path), "%s/run/runc/h", root);
         assert_int_equal(symlink("a", path), 0);
+        write_state(root, "run/elsewhere/i", "state.json", 17, 0711, 0600);
+        (void) snprintf(path, sizeof(path), "%s/run/docker", root);
+        assert_int_equal(mkdir(path, 0755), 0);
+        (void) snprintf(path, sizeof(path), "%s/run/docker/runtime-runc", root);
+        assert_int_equal(mkdir(path, 0755), 0);
+        (void) snprintf(path, sizeof(path), "%s/run/docker/runtime-runc/moby", root);
+        assert_int_equal(symlink("../../elsewhere", path), 0);
         assert_int_equal(runtime_states_read(root, geteuid(), &states), 0);
         assert_int_equal(states.n, 4);
         assert_non_null(runtime_states_find(&states, 10, 10));

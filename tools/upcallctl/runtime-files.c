@@ -2,11 +2,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tools/upcallctl/output.h"
@@ -40,17 +38,6 @@ static inline void closedirp(DIR **dir) {
                 (void) closedir(*dir);
 }
 
-/* No link on the way, nothing to wait for. */
-static int open_plain(int dir, const char *path, int flags) {
-        struct open_how how = {
-                .flags = (uint64_t) (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags),
-                .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH,
-        };
-        int fd = (int) syscall(SYS_openat2, dir, path, &how, sizeof(how));
-
-        return fd < 0 ? negative_errno() : fd;
-}
-
 /* Whether root alone (owner) can have written it. -EPERM: no. */
 static int check_owner(const struct reader *reader, int fd, mode_t type) {
         struct stat st;
@@ -58,17 +45,38 @@ static int check_owner(const struct reader *reader, int fd, mode_t type) {
         if (fstat(fd, &st) < 0)
                 return negative_errno();
         if ((st.st_mode & S_IFMT) != type)
-                return -EINVAL;
+                return type == S_IFDIR ? -ENOTDIR : -EINVAL;
         return st.st_uid == reader->owner && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ? 0 : -EPERM;
 }
 
-static int open_checked(const struct reader *reader, int dir, const char *path, mode_t type, int *ret_fd) {
-        _cleanup_close_ int fd = open_plain(dir, path, type == S_IFDIR ? O_DIRECTORY : 0);
-        int r = fd < 0 ? fd : check_owner(reader, fd, type);
+/* One step: no link is followed, nothing is waited for. */
+static int open_checked(const struct reader *reader, int dir, const char *name, mode_t type, int *ret_fd) {
+        _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+        int r = fd < 0 ? negative_errno() : check_owner(reader, fd, type);
 
         if (r < 0)
                 return r;
         *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* Folder by folder, each of which must be root's. */
+static int open_folders(const struct reader *reader, int root, const char *path, int *ret_fd) {
+        _cleanup_close_ int dir = -1;
+        char name[64];
+
+        for (size_t length; *path != '\0'; path += length + (path[length] == '/')) {
+                int next = -1, r;
+
+                length = strcspn(path, "/");
+                (void) snprintf(name, sizeof(name), "%.*s", (int) length, path);
+                r = open_checked(reader, dir >= 0 ? dir : root, name, S_IFDIR, &next);
+                if (r < 0)
+                        return r;
+                close_fd(dir);
+                dir = next;
+        }
+        *ret_fd = TAKE_FD(dir);
         return 0;
 }
 
@@ -153,7 +161,7 @@ static int read_place(const struct reader *reader, int root, const struct place 
         struct dirent *entry;
         int r;
 
-        r = open_checked(reader, root, place->path, S_IFDIR, &fd);
+        r = open_folders(reader, root, place->path, &fd);
         if (r < 0)
                 return survive(place, "", r);
         dir = fdopendir(fd);
