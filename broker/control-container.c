@@ -81,7 +81,8 @@ static int container_show_check(Control *control) {
 }
 
 static struct container_registration registration(const Control *control) {
-        struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by };
+        struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by,
+                                                       .cgroup_shared = control->request.flags & UPCALL_FLAG_CGROUP_SHARED };
 
         memcpy(registration.contid, control->contid, sizeof(registration.contid));
         return registration;

@@ -14,7 +14,7 @@
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
 
-#define FLAGS_ALL (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH)
+#define FLAGS_ALL (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_CGROUP_SHARED)
 #define FOUND_ALL (UPCALL_FOUND_PIDNS | UPCALL_FOUND_CGROUP)
 
 /* One line per field: MUST or MAY, its tag, its place in the struct, and its bounds. */
@@ -201,6 +201,7 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, RECORDS_LOST, records_lost),
         U64(message_status, MAY, ROWS_LOST, rows_lost),
         U64(message_status, MAY, OVER_LIMIT, over_limit),
+        U32_BETWEEN(message_status, MAY, UNREGISTERED, unregistered, UPCALL_ACTION_REJECT, UPCALL_ACTION_DEFER),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 

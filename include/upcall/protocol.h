@@ -167,6 +167,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_RECORDS_LOST = 51, /* u64: audit records that the kernel did not make */
         UPCALL_FIELD_ROWS_LOST = 52,   /* u64: upcalls that the ledger does not know, or not to their end */
         UPCALL_FIELD_OVER_LIMIT = 53,  /* u64: upcalls that were too many */
+        UPCALL_FIELD_UNREGISTERED = 54, /* u32: enum upcall_action, REJECT or DEFER: for callers in foreign namespaces that nobody registered */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -201,6 +202,7 @@ enum upcall_flag {
         UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
+        UPCALL_FLAG_CGROUP_SHARED = 1 << 3, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
 };
 
 /* What the client is to do. */

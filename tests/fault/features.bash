@@ -365,3 +365,68 @@ off reload-says-when broker/reload.c \
 off stopping-is-said broker/broker.c \
         's/STOPPING=1\\n//' \
         activation/readiness_reload_and_end_are_notified
+# ---- what ran before --------------------------------------------------------------------------------------------------------
+
+off adopt-says-first tools/upcallctl/adopt.c \
+        's/if \(option_given\(arguments, OPTION_YES\)\)/if (true)/' \
+        adopt/without_a_word_nothing_is_adopted
+off adopt-asks tools/upcallctl/adopt.c \
+        's/fgets\(line, sizeof\(line\), stdin\) && .*/fgets(line, sizeof(line), stdin);/' \
+        adopt/terminal_is_asked
+off adopt-gone-is-no-failure tools/upcallctl/adopt.c \
+        '/^static int register_found/,/^}/ s/FOUND_GONE/FOUND_FAILED/' \
+        adopt/terminal_is_asked
+off adopt-goes-on tools/upcallctl/adopt.c \
+        's/if \(r == EXIT_NO_BROKER \|\| r == EXIT_FORBIDDEN\)/if (r != 0)/' \
+        adopt/refused_one_does_not_stop_the_others
+off adopt-outer-failed tools/upcallctl/adopt.c \
+        's/^        if \(outer\) \{/        if (false) {/' \
+        adopt/refused_one_does_not_stop_the_others
+off adopt-outer-first tools/upcallctl/discover.c \
+        's/int r = compare_numbers\(namespace_chain_length.*/int r = 0;/' \
+        unit/test-discover
+off adopt-leaves-within tools/upcallctl/discover.c \
+        's/outer->state == FOUND_REGISTERED && !with_inner/false/' \
+        adopt/what_lies_in_a_registered_container_is_left_to_it
+off adopt-held-keeps-all tools/upcallctl/discover.c \
+        's/outer->state == FOUND_HELD \|\|/false ||/' \
+        adopt/what_lies_in_a_registered_container_is_left_to_it
+off adopt-successor tools/upcallctl/discover.c \
+        's/&& started <= registered->items\[i\]\.time \+ START_SLACK/\&\& started > 0/' \
+        unit/test-discover
+off adopt-shared-cgroup tools/upcallctl/discover.c \
+        '/^static bool shares_cgroup/,/^}/ s/return true;/return false;/' \
+        adopt/cgroup_with_others_in_it_is_not_taken
+off adopt-shared-cgroup-broker broker/container-register.c \
+        's/ \|\| registration->cgroup_shared//' \
+        adopt/cgroup_with_others_in_it_is_not_taken
+off adopt-names-safe tools/upcallctl/hint.c \
+        "s/\? \*text : '_';/? *text : *text;/" \
+        unit/test-discover
+off adopt-names-unique tools/upcallctl/discover.c \
+        's/for \(unsigned n = 2; name_taken\(discovery, position, registered, found->name\); n\+\+\)/for (unsigned n = 2; n < 2 \&\& name_taken(discovery, position, registered, found->name); n++)/' \
+        unit/test-discover
+off adopt-file-owner tools/upcallctl/runtime-files.c \
+        's/return st\.st_uid == reader->owner && .*/return reader->owner == 0 ? 0 : -EPERM;/' \
+        adopt/files_of_run_times_count_only_as_roots
+off adopt-file-links tools/upcallctl/runtime-files.c \
+        's/ \| O_NONBLOCK \| O_NOFOLLOW\)/ | O_NONBLOCK)/' \
+        adopt/files_of_run_times_count_only_as_roots
+off adopt-file-start-time tools/upcallctl/runtime-state.c \
+        's/if \(states->items\[low\]\.start_time == start_time\)/if (start_time > 0)/' \
+        adopt/files_of_run_times_count_only_as_roots
+off adopt-hosts-command-lines tools/upcallctl/scan.c \
+        '/^static bool is_hosts_own/,/^}/ s/return facts->ruid == 0.*/return scan->mnt_ns.inode > 0 || facts->n_pids == 1 ||/' \
+        adopt/parent_in_a_container_is_no_run_time
+off adopt-many tools/upcallctl/scan.c \
+        's/^        raise_limit\(\);/        (void) raise_limit;/' \
+        adopt/many_containers
+off takeover-names-strangers tools/upcallctl/takeover-main.c \
+        's/^        if \(on\)/        if (false)/' \
+        adopt/takeover_names_what_is_not_registered
+off takeover-trusts-root-alone tools/upcallctl/takeover-notice.c \
+        's/st\.st_uid == 0 && \(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\) == 0/st.st_uid == 0/' \
+        adopt/takeover_names_what_is_not_registered
+off takeover-asks-the-broker tools/upcallctl/takeover-notice.c \
+        's/return FATE_DEFER;/return FATE_REJECT;/' \
+        adopt/takeover_names_what_is_not_registered

@@ -421,7 +421,8 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
         SAY(agent, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .contid = { 1 }, .uid = 33, .count = 2, .workers = 16)
 #define STATUS                                                                                                        \
         SAY(status, .version = SPAN("0.1.0"), .pid = 99, .containers = 2, .agents = 3, .in_flight = 4, .upcalls = 5000000000, \
-            .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8)
+            .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8, \
+            .unregistered = UPCALL_ACTION_REJECT)
 
 static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
         struct bench *bench = *state;
@@ -500,6 +501,7 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "            Agents: 3\n"
                 " Upcalls in flight: 4\n"
                 "    Upcalls so far: 5000000000\n"
+                "      Unregistered: reject\n"
                 "      Over a limit: 6\n"
                 "Audit records lost: 7\n"
                 "  Ledger rows lost: 8\n"
@@ -663,13 +665,14 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 13);
+        assert_int_equal(json_object_object_length(row), 14);
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
         assert_json_number(row, "over_limit", 6);
         assert_json_number(row, "records_lost", 7);
         assert_json_number(row, "rows_lost", 8);
         assert_json_text(row, "version", "0.1.0");
+        assert_json_text(row, "unregistered", "reject");
         assert_json_number(row, "pid", 99);
         assert_json_text(row, "started", "2025-11-22T01:00:00.123456Z");
         assert_json_number(row, "containers", 2);
@@ -1124,7 +1127,7 @@ static void test_the_manual_explains_every_key_option_and_code(void **state) {
 static void test_words_for_people_need_no_broker(void **state) {
         static const char *const verbs[][3] = {
                 { "status" }, { "container", "register" }, { "container", "unregister" }, { "container", "list" }, { "container", "show" },
-                { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
+                { "container", "adopt" }, { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
                 { "route", "test" }, { "observe" },
         };
         struct bench *bench = *state;

@@ -46,6 +46,8 @@ enum option_id {
         OPTION_ORIGIN,
         OPTION_PRIORITY,
         OPTION_CONFIG,
+        OPTION_YES,
+        OPTION_DRY_RUN,
         OPTION_COUNT,
 };
 
