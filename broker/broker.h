@@ -68,7 +68,7 @@ struct Broker {
         struct upcall_list upcalls;        /* all */
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
-        unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
+        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;

@@ -32,7 +32,8 @@
 #define VALUE_SIZE_MAX (1024 * 1024)
 
 #define CONTAINER_COLUMNS "id, contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, " \
-                          "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason"
+                          "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, " \
+                          "runtime_id, image, pod, cgroup_pending"
 
 #define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
                        "caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, "  \
@@ -43,9 +44,11 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_TAKEN] = "SELECT 1 FROM container WHERE contid = ?1",
         [STATEMENT_CONTAINER_ADD] =
                 "INSERT INTO container (contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, "
-                "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, "
+                "runtime_id, image, pod, cgroup_pending) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
         [STATEMENT_CONTAINER_STATE] = "UPDATE container SET state = ?2, time_end = ?3, reason = ?4 WHERE id = ?1 AND state <> 3",
+        [STATEMENT_CONTAINER_CGROUP] = "UPDATE container SET cgroup = ?2, cgroup_path = ?3, cgroup_pending = 0 WHERE id = ?1 AND cgroup_pending = 1 AND state <> 3",
         [STATEMENT_CONTAINER_DELETE] = "DELETE FROM container WHERE id = ?1",
         [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
         [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid) VALUES (?1, ?2, ?3)",

@@ -40,6 +40,8 @@ struct registry_container {
         uint32_t registrar_uid, registrar_loginuid;
         uint64_t time, time_end; /* microseconds since 1970; end 0: not yet */
         const char *reason;   /* why it ended, NULL: it has not */
+        const char *runtime_id, *image, *pod; /* what the run time said of it; NULL: nothing */
+        uint32_t cgroup_pending; /* 1: cgroup is its run time's, and tells nothing apart; it is to be moved to one of its own */
 };
 
 struct registry_agent {
@@ -115,6 +117,7 @@ int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]);
 
 int registry_add_container(Registry *registry, struct registry_container *container); /* sets id */
 int registry_set_container_state(Registry *registry, int64_t id, uint32_t state, uint64_t time_end, const char *reason);
+int registry_set_container_cgroup(Registry *registry, int64_t id, uint64_t cgroup, const char *cgroup_path); /* no longer pending */
 int registry_delete_container(Registry *registry, int64_t id); /* only for one whose registration was taken back: no record of it exists */
 
 int registry_add_agent(Registry *registry, struct registry_agent *agent); /* sets id */

@@ -144,7 +144,7 @@ off administrator-when-it-connected broker/control.c \
         '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && /return /' \
         rogue/root_that_was_another_when_it_connected_is_not_the_administrator
 off administrator-in-no-container broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/attribution_find\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
+        '/^static bool is_administrator/,/^}/ s/container_attribute\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
         register/root_in_a_container_by_cgroup_is_not_the_administrator
 off contid-used-before broker/container-register.c \
         '/r = registry_contid_taken/,/^}/ s/if \(r > 0\)/if (false)/' \
@@ -430,3 +430,77 @@ off takeover-trusts-root-alone tools/upcallctl/takeover-notice.c \
 off takeover-asks-the-broker tools/upcallctl/takeover-notice.c \
         's/return FATE_DEFER;/return FATE_REJECT;/' \
         adopt/takeover_names_what_is_not_registered
+# ---- hooks of OCI run times -------------------------------------------------------------------------------------------------
+
+off hook-keeps-nothing-from-starting tools/upcallctl/hook.c \
+        's/return required \? EXIT_REFUSED : EXIT_DONE;/return EXIT_REFUSED;/' \
+        hook/without_a_broker_it_ends_at_once
+off hook-required tools/upcallctl/hook.c \
+        's/return required \? EXIT_REFUSED : EXIT_DONE;/return EXIT_DONE;/' \
+        hook/bad_states_are_refused_and_stop_nothing
+off hook-deadline tools/upcallctl/hook.c \
+        's/deadline_in_ms\(\(uint64_t\) seconds \* 1000\)/deadline_in_ms((uint64_t) seconds * 100000)/' \
+        hook/state_that_does_not_end_is_given_up
+off hook-same-container-twice tools/upcallctl/hook-register.c \
+        '/^static bool is_this_process/,/^}/ s/return .*/return false;/' \
+        hook/same_container_twice_keeps_its_contid
+off hook-contid-that-was-used tools/upcallctl/hook-register.c \
+        's/refusal\.error == ENOTUNIQ/false/' \
+        hook/contid_of_an_annotation_is_taken_only_when_fresh
+off hook-name-falls-back tools/upcallctl/hook-register.c \
+        's/names\[n\+\+\] = hook->state->safe_id;/;/' \
+        hook/name_that_is_taken_gives_the_id
+off hook-names-made-safe tools/upcallctl/oci-labels.c \
+        "s/name\[i\] = '_';/;/" \
+        unit/test-oci-state
+off hook-late-poststop broker/control-container.c \
+        's/\(control->request\.flags & UPCALL_FLAG_ENDED\) &&/false \&\&/' \
+        hook/late_poststop_leaves_the_next_container_alone
+off contid-before-name broker/container.c \
+        's/\*found = find_by_contid_text\(broker, name_or_contid\);/*found = NULL; (void) find_by_contid_text;/' \
+        hook/name_that_is_taken_gives_the_id
+off late-cgroup broker/container-cgroup.c \
+        's/if \(broker->n_pending > 0\)/if (false)/' \
+        hook/cgroup_that_is_not_there_yet
+off late-cgroup-administrator broker/control.c \
+        's/container_attribute\(control->broker, by\)/attribution_find(control->broker->index, by)/' \
+        hook/cgroup_that_comes_late_ends_administration
+off late-cgroup-own-mounts broker/container-register.c \
+        's/return registration->late_cgroup && .*/return registration->late_cgroup ||/' \
+        hook/bad_states_are_refused_and_stop_nothing
+off policy-annotation tools/upcallctl/hook-policy.c \
+        's/&& !policy->annotation/\&\& false/' \
+        hook/policy_that_an_annotation_may_choose
+off policy-command-line-first tools/upcallctl/hook-policy.c \
+        's/return name \? name : hook->state->labels\.texts\[OCI_LABEL_POLICY\];/return hook->state->labels.texts[OCI_LABEL_POLICY] ?: (char *) name;/' \
+        hook/policy_that_an_annotation_may_choose
+off policy-taken-back tools/upcallctl/hook-policy.c \
+        's/hook_take_back\(hook\);/;/' \
+        hook/policy_that_is_refused_in_the_middle_is_taken_back
+off policy-of-root-alone tools/upcallctl/policy-file.c \
+        's/\(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\) != 0/false/' \
+        unit/test-policy
+off policy-of-root tools/upcallctl/policy-file.c \
+        's/st\.st_uid != 0 && st\.st_uid != geteuid\(\)/false/' \
+        unit/test-policy
+off policy-long-lines tools/upcallctl/policy.c \
+        's/if \(size > INI_MAX_LINE - 2\)/if (false)/' \
+        unit/test-policy
+off mount-in-root tools/upcallctl/hook-mount.c \
+        's/RESOLVE_IN_ROOT \| RESOLVE_NO_MAGICLINKS/0/' \
+        hook/links_in_the_root_file_system_lead_nowhere
+off mount-read-only tools/upcallctl/hook-mount.c \
+        's/MOUNT_ATTR_RDONLY \| //' \
+        hook/socket_folder_is_mounted_once
+off mount-once tools/upcallctl/hook-mount.c \
+        's/fstat\(target, &st\) == 0 && same_file\(&st, folder\)/fstat(target, \&st) != 0/' \
+        hook/socket_folder_is_mounted_once
+off mount-own-namespace tools/upcallctl/hook-mount.c \
+        's/return same_file\(&own, &its\) \? -EXDEV : 0;/return 0;/' \
+        hook/socket_folder_that_cannot_be_mounted
+off mount-before-the-root-is-changed tools/upcallctl/hook-mount.c \
+        's/return fd >= 0 \? fd : open_if\(path, wanted\);/(void) path; return fd;/' \
+        hook/socket_folder_before_the_root_is_changed
+off mount-made-by-its-owner tools/upcallctl/hook-mount.c \
+        's/\(void\) setfsuid\(st\.st_uid\);/;/' \
+        hook/policy_gives_agent_routes_and_socket

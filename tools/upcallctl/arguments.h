@@ -48,6 +48,8 @@ enum option_id {
         OPTION_CONFIG,
         OPTION_YES,
         OPTION_DRY_RUN,
+        OPTION_REQUIRED,
+        OPTION_POLICY,
         OPTION_COUNT,
 };
 

@@ -76,6 +76,9 @@ static const struct verb verbs[] = {
         { NULL, "observe", verb_observe, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(CONFIG),
           "on|off [--config FILE]",
           "Observe mode: everything is recorded and handed to the host's own request-key, nothing is refused." },
+        { NULL, "oci-hook", verb_oci_hook, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(REQUIRED) | OPTION_BIT(POLICY),
+          "createRuntime|prestart|createContainer|poststop [--required] [--policy NAME]",
+          "Registers or unregisters the container whose state an OCI run time writes to standard input." },
         { NULL, "takeover", NULL, takeover_main, OPERAND_REQUIRED, 0, 0,
           "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
@@ -196,6 +199,18 @@ static int print_version(void) {
         return ask_printed(output_print_line(version, strlen(version)));
 }
 
+/* Not even a line in a hook's configuration that a later version does not know may keep containers from starting. */
+static int verb_mistake(const struct verb *verb, int r, int argc, char **argv) {
+        if (verb->run != verb_oci_hook)
+                return r;
+
+        for (int i = 1; i < argc; i++)
+                if (strcmp(argv[i], "--required") == 0)
+                        return EXIT_REFUSED;
+
+        return EXIT_DONE;
+}
+
 /* argv[0] is the verb's last word. */
 static int verb_run(const struct verb *verb, struct arguments *arguments, int argc, char **argv) {
         char context[sizeof(struct verb_label) + 2];
@@ -207,7 +222,7 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
         (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
         r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);
         if (r != 0)
-                return r;
+                return verb_mistake(verb, r, argc, argv);
         if (option_given(arguments, OPTION_HELP))
                 return help(verb->group ? verb->group : verb->name, verb->group ? verb->name : NULL);
         if (option_given(arguments, OPTION_VERSION))
@@ -215,7 +230,7 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
 
         r = verb_check(verb, arguments);
         if (r != 0)
-                return r;
+                return verb_mistake(verb, r, argc, argv);
 
         return verb->run(arguments);
 }
