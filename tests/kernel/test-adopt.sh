@@ -517,6 +517,85 @@ test_nspawn_container() {
         expect_attributed_beside machine
 }
 
+# containerd with nothing of the machine's own but the folder of its shim's runc
+containerd_start() {
+        local folder=$WORK/containerd
+        [[ -e /run/containerd ]] || machine_undo --boot rm -rf -- /run/containerd
+        mkdir -p "$folder"
+        cat > "$folder/config.toml" <<END
+version = 2
+root = "$folder/root"
+state = "$folder/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "$folder/sock"
+[ttrpc]
+address = "$folder/sock.ttrpc"
+END
+        CTR=(ctr --address "$folder/sock" --namespace upcalld-test)
+        machine_spawn "$folder/log" containerd --config "$folder/config.toml"
+        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
+}
+
+test_containerd_container() {
+        local id=upcalld-$$-web
+        need containerd
+        need ctr
+        need runc
+        need busybox
+        static_root
+        root_folder "$WORK/root"
+        containerd_start
+        machine_undo --boot bash -c 'find /sys/fs/cgroup -depth -type d -path "*/upcalld-test-ctr*" -exec rmdir {} +; true'
+        # shellcheck disable=SC2016
+        machine_undo --boot bash -c '"$@" task rm --force "$0"; "$@" container rm "$0"; true' "$id" "${CTR[@]}"
+        "${CTR[@]}" run --detach --fifo-dir "$WORK/fifo" --cgroup /upcalld-test-ctr --rootfs "$WORK/root" "$id" /bin/sleep 600 \
+                > "$WORK/ctr.log" 2>&1 || skip "containerd starts no container here: $(tail -n 1 "$WORK/ctr.log")"
+        PID[web]=$("${CTR[@]}" task ls | awk -v name="$id" '$1 == name { print $2 }')
+        start_broker
+        takeover
+        expect_eq "$(adopt_field "${PID[web]}" runtime)" containerd "run time"
+        expect_eq "$(adopt_field "${PID[web]}" id)" "$id" "id"
+        expect_eq "$(adopt_field "${PID[web]}" source)" "/run/containerd/runc/upcalld-test/$id/state.json" "source"
+        expect_match "$(adopt_field "${PID[web]}" name)" '^containerd-upcalld-' "name"
+        expect_ok upcallctl container adopt --yes > "$WORK/out"
+        adopted web
+        expect_attributed_beside web
+}
+
+test_lxc_container() {
+        need lxc-execute
+        need busybox
+        static_root
+        root_folder "$WORK/root"
+        mkdir -p "$WORK/lxc/db-1"
+        [[ -e /run/lxc ]] || machine_undo --boot rm -rf -- /run/lxc
+        machine_undo --boot bash -c 'find /sys/fs/cgroup -depth -type d -path "*/upcalld-test-lxc*" -exec rmdir {} +; true'
+        cat > "$WORK/lxc.conf" <<END
+lxc.cgroup.dir.container = upcalld-test-lxc/container
+lxc.cgroup.dir.monitor = upcalld-test-lxc/monitor
+lxc.cgroup.dir.monitor.pivot = upcalld-test-lxc/pivot
+lxc.uts.name = db-1
+lxc.rootfs.path = dir:$WORK/root
+lxc.net.0.type = empty
+lxc.mount.auto = proc:mixed
+END
+        machine_spawn "$WORK/lxc.log" lxc-execute --name db-1 --lxcpath "$WORK/lxc" --rcfile "$WORK/lxc.conf" -- /bin/sleep 600
+        machine_wait_for 10 lxc_pid db-1 > /dev/null || skip "lxc-execute starts no container here: $(cat "$WORK/lxc.log")"
+        PID[db]=$(lxc_pid db-1)
+        start_broker
+        takeover
+        expect_eq "$(adopt_field "${PID[db]}" runtime)" lxc "run time"
+        expect_eq "$(adopt_field "${PID[db]}" name)" db-1 "name"
+        expect_ok upcallctl container adopt --yes > "$WORK/out"
+        adopted db
+        expect_attributed_beside db
+}
+
+lxc_pid() {
+        lxc-info --lxcpath "$WORK/lxc" --name "$1" --no-humanize --pid 2> /dev/null | grep -E '^[1-9]'
+}
+
 nspawn_leader() {
         local child
         child=$(pgrep -P "$1" -x sleep) && echo "$child"

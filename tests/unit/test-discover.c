@@ -428,14 +428,16 @@ static void test_only_files_that_root_alone_can_write_count(void **state _unused
         assert_int_equal(mkdir(path, 0755), 0);
         (void) snprintf(path, sizeof(path), "%s/run/docker/runtime-runc/moby", root);
         assert_int_equal(symlink("../../elsewhere", path), 0);
+        write_state(root, "run/containerd/runc/other/j", "state.json", 18, 0711, 0600);
         assert_int_equal(runtime_states_read(root, geteuid(), &states), 0);
-        assert_int_equal(states.n, 4);
+        assert_int_equal(states.n, 5);
         assert_non_null(runtime_states_find(&states, 10, 10));
         assert_int_equal(runtime_states_find(&states, 10, 10)->hint.runtime, RUNTIME_RUNC);
         assert_string_equal(runtime_states_find(&states, 10, 10)->hint.source, "/run/runc/a/state.json");
         assert_int_equal(runtime_states_find(&states, 14, 14)->hint.runtime, RUNTIME_CRUN);
         assert_int_equal(runtime_states_find(&states, 15, 15)->hint.runtime, RUNTIME_DOCKER);
         assert_int_equal(runtime_states_find(&states, 16, 16)->hint.runtime, RUNTIME_CONTAINERD);
+        assert_string_equal(runtime_states_find(&states, 18, 18)->hint.source, "/run/containerd/runc/other/j/state.json");
         assert_null(runtime_states_find(&states, 10, 11));
         assert_null(runtime_states_find(&states, 11, 11));
         runtime_states_done(&states);

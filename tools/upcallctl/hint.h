@@ -28,7 +28,7 @@ enum runtime {
 const char *runtime_word(enum runtime runtime);
 
 #define HINT_TEXT_MAX 255
-#define HINT_SOURCE_MAX 383
+#define HINT_SOURCE_MAX 639
 
 /* Texts are as the run time has them: anything but NUL. */
 struct hint {

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,20 +14,21 @@
 
 #define STATE_SIZE_MAX (4u << 20) /* runc's has the whole configuration in it: tens of KiB */
 
-/* Where they keep a folder per container. */
+/* Where they keep a folder per container, in those of containerd within one folder per namespace. */
 static const struct place {
         const char *path;
         const char *file;
-        enum runtime format; /* what the file is */
+        enum runtime format;  /* what the file is */
         enum runtime runtime; /* who keeps it there */
+        bool namespaces;
 } places[] = {
-        { "run/runc", "state.json", RUNTIME_RUNC, RUNTIME_RUNC },
-        { "run/crun", "status", RUNTIME_CRUN, RUNTIME_CRUN },
-        { "run/docker/runtime-runc/moby", "state.json", RUNTIME_RUNC, RUNTIME_DOCKER },
-        { "run/containerd/runc/moby", "state.json", RUNTIME_RUNC, RUNTIME_DOCKER },
-        { "run/containerd/runc/k8s.io", "state.json", RUNTIME_RUNC, RUNTIME_CONTAINERD },
-        { "run/containerd/runc/default", "state.json", RUNTIME_RUNC, RUNTIME_CONTAINERD },
+        { "run/runc", "state.json", RUNTIME_RUNC, RUNTIME_RUNC, false },
+        { "run/crun", "status", RUNTIME_CRUN, RUNTIME_CRUN, false },
+        { "run/docker/runtime-runc", "state.json", RUNTIME_RUNC, RUNTIME_DOCKER, true },
+        { "run/containerd/runc", "state.json", RUNTIME_RUNC, RUNTIME_CONTAINERD, true },
 };
+
+#define DOCKERS_NAMESPACE "moby"
 
 struct reader {
         uid_t owner;
@@ -108,24 +110,33 @@ static int add_state(struct runtime_states *states, const struct runtime_state *
         return 0;
 }
 
-static int read_state(const struct reader *reader, const struct place *place, int dir, const char *folder) {
+/* A folder that is looked at. */
+struct folder {
+        const struct place *place;
+        const char *namespace; /* NULL: none */
+        int fd;
+        char path[NAME_MAX + 32]; /* for people */
+};
+
+static int read_state(const struct reader *reader, const struct folder *folder, const char *id) {
+        const struct place *place = folder->place;
         _cleanup_close_ int folder_fd = -1, fd = -1;
         _cleanup_free_ char *text = NULL;
         struct runtime_state state;
         size_t size = 0;
         int r;
 
-        r = open_checked(reader, dir, folder, S_IFDIR, &folder_fd);
+        r = open_checked(reader, folder->fd, id, S_IFDIR, &folder_fd);
         if (r >= 0)
                 r = open_checked(reader, folder_fd, place->file, S_IFREG, &fd);
         if (r >= 0)
                 r = read_all(fd, &text, &size);
         if (r >= 0)
-                r = runtime_state_parse(place->format, folder, text, size, &state);
+                r = runtime_state_parse(place->format, id, text, size, &state);
         if (r < 0)
                 return r;
-        state.hint.runtime = place->runtime;
-        (void) snprintf(state.hint.source, sizeof(state.hint.source), "/%s/%s/%s", place->path, folder, place->file);
+        state.hint.runtime = folder->namespace && strcmp(folder->namespace, DOCKERS_NAMESPACE) == 0 ? RUNTIME_DOCKER : place->runtime;
+        (void) snprintf(state.hint.source, sizeof(state.hint.source), "%s/%.255s/%s", folder->path, id, place->file);
         return add_state(reader->states, &state);
 }
 
@@ -147,35 +158,65 @@ static const char *state_problem(int error) {
 }
 
 /* ENOENT: a container that comes or goes. ENOTDIR: a file beside the folders. */
-static int survive(const struct place *place, const char *folder, int error) {
+static int survive(const char *path, const char *name, int error) {
         if (error >= 0 || error == -ENOMEM)
                 return error;
         if (error != -ENOENT && error != -ENOTDIR)
-                complain("/%s/%s: %s, ignoring", place->path, folder, state_problem(error));
+                complain("%s%s%s: %s, ignoring", path, *name ? "/" : "", name, state_problem(error));
         return 0;
 }
 
-static int read_place(const struct reader *reader, int root, const struct place *place) {
-        _cleanup_(closedirp) DIR *dir = NULL;
+static int read_folder(const struct reader *reader, const struct folder *folder);
+
+static int read_namespace(const struct reader *reader, const struct folder *outer, const char *name) {
+        struct folder folder = { .place = outer->place, .namespace = name };
         _cleanup_close_ int fd = -1;
+        int r = open_checked(reader, outer->fd, name, S_IFDIR, &fd);
+
+        if (r < 0)
+                return r;
+        folder.fd = fd;
+        (void) snprintf(folder.path, sizeof(folder.path), "%.30s/%.255s", outer->path, name);
+        return read_folder(reader, &folder);
+}
+
+static int read_folder(const struct reader *reader, const struct folder *folder) {
+        bool namespaces = folder->place->namespaces && !folder->namespace;
+        _cleanup_close_ int fd = dup(folder->fd);
+        _cleanup_(closedirp) DIR *dir = NULL;
         struct dirent *entry;
         int r;
 
-        r = open_folders(reader, root, place->path, &fd);
-        if (r < 0)
-                return survive(place, "", r);
+        if (fd < 0)
+                return negative_errno();
         dir = fdopendir(fd);
         if (!dir)
                 return negative_errno();
-        TAKE_FD(fd);
+        (void) TAKE_FD(fd);
         while ((entry = readdir(dir))) {
-                if (entry->d_name[0] == '.')
+                const char *name = entry->d_name;
+
+                if (name[0] == '.')
                         continue;
-                r = survive(place, entry->d_name, read_state(reader, place, dirfd(dir), entry->d_name));
+                r = survive(folder->path, name, namespaces ? read_namespace(reader, folder, name) : read_state(reader, folder, name));
                 if (r < 0)
                         return r;
         }
         return 0;
+}
+
+static int read_place(const struct reader *reader, int root, const struct place *place) {
+        struct folder folder = { .place = place };
+        _cleanup_close_ int fd = -1;
+        int r;
+
+        (void) snprintf(folder.path, sizeof(folder.path), "/%s", place->path);
+        r = open_folders(reader, root, place->path, &fd);
+        if (r >= 0) {
+                folder.fd = fd;
+                r = read_folder(reader, &folder);
+        }
+        return survive(folder.path, "", r);
 }
 
 static int compare_pids(const void *a, const void *b) {
