@@ -477,30 +477,30 @@ off policy-command-line-first tools/upcallctl/hook-policy.c \
 off policy-taken-back tools/upcallctl/hook-policy.c \
         's/hook_take_back\(hook\);/;/' \
         hook/policy_that_is_refused_in_the_middle_is_taken_back
-off policy-of-root-alone tools/upcallctl/policy-file.c \
+off policy-file-of-root-alone tools/upcallctl/policy-file.c \
         's/\(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\) != 0/false/' \
         unit/test-policy
-off policy-of-root tools/upcallctl/policy-file.c \
+off policy-file-of-root tools/upcallctl/policy-file.c \
         's/st\.st_uid != 0 && st\.st_uid != geteuid\(\)/false/' \
         unit/test-policy
 off policy-long-lines tools/upcallctl/policy.c \
         's/if \(size > INI_MAX_LINE - 2\)/if (false)/' \
         unit/test-policy
-off mount-in-root tools/upcallctl/hook-mount.c \
+off socket-mount-in-root tools/upcallctl/hook-mount.c \
         's/RESOLVE_IN_ROOT \| RESOLVE_NO_MAGICLINKS/0/' \
         hook/links_in_the_root_file_system_lead_nowhere
-off mount-read-only tools/upcallctl/hook-mount.c \
+off socket-mount-read-only tools/upcallctl/hook-mount.c \
         's/MOUNT_ATTR_RDONLY \| //' \
         hook/socket_folder_is_mounted_once
-off mount-once tools/upcallctl/hook-mount.c \
+off socket-mount-once tools/upcallctl/hook-mount.c \
         's/fstat\(target, &st\) == 0 && same_file\(&st, folder\)/fstat(target, \&st) != 0/' \
         hook/socket_folder_is_mounted_once
-off mount-own-namespace tools/upcallctl/hook-mount.c \
+off socket-mount-own-namespace tools/upcallctl/hook-mount.c \
         's/return same_file\(&own, &its\) \? -EXDEV : 0;/return 0;/' \
         hook/socket_folder_that_cannot_be_mounted
-off mount-before-the-root-is-changed tools/upcallctl/hook-mount.c \
+off socket-mount-before-the-root-is-changed tools/upcallctl/hook-mount.c \
         's/return fd >= 0 \? fd : open_if\(path, wanted\);/(void) path; return fd;/' \
         hook/socket_folder_before_the_root_is_changed
-off mount-made-by-its-owner tools/upcallctl/hook-mount.c \
+off socket-mount-made-by-its-owner tools/upcallctl/hook-mount.c \
         's/\(void\) setfsuid\(st\.st_uid\);/;/' \
         hook/policy_gives_agent_routes_and_socket
