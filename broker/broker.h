@@ -21,6 +21,7 @@
 #include "broker/config.h"
 #include "broker/descriptor.h"
 #include "broker/registry.h"
+#include "broker/sockets.h"
 #include "broker/witness.h"
 #include "util/packet.h"
 
@@ -36,17 +37,11 @@ TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
 
-enum broker_listener {
-        LISTENER_UPCALL,
-        LISTENER_AGENT,
-        LISTENER_CONTROL,
-        LISTENERS,
-};
-
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
-        uint64_t over_limit;     /* refused since too many were under way */
+        uint64_t over_limit;     /* refused since too many were under way; in observe mode: would have been */
         uint64_t records_lost;   /* that the kernel did not make */
+        uint64_t rows_lost;      /* upcalls that the ledger does not know, or not to their end */
         uint64_t refusals_muted; /* refusals that were not recorded since there were too many of them */
 };
 
@@ -73,7 +68,7 @@ struct Broker {
         struct upcall_list upcalls;        /* all */
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
-        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_controls;
+        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;
@@ -94,6 +89,7 @@ struct broker_start {
         const char *runtime_dir, *state_dir;
         struct config config;
         int witness_fd; /* taken over */
+        const int *listeners; /* LISTENERS of them, taken over: what a service manager passed, -1 for what is to be made; NULL: all are */
 };
 
 int broker_new(const struct broker_start *start, Broker **ret_broker);
@@ -104,6 +100,15 @@ int broker_run(Broker *broker); /* until SIGTERM or SIGINT: 0; or until it canno
 
 /* Remembers what audit said last, for `upcallctl status`, and prints it once when it changes. */
 void broker_note_audit(Broker *broker, int error);
+
+/* Reads the settings again, also on SIGHUP. by: who wants it, NULL: nobody knows. 0, or a negative errno: those in effect stay. */
+int broker_reload(Broker *broker, const struct process_facts *by);
+
+/* Tells the service manager that we answer, and in which mode; settings: what broker_reload() returns. */
+void broker_say_ready(const Broker *broker, int settings);
+
+/* Says in the log and the trail which mode is in effect: after a change, and at a start in observe mode. */
+void broker_announce_mode(Broker *broker, const struct process_facts *by);
 
 /* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. refusals are its own. */
 bool broker_may_record_refusal(Broker *broker, struct refusals *refusals);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <dirent.h>
 #include <ini.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -11,6 +12,7 @@
 
 static const char *const unregistered_words[] = { "reject", "defer", NULL };
 static const char *const audit_words[] = { "required", NULL };
+const char *const config_mode_words[] = { "enforce", "observe", NULL };
 
 struct setting {
         const char *name;
@@ -35,6 +37,7 @@ static const struct setting settings[] = {
         { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL },
         { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words },
         { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words },
+        { "mode", SETTING(mode), CONFIG_MODE_ENFORCE, 0, 0, config_mode_words },
 };
 
 struct parser {
@@ -116,30 +119,85 @@ static int check_line_lengths(const char *path, FILE *file) {
         return 0;
 }
 
+static int load_file(struct parser *parser, const char *path) {
+        _cleanup_fclose_ FILE *file = NULL;
+        int r;
+
+        file = fopen(path, "re");
+        if (!file) {
+                r = negative_errno();
+                if (r != -ENOENT)
+                        fprintf(stderr, "%s cannot be read: %s\n", path, strerror(-r));
+                return r;
+        }
+        parser->path = path;
+        r = check_line_lengths(path, file);
+        if (r < 0)
+                return r;
+        r = ini_parse_file(file, parse_setting, parser);
+        if (r != 0) {
+                fprintf(stderr, "%s: line %d is bad\n", path, r);
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static int is_drop_in(const struct dirent *entry) {
+        size_t length = strlen(entry->d_name);
+
+        return entry->d_name[0] != '.' && length > 5 && strcmp(entry->d_name + length - 5, ".conf") == 0;
+}
+
+static int load_drop_in(struct parser *parser, const char *folder, const char *name) {
+        char path[PATH_MAX];
+        int n;
+
+        n = snprintf(path, sizeof(path), "%s/%s", folder, name);
+        if (n < 0 || (size_t) n >= sizeof(path))
+                return -ENAMETOOLONG;
+        return load_file(parser, path);
+}
+
+/* One that goes away meanwhile was never there */
+static int load_drop_ins(struct parser *parser, const char *path) {
+        struct dirent **entries = NULL;
+        char folder[PATH_MAX];
+        int n, r = 0;
+
+        n = snprintf(folder, sizeof(folder), "%s.d", path);
+        if (n < 0 || (size_t) n >= sizeof(folder))
+                return -ENAMETOOLONG;
+        n = scandir(folder, &entries, is_drop_in, alphasort);
+        if (n < 0) {
+                if (errno == ENOENT)
+                        return 0;
+                r = negative_errno();
+                fprintf(stderr, "%s cannot be read: %s\n", folder, strerror(-r));
+                return r;
+        }
+        for (int i = 0; i < n; i++) {
+                if (r == 0) {
+                        r = load_drop_in(parser, folder, entries[i]->d_name);
+                        r = r == -ENOENT ? 0 : r;
+                }
+                free(entries[i]);
+        }
+        free(entries);
+        return r;
+}
+
 int config_load(const char *path, struct config *ret_config) {
         struct parser parser = { .path = path };
-        _cleanup_fclose_ FILE *file = NULL;
         int r;
 
         for (size_t i = 0; i < ELEMENTS(settings); i++)
                 *(unsigned *) ((char *) &parser.config + settings[i].offset) = settings[i].value;
 
-        file = fopen(path, "re");
-        if (!file && errno != ENOENT) {
-                r = negative_errno();
-                fprintf(stderr, "%s cannot be read: %s\n", path, strerror(-r));
+        r = load_file(&parser, path);
+        if (r == 0 || r == -ENOENT)
+                r = load_drop_ins(&parser, path);
+        if (r < 0)
                 return r;
-        }
-        if (file) {
-                r = check_line_lengths(path, file);
-                if (r < 0)
-                        return r;
-                r = ini_parse_file(file, parse_setting, &parser);
-                if (r != 0) {
-                        fprintf(stderr, "%s: line %d is bad\n", path, r);
-                        return -EINVAL;
-                }
-        }
         if (parser.config.reserved_in_flight >= parser.config.max_in_flight) {
                 fprintf(stderr, "%s: reserved-in-flight must be less than max-in-flight\n", path);
                 return -EINVAL;

@@ -11,6 +11,11 @@ enum config_unregistered {
         CONFIG_UNREGISTERED_DEFER,
 };
 
+enum config_mode {
+        CONFIG_MODE_ENFORCE,
+        CONFIG_MODE_OBSERVE, /* everything is attributed and recorded, everything is deferred, nothing is refused */
+};
+
 enum config_audit {
         CONFIG_AUDIT_REQUIRED,
 };
@@ -28,10 +33,14 @@ struct config {
         unsigned read_back_ms;
         unsigned unregistered; /* enum config_unregistered */
         unsigned audit;        /* enum config_audit */
+        unsigned mode;         /* enum config_mode */
 };
 
-/* Prints the problem, with file and line, to standard error: it is used by main() alone, at start and on SIGHUP.
- * A file that does not exist gives the defaults. Returns 0, or -EINVAL when a line is bad or -errno when the file cannot be read. */
+extern const char *const config_mode_words[];
+
+/* Reads path, then the files path.d/(*).conf in the order of their names, of which each may change what was said before. Prints the problem, with file
+ * and line, to standard error. A file or folder that does not exist gives the defaults. Returns 0, or -EINVAL when a line is bad or -errno when a file
+ * cannot be read; then ret_config stays as it was. */
 int config_load(const char *path, struct config *ret_config);
 
 #endif

@@ -95,11 +95,11 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         return 0;
 }
 
-/* The cgroup tells the container apart only when it is not also the parent's, the host's root, or the registrar's. */
+/* The cgroup tells the container apart only when it is not also the parent's, the host's root, the registrar's, or, by his word, others'. */
 static bool cgroup_is_own(const struct container_registration *registration, const Container *parent) {
         const struct process_facts *facts = registration->facts, *registrar = registration->registrar;
 
-        if (facts->n_cgroups == 0)
+        if (facts->n_cgroups == 0 || registration->cgroup_shared)
                 return false;
         if (parent && parent->entry.cgroup == facts->cgroups[0])
                 return false;

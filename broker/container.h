@@ -72,6 +72,7 @@ struct container_registration {
         uint8_t contid[16];
         const struct process_facts *facts;     /* of its first process, from the witness */
         const struct process_facts *registrar; /* who asks */
+        bool cgroup_shared;                    /* who asks says that others sit in its cgroup */
         bool late_cgroup;                      /* the run time may move it into its cgroup later */
 };
 

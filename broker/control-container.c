@@ -89,6 +89,7 @@ static const char *said(const char *text) {
 
 static struct container_registration registration(const Control *control) {
         struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by,
+                                                       .cgroup_shared = control->request.flags & UPCALL_FLAG_CGROUP_SHARED,
                                                        .late_cgroup = control->request.flags & UPCALL_FLAG_LATE_CGROUP,
                                                        .runtime_id = said(control->runtime_id), .image = said(control->image), .pod = said(control->pod) };
 

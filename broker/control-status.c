@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* upcallctl status */
+/* upcallctl status; upcallctl observe */
+#include <errno.h>
+
 #include "broker/control-internal.h"
 
 static int status_check(Control *control) {
@@ -12,7 +14,12 @@ static int status_check(Control *control) {
                 .in_flight = broker->n_in_flight,
                 .upcalls = broker->counters.upcalls,
                 .time = broker->time_started,
+                .unregistered = broker->config.unregistered == CONFIG_UNREGISTERED_DEFER ? UPCALL_ACTION_DEFER : UPCALL_ACTION_REJECT,
                 .audit = wire_text(broker->audit_problem[0] ? broker->audit_problem : "ok"),
+                .mode = broker->config.mode == CONFIG_MODE_OBSERVE ? UPCALL_MODE_OBSERVE : UPCALL_MODE_ENFORCE,
+                .records_lost = broker->counters.records_lost,
+                .rows_lost = broker->counters.rows_lost,
+                .over_limit = broker->counters.over_limit,
         };
 
         control_send(control, &message_status_layout, &status);
@@ -20,7 +27,19 @@ static int status_check(Control *control) {
         return 0;
 }
 
+/* No change of its own: what changes is what the administrator wrote into files. So it depends on no record, see record_mode(). */
+static int reload_check(Control *control) {
+        int r;
+
+        r = broker_reload(control->broker, &control->by);
+        if (r < 0)
+                return control_refuse(control, EINVAL, "the settings are bad and those in effect stay: upcalld --check-config, and the broker's log, say why");
+        control_reply(control, 0, config_mode_words[control->broker->config.mode]);
+        return 0;
+}
+
 const struct verb control_status_verbs[] = {
         { UPCALL_VERB_STATUS, "status", 0, status_check, NULL, NULL },
+        { UPCALL_VERB_RELOAD, "reload", 0, reload_check, NULL, NULL },
         { 0, NULL, 0, NULL, NULL, NULL },
 };

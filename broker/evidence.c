@@ -133,7 +133,7 @@ int evidence_dispatch(Upcall *upcall, sender_done_t done) {
         char text[RECORD_TEXT_MAX + 1];
         struct record_upcall record = upcall_record(upcall);
 
-        record.retry += upcall->record_retry;
+        record.retry += upcall->dispatch_retry;
         return submit(upcall->broker, record_dispatch(&record, text, sizeof(text)), text,
                       &(struct submission){ RECORD_CONTROL, upcall->container_name, record.agent, upcall->decision.action != UPCALL_ACTION_REJECT, done,
                                             upcall, &upcall->dispatch_job });
@@ -143,7 +143,7 @@ int evidence_completion(Upcall *upcall, sender_done_t done) {
         char text[RECORD_TEXT_MAX + 1];
         struct record_upcall record = upcall_record(upcall);
 
-        record.retry += upcall->record_retry;
+        record.retry += upcall->completion_retry;
         return submit(upcall->broker, record_completion(&record, text, sizeof(text)), text,
                       &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent,
                                             strcmp(upcall->outcome, "instantiated") == 0, done, upcall, &upcall->completion_job });

@@ -26,7 +26,7 @@ struct evidence_change {
 int evidence_change(Broker *broker, const struct evidence_change *change, sender_done_t done, void *userdata, SenderJob **ret_job);
 int evidence_bind_agent(Broker *broker, const Agent *agent, const struct process_facts *by);
 
-/* Dispatch and completion of an upcall. record_retry counts the repeats of this very record. */
+/* Dispatch and completion of an upcall, each with the count of the repeats of this very record. */
 int evidence_dispatch(Upcall *upcall, sender_done_t done);
 int evidence_completion(Upcall *upcall, sender_done_t done);
 

@@ -131,7 +131,7 @@ static bool upcall_limit(Upcall *upcall, bool reserved) {
                 return true;
         upcall->broker->counters.over_limit++;
         upcall->decision = reject(mine ? EDQUOT : EBUSY, UPCALL_SHORT_REFUSAL, "over-limit");
-        if (broker_may_record_refusal(upcall->broker, refusals))
+        if (upcall->observed || broker_may_record_refusal(upcall->broker, refusals))
                 return true;
         upcall->muted = true;
         upcall_reject(upcall, upcall->decision.error, UPCALL_SHORT_REFUSAL, "over-limit");
@@ -145,14 +145,47 @@ static void upcall_count(Upcall *upcall) {
                 upcall->container->n_upcalls++;
 }
 
+/* An agent that would be asked, but is not there */
+static struct upcall_decision foresee(struct upcall_decision decision) {
+        if (decision.action == UPCALL_ACTION_ANSWER && (!decision.agent || decision.agent->n_sessions == 0))
+                return reject(ENOKEY, UPCALL_SHORT_REFUSAL, "no-agent");
+        return decision;
+}
+
+struct upcall_decision upcall_observe(const struct upcall_decision *decision, char reason[static UPCALL_REASON_MAX]) {
+        static const char *const words[] = { [UPCALL_ACTION_ANSWER] = "answer", [UPCALL_ACTION_REJECT] = "reject", [UPCALL_ACTION_DEFER] = "defer" };
+        struct upcall_decision would = foresee(*decision);
+
+        (void) snprintf(reason, UPCALL_REASON_MAX, "observe-%s%s%s", words[would.action], would.reason[0] ? "-" : "", would.reason);
+        return defer("");
+}
+
+/* What is recorded of it, and who would be asked. In observe mode it is deferred from here on, and no agent is in it any more. */
+static void upcall_resolve(Upcall *upcall) {
+        char reason[UPCALL_REASON_MAX];
+
+        if (upcall->decision.agent)
+                (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", upcall->decision.agent->name);
+        if (!upcall->observed) {
+                upcall_say(upcall, upcall->decision.reason);
+                return;
+        }
+        upcall->decision = upcall_observe(&upcall->decision, reason);
+        upcall->unconditional = true;
+        upcall_say(upcall, reason);
+}
+
 void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
         struct attribution attribution = container_attribute(upcall->broker, facts);
         struct route_subject subject = upcall_subject(upcall);
         const Upcall *outer = find_living_outer(upcall);
         const struct route *route;
+        int r;
 
         upcall->broker->counters.upcalls++;
-        if (upcall_attribute(upcall, &attribution, facts) < 0) {
+        upcall->observed = upcall->broker->config.mode == CONFIG_MODE_OBSERVE;
+        r = upcall_attribute(upcall, &attribution, facts);
+        if (r < 0 && !upcall->observed) {
                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
                 return;
         }
@@ -161,12 +194,10 @@ void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
                 upcall->nested = (uint64_t) outer->seqno;
         else if ((upcall->flags & UPCALL_FLAG_UID_MISMATCH) && upcall->origin == UPCALL_ORIGIN_USER)
                 upcall->decision = reject(ENOKEY, UPCALL_SHORT_REFUSAL, "uid-mismatch");
-        upcall->host = upcall->decision.action == UPCALL_ACTION_DEFER && attribution.verdict == ATTRIBUTION_HOST;
-        if (!upcall_limit(upcall, upcall->host || outer))
+        upcall->unconditional = upcall->decision.action == UPCALL_ACTION_DEFER && attribution.verdict == ATTRIBUTION_HOST;
+        if (!upcall_limit(upcall, upcall->unconditional || outer))
                 return;
-        upcall_say(upcall, upcall->decision.reason);
-        if (upcall->decision.agent)
-                (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", upcall->decision.agent->name);
+        upcall_resolve(upcall);
         upcall_count(upcall);
         upcall_record(upcall);
 }

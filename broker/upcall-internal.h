@@ -31,6 +31,8 @@ int upcall_await_outcome(Upcall *upcall, uint32_t action);
 /* These end in a verdict or in a completion record: the upcall may be gone when they return. */
 void upcall_reject(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
 void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error);
+void upcall_row_lost(Upcall *upcall);
+void upcall_close(Upcall *upcall); /* once both records have their fate: ends the ledger row, and the upcall */
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */

@@ -64,18 +64,22 @@ static void upcall_dry_run(Upcall *upcall, const struct process_facts *facts) {
         struct attribution attribution = container_attribute(upcall->broker, facts);
         struct route_subject subject = upcall_subject(upcall);
         const struct route *route;
-        struct upcall_decision decision = upcall_decide(upcall->broker, &attribution, &subject, NULL, &route);
+        struct upcall_decision decision = upcall_decide(upcall->broker, &attribution, &subject, NULL, &route), done = decision;
         const char *container = attribution.entry ? container_of_entry(attribution.entry)->name : "none";
-        struct message_verdict verdict = { .action = decision.action, .error = decision.error, .seconds = decision.seconds };
-        char text[512];
+        char text[512], reason[UPCALL_REASON_MAX] = "";
+        struct message_verdict verdict;
 
-        if (decision.agent)
-                (void) snprintf(text, sizeof(text), "container %s, route %" PRId64 ", agent %s (%u connections)", container, route->id, decision.agent->name,
-                                decision.agent->n_sessions);
+        if (upcall->broker->config.mode == CONFIG_MODE_OBSERVE)
+                done = upcall_observe(&decision, reason);
         else
-                (void) snprintf(text, sizeof(text), "container %s, reason %s", container, decision.reason);
+                (void) snprintf(reason, sizeof(reason), "%s", decision.reason);
+        if (decision.agent)
+                (void) snprintf(text, sizeof(text), "container %s, route %" PRId64 ", agent %s (%u connections)%s%s", container, route->id, decision.agent->name,
+                                decision.agent->n_sessions, reason[0] ? ", reason " : "", reason);
+        else
+                (void) snprintf(text, sizeof(text), "container %s, reason %s", container, reason);
+        verdict = (struct message_verdict){ .action = done.action, .error = done.error, .seconds = done.seconds, .text = wire_text(text) };
         memcpy(verdict.id, upcall->id, sizeof(verdict.id));
-        verdict.text = wire_text(text);
         (void) packet_send(upcall->fd, &message_verdict_layout, &verdict, NULL, 0);
         upcall_free(upcall);
 }

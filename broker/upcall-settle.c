@@ -6,52 +6,61 @@
  * completion records for a processor, so these are made a little later, one at a time, whenever the loop has nothing else to do.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "broker/evidence.h"
 #include "broker/upcall-internal.h"
 
 #define SETTLE_USEC (10 * USEC_PER_MSEC)
 
-static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
-        Upcall *upcall = userdata;
-        Broker *broker = upcall->broker;
+/* So many may wait for an idle moment, each with a connection. A loop that is busy all the time has to make that moment. */
+#define SETTLING_MAX 64
+
+/* A dispatch record that nobody waited for may have to be sent once more, and get its fate after the completion record */
+void upcall_close(Upcall *upcall) {
+        Registry *registry = upcall->broker->registry;
         int r = 0;
 
-        upcall->completion_job = NULL;
-        broker_note_audit(broker, error);
-        if (error == -ENODATA && upcall->record_retry == 0) {
-                upcall->record_retry = 1;
-                if (evidence_completion(upcall, on_completion_recorded) == 0)
-                        return;
-        }
+        if (!upcall->completed || upcall->dispatch_job || upcall->completion_job)
+                return;
         if (upcall->seqno > 0)
-                r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
-                                 registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+                r = upcall->gap ? registry_ledger_gap(registry, upcall->seqno, upcall->gap) :
+                                  registry_ledger_closed(registry, upcall->seqno, &upcall->completion);
         if (r < 0)
-                fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
-        if (error != 0)
-                broker->counters.records_lost++;
+                upcall_row_lost(upcall);
         upcall_free(upcall);
 }
 
-static void upcall_complete(Upcall *upcall) {
-        Broker *broker = upcall->broker;
+static void completion_lost(Upcall *upcall) {
+        if (!upcall->gap)
+                upcall->gap = "no-completion-record";
+        upcall->broker->counters.records_lost++;
+}
 
-        upcall->record_retry = 0;
+static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
+        Upcall *upcall = userdata;
+
+        upcall->completion_job = NULL;
+        broker_note_audit(upcall->broker, error);
+        if (error == -ENODATA && upcall->completion_retry++ == 0 && evidence_completion(upcall, on_completion_recorded) == 0)
+                return;
+        if (error == 0)
+                upcall->completion = *receipt;
+        else
+                completion_lost(upcall);
+        upcall_close(upcall);
+}
+
+static void upcall_complete(Upcall *upcall) {
         if (upcall->muted) {
                 upcall_free(upcall);
                 return;
         }
+        upcall->completed = true;
         if (upcall->seqno > 0)
-                (void) registry_ledger_done(broker->registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
-        if (evidence_completion(upcall, on_completion_recorded) == 0)
-                return;
-        broker->counters.records_lost++;
-        if (upcall->seqno > 0)
-                (void) registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
-        upcall_free(upcall);
+                (void) registry_ledger_done(upcall->broker->registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
+        if (evidence_completion(upcall, on_completion_recorded) < 0)
+                completion_lost(upcall);
+        upcall_close(upcall);
 }
 
 void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
@@ -84,6 +93,8 @@ int upcall_await_outcome(Upcall *upcall, uint32_t action) {
         (void) sd_event_source_set_enabled(upcall->timer, SD_EVENT_OFF);
         upcall->settling = true;
         TAILQ_INSERT_TAIL(&broker->settling, upcall, settle_link);
+        if (++broker->n_settling > SETTLING_MAX && sd_event_source_set_priority(broker->settle_turn, SD_EVENT_PRIORITY_IMPORTANT) >= 0)
+                return sd_event_source_set_enabled(broker->settle_turn, SD_EVENT_ON);
         return 0;
 }
 
@@ -93,6 +104,7 @@ static Upcall *take_settling(Broker *broker) {
         if (upcall) {
                 TAILQ_REMOVE(&broker->settling, upcall, settle_link);
                 upcall->settling = false;
+                broker->n_settling--;
         }
         return upcall;
 }
@@ -133,6 +145,8 @@ static int on_settle_turn(sd_event_source *source, void *userdata) {
         Broker *broker = userdata;
         Upcall *upcall = take_settling(broker);
 
+        if (broker->n_settling < SETTLING_MAX)
+                (void) sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IDLE);
         if (upcall)
                 upcall_settle(upcall);
         return TAILQ_EMPTY(&broker->settling) ? sd_event_source_set_enabled(source, SD_EVENT_OFF) : 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,8 +71,10 @@ Upcall *upcall_free(Upcall *upcall) {
         upcall_disconnect(upcall);
         sender_forget(upcall->dispatch_job);
         sender_forget(upcall->completion_job);
-        if (upcall->settling)
+        if (upcall->settling) {
                 TAILQ_REMOVE(&upcall->broker->settling, upcall, settle_link);
+                upcall->broker->n_settling--;
+        }
         TAILQ_REMOVE(&upcall->broker->upcalls, upcall, link);
         free(upcall->container_name);
         free(upcall->description);
@@ -115,7 +118,7 @@ static void upcall_send_verdict(Upcall *upcall, const struct message_verdict *ve
 
         upcall_leave_agent(upcall);
         upcall->state = UPCALL_DECIDED;
-        if (!upcall->host) /* what its dispatch record says comes too late now */
+        if (!upcall->unconditional) /* what its dispatch record says comes too late now */
                 upcall->dispatch_job = sender_forget(upcall->dispatch_job);
         r = packet_send(upcall->fd, &message_verdict_layout, verdict, &payload_fd, payload_fd >= 0 ? 1 : 0);
         if (r >= 0 && upcall_await_outcome(upcall, verdict->action) >= 0)
@@ -169,7 +172,7 @@ static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
                 return r;
         if (memcmp(message.id, upcall->id, sizeof(message.id)) != 0)
                 return -EBADMSG;
-        if (message.reason.data) {
+        if (message.reason.data && !upcall->observed) { /* what would have been done is worth more than what the outcome says anyway */
                 char reason[UPCALL_REASON_MAX];
 
                 if (wire_text_copy(message.reason, reason, sizeof(reason)) == 0)
@@ -194,29 +197,39 @@ static void upcall_proceed(Upcall *upcall) {
                 upcall_dispatch(upcall);
 }
 
+static void dispatch_lost(Upcall *upcall) {
+        upcall->gap = "no-dispatch-record";
+        upcall->broker->counters.records_lost++;
+}
+
+void upcall_row_lost(Upcall *upcall) {
+        fprintf(stderr, "upcall %" PRId64 " for key %08" PRIx32 ": the ledger could not be written: %s\n", upcall->seqno, upcall->key,
+                registry_error(upcall->broker->registry));
+        if (!upcall->row_lost)
+                upcall->broker->counters.rows_lost++;
+        upcall->row_lost = true;
+}
+
 static void on_dispatch_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
-        Broker *broker = upcall->broker;
 
         upcall->dispatch_job = NULL;
-        broker_note_audit(broker, error);
-        if (error == -ENODATA && upcall->record_retry == 0) {
-                upcall->record_retry = 1;
-                if (evidence_dispatch(upcall, on_dispatch_recorded) == 0)
-                        return;
-        }
-        if (error == 0 && upcall->seqno > 0) {
-                upcall->audited = true;
-                error = registry_ledger_dispatched(broker->registry, upcall->seqno, receipt);
-        }
-        if (upcall->state != UPCALL_RECORDING) /* the host's own, whose verdict did not wait for this; or its client has died meanwhile */
+        broker_note_audit(upcall->broker, error);
+        if (error == -ENODATA && upcall->dispatch_retry++ == 0 && evidence_dispatch(upcall, on_dispatch_recorded) == 0)
                 return;
-        if (error < 0) {
-                broker->counters.records_lost++;
+        if (error < 0)
+                dispatch_lost(upcall);
+        else if (upcall->seqno > 0) {
+                error = registry_ledger_dispatched(upcall->broker->registry, upcall->seqno, receipt);
+                if (error < 0)
+                        upcall_row_lost(upcall);
+        }
+        if (upcall->state != UPCALL_RECORDING) /* its verdict did not wait for this; or its client has died meanwhile */
+                upcall_close(upcall);
+        else if (error < 0)
                 upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
-                return;
-        }
-        upcall_proceed(upcall);
+        else
+                upcall_proceed(upcall);
 }
 
 static int upcall_open_ledger(Upcall *upcall) {
@@ -250,18 +263,21 @@ static int upcall_open_ledger(Upcall *upcall) {
         return r;
 }
 
-/* Ledger row, then the dispatch record; everything else waits until it was read back. Only the host's own upcalls do not depend on
- * our evidence: without us they would not, either. */
+/* Ledger row, then the dispatch record; everything else waits until it was read back. Only the host's own upcalls, and all in observe mode, do not
+ * depend on our evidence: without us they would not, either. */
 void upcall_record(Upcall *upcall) {
         int r;
 
         upcall->state = UPCALL_RECORDING;
         r = upcall_open_ledger(upcall);
         if (r < 0)
-                fprintf(stderr, "upcall for key %08" PRIx32 ": no ledger row: %s\n", upcall->key, registry_error(upcall->broker->registry));
-        if (r >= 0)
+                upcall_row_lost(upcall);
+        if (r >= 0 || upcall->unconditional) {
                 r = evidence_dispatch(upcall, on_dispatch_recorded);
-        if (upcall->host)
+                if (r < 0)
+                        dispatch_lost(upcall);
+        }
+        if (upcall->unconditional)
                 upcall_proceed(upcall);
         else if (r < 0)
                 upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
@@ -305,6 +321,17 @@ static void upcall_client_gone(Upcall *upcall) {
         upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
 }
 
+/* A request may have waited while no broker ran, in a socket that a service manager holds, longer than its client did. The client has refused it; its
+ * number may be another client's by now. */
+static bool client_has_given_up(const Upcall *upcall) {
+        struct pollfd poll_fd = { .fd = upcall->fd, .events = POLLRDHUP };
+
+        if (poll(&poll_fd, 1, 0) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP)))
+                return false;
+        fprintf(stderr, "upcall socket: a request was dropped, since its client had given up before it was read\n");
+        return true;
+}
+
 void upcall_read(Upcall *upcall) {
         struct packet *packet = &upcall->broker->packet;
         int r;
@@ -312,7 +339,7 @@ void upcall_read(Upcall *upcall) {
         r = packet_receive(upcall->fd, packet, upcall->state == UPCALL_READING ? 1 : 0);
         if (r == PACKET_AGAIN)
                 return;
-        if (r == PACKET_END || r == -ECONNRESET) {
+        if (r == PACKET_END || r == -ECONNRESET || (r == 0 && upcall->state == UPCALL_READING && client_has_given_up(upcall))) {
                 packet_drop(upcall->broker->closing, packet);
                 upcall_client_gone(upcall);
                 return;

@@ -42,8 +42,9 @@ struct Upcall {
         Broker *broker;
         enum upcall_state state;
         bool counted; /* in broker->n_in_flight and container->n_upcalls */
-        bool audited; /* a dispatch record was read back */
         bool settling; /* in broker->settling */
+        bool completed; /* its completion record is under way, or has its fate */
+        bool row_lost;  /* the ledger could not be written */
         int fd;
         struct peer peer;
         bool from_kernel; /* the kernel itself started the peer */
@@ -63,7 +64,8 @@ struct Upcall {
         char comm[PROCESS_COMM_MAX];
 
         /* who asks, and who answers */
-        bool host; /* the host's own: deferred, whatever audit says */
+        bool observed;      /* it began in observe mode: deferred, whatever was decided */
+        bool unconditional; /* deferred whatever audit says: the host's own, and what is observed */
         Container *container; /* NULL: none, or ended meanwhile */
         char *container_name; /* NULL: none was found */
         uint8_t contid[16];
@@ -78,7 +80,9 @@ struct Upcall {
         /* evidence */
         int64_t seqno; /* 0: no ledger row */
         SenderJob *dispatch_job, *completion_job;
-        unsigned record_retry;
+        unsigned dispatch_retry, completion_retry;
+        const char *gap; /* what the ledger will miss; NULL: nothing so far */
+        struct sender_receipt completion;
         const char *outcome;
         uint32_t error; /* what the caller got */
         char reason[UPCALL_REASON_MAX];
@@ -107,6 +111,9 @@ void upcall_settle_all(Broker *broker);
 
 /* At start: what an earlier broker left unfinished is closed after the time a client may still come back. */
 int upcall_load_unfinished(Broker *broker);
+
+/* Observe mode: what is done instead of this decision, and what would have been as a word for the record. Pure. */
+struct upcall_decision upcall_observe(const struct upcall_decision *decision, char reason[static UPCALL_REASON_MAX]);
 
 /* Pure enough to be used by `route test` and --dry-run, too. */
 struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,

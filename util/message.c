@@ -15,7 +15,8 @@
 #define WORKERS_MAX 256
 
 #define FLAGS_ALL \
-        (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_ENDED | UPCALL_FLAG_LATE_CGROUP)
+        (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_ENDED | UPCALL_FLAG_LATE_CGROUP | \
+         UPCALL_FLAG_CGROUP_SHARED)
 #define FOUND_ALL (UPCALL_FOUND_PIDNS | UPCALL_FOUND_CGROUP)
 
 /* One line per field: MUST or MAY, its tag, its place in the struct, and its bounds. */
@@ -171,7 +172,7 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_ROUTE_TEST),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_RELOAD),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),
@@ -201,6 +202,11 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MUST, UPCALLS, upcalls),
         U64(message_status, MUST, TIME, time),
         TEXT(message_status, MUST, AUDIT, audit, 0, AUDIT_MAX),
+        U32_BETWEEN(message_status, MAY, MODE, mode, UPCALL_MODE_ENFORCE, UPCALL_MODE_OBSERVE),
+        U64(message_status, MAY, RECORDS_LOST, records_lost),
+        U64(message_status, MAY, ROWS_LOST, rows_lost),
+        U64(message_status, MAY, OVER_LIMIT, over_limit),
+        U32_BETWEEN(message_status, MAY, UNREGISTERED, unregistered, UPCALL_ACTION_REJECT, UPCALL_ACTION_DEFER),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 

@@ -109,6 +109,9 @@ struct message_status {
         uint64_t upcalls;
         uint64_t time;          /* when the broker started */
         struct wire_span audit; /* "ok", or what is wrong */
+        uint32_t mode;          /* (optional) enum upcall_mode; 0: not known */
+        uint64_t records_lost, rows_lost, over_limit; /* (optional) since the start */
+        uint32_t unregistered;  /* (optional) enum upcall_action: REJECT or DEFER */
 };
 
 struct message_container {

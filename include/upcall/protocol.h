@@ -167,6 +167,11 @@ enum upcall_field_tag {
         UPCALL_FIELD_UPCALLS = 39,     /* u64: dispatched or refused since the broker's start */
         UPCALL_FIELD_AUDIT = 40,       /* text: "ok", or what is wrong */
         UPCALL_FIELD_ROUTE = 41,       /* u64: a route's number */
+        UPCALL_FIELD_MODE = 50,        /* u32: enum upcall_mode */
+        UPCALL_FIELD_RECORDS_LOST = 51, /* u64: audit records that the kernel did not make */
+        UPCALL_FIELD_ROWS_LOST = 52,   /* u64: upcalls that the ledger does not know, or not to their end */
+        UPCALL_FIELD_OVER_LIMIT = 53,  /* u64: upcalls that were too many */
+        UPCALL_FIELD_UNREGISTERED = 54, /* u32: enum upcall_action, REJECT or DEFER: for callers in foreign namespaces that nobody registered */
         UPCALL_FIELD_RUNTIME_ID = 42,  /* text: what the run time calls a container */
         UPCALL_FIELD_IMAGE = 43,       /* text */
         UPCALL_FIELD_POD = 44,         /* text */
@@ -204,6 +209,7 @@ enum upcall_flag {
         UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
+        UPCALL_FLAG_CGROUP_SHARED = 1 << 5, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
         UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
         UPCALL_FLAG_LATE_CGROUP = 1 << 4,  /* CONTROL, container register: its run time may move it into its cgroup later */
 };
@@ -249,6 +255,13 @@ enum upcall_verb {
         UPCALL_VERB_ROUTE_REMOVE = 10,
         UPCALL_VERB_ROUTE_LIST = 11,
         UPCALL_VERB_ROUTE_TEST = 12,
+        UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
+};
+
+/* What the broker does with what it decides. */
+enum upcall_mode {
+        UPCALL_MODE_ENFORCE = 1,
+        UPCALL_MODE_OBSERVE = 2, /* records it, and defers whatever it was */
 };
 
 #ifdef __cplusplus

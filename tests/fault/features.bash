@@ -41,6 +41,9 @@ off uid-mismatch-refused broker/upcall-decide.c \
 off nested-upcall broker/upcall-decide.c \
         '/^static Upcall \*find_outer/,/^}/ s/return other;/return NULL;/' \
         host/nested_upcall_of_a_deferred_one_is_deferred
+off earlier-outcome-is-heard-first broker/upcall-decide.c \
+        's/^( *)upcall_read\(outer\);/\1;/' \
+        unit/test-broker
 off peer-is-upcall broker/peer.c \
         '/^bool peer_is_upcall/,/^}/ s/parent\.kernel_thread/true/' \
         rogue/upcall_socket_wants_a_child_of_the_kernel
@@ -162,10 +165,10 @@ off first-process-only broker/container-register.c \
 # ---- evidence ---------------------------------------------------------------------------------------------------------------
 
 off dispatch-record-awaited broker/upcall.c \
-        '/^void upcall_record/,/^}/ s/if \(upcall->host\)/if (upcall->host || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
+        '/^void upcall_record/,/^}/ s/if \(upcall->unconditional\)/if (upcall->unconditional || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
         audit/no_agent_hears_of_what_is_not_recorded
 off dispatch-record-awaited-unit broker/upcall.c \
-        '/^void upcall_record/,/^}/ s/if \(upcall->host\)/if (upcall->host || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
+        '/^void upcall_record/,/^}/ s/if \(upcall->unconditional\)/if (upcall->unconditional || r >= 0)/; /^static void on_dispatch_recorded/,/^}/ { s/^( *)upcall_proceed\(upcall\);/\1;/ }' \
         unit/test-broker
 off read-back auditing/sender.c \
         's/complete\(sender, job, -ENODATA, NULL\);/complete(sender, job, 0, \&(struct sender_receipt){ 0 });/' \
@@ -174,14 +177,17 @@ off ledger-row-before-dispatch broker/upcall.c \
         '/^void upcall_record/,/^}/ s/r = upcall_open_ledger\(upcall\);/r = 0;/' \
         broker/sequence_numbers_are_not_used_again
 off ledger-row-required broker/upcall.c \
-        '/^void upcall_record/,/^}/ { /if \(r >= 0\)/d }' \
+        '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (true)/' \
         failure/full_disk_refuses
 off completion-record broker/upcall-settle.c \
-        '/^static void upcall_complete/,/^}/ s/if \(evidence_completion\(upcall, on_completion_recorded\) == 0\)/if (false)/' \
+        '/^static void upcall_complete/,/^}/ s/if \(evidence_completion\(upcall, on_completion_recorded\) < 0\)/if (false)/' \
         audit/dispatch_and_completion_belong_together
 off completion-at-the-end broker/broker.c \
         's/^( *)upcall_settle_all\(broker\);/\1;/' \
         broker/end_loses_no_outcome
+off connections-after-the-verdict-are-bounded broker/upcall-settle.c \
+        's/if \(\+\+broker->n_settling > SETTLING_MAX &&/if (++broker->n_settling > 100000 \&\&/' \
+        unit/test-broker
 off read-back-has-room auditing/sender.c \
         's/while \(sender->unread > 0 &&/while (false \&\&/' \
         sender/sender_keeps_its_promises
@@ -207,10 +213,10 @@ off short-refusal-while-down tools/upcall-request-key/main.c \
         's/^#define SOON 1$/#define SOON 60/' \
         failure/broker_not_running_refuses_for_a_short_time
 off broker-down-refuses-containers tools/upcall-request-key/main.c \
-        's/if \(job->policy\.on_broker_down_defer \|\| caller_is_surely_hosts\(.*\)\)/if (true)/' \
+        's/if \(job->policy\.observe \|\| job->policy\.on_broker_down_defer \|\| caller_is_surely_hosts\(.*\)\)/if (true)/' \
         client/broker_down_defers_the_hosts_and_refuses_others
 off deadline-of-the-client tools/upcall-request-key/main.c \
-        's/deadline_in_ms\(policy_deadline\(&job->policy\) \* 1000ull\)/deadline_in_ms(policy_deadline(\&job->policy) * 100000ull)/' \
+        's/deadline_in_ms\(policy_verdict_ms\(&job->policy\)\)/deadline_in_ms(policy_verdict_ms(\&job->policy) * 100ull)/' \
         client/broker_that_hangs_gives_a_refusal_at_the_deadline
 off policy-of-root-alone tools/upcall-request-key/policy.c \
         's/if \(fd < 0 \|\| !trustworthy\(fd\)\)/if (fd < 0)/' \
@@ -233,6 +239,69 @@ off drop-in-is-hidden tools/upcall-request-key/defer.c \
 off takeover-off-restores tools/upcallctl/takeover.c \
         's/rename\(paths->host, paths->request_key\) < 0/unlink(paths->host) < 0/' \
         host/takeover_can_be_repeated_and_undone
+
+# ---- observe mode -----------------------------------------------------------------------------------------------------------
+
+off observe-defers broker/upcall-decide.c \
+        's/upcall->decision = (upcall_observe\(&upcall->decision, reason\);)/(void) \1/' \
+        observe/everybody_gets_what_the_host_alone_gives
+off observe-reason-kept broker/upcall.c \
+        's/if \(message\.reason\.data && !upcall->observed\)/if (message.reason.data)/' \
+        observe/everybody_gets_what_the_host_alone_gives
+off observe-waits-for-nothing broker/upcall-decide.c \
+        '/^static void upcall_resolve/,/^}/ { /upcall->unconditional = true;/d }' \
+        observe/nobody_waits_for_a_record
+off observe-gap-in-the-ledger broker/upcall.c \
+        's/upcall->gap = "no-dispatch-record";/upcall->gap = NULL;/' \
+        observe/audit_switched_off_refuses_nothing
+off observe-closes-after-both-records broker/upcall-settle.c \
+        's/ \|\| upcall->dispatch_job \|\| upcall->completion_job/ || upcall->completion_job/' \
+        unit/test-broker
+off observe-limits-mute-nothing broker/upcall-decide.c \
+        's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
+        observe/limits_refuse_nothing
+off observe-record-without-a-row broker/upcall.c \
+        '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (r >= 0)/' \
+        observe/full_disk_refuses_nothing
+off observe-client-defers tools/upcall-request-key/main.c \
+        's/return job->policy\.observe \? decide_defer\(reason\) : /return /' \
+        observe/broker_that_hangs_refuses_nothing
+off observe-client-defers-when-down tools/upcall-request-key/main.c \
+        's/if \(job->policy\.observe \|\| job->policy\.on_broker_down_defer/if (job->policy.on_broker_down_defer/' \
+        client/observing_client_defers_whatever_the_broker_does
+off observe-client-unread-facts tools/upcall-request-key/main.c \
+        '/^static struct decision decide\(/,/^}/ s/return decide_alone\(job, /return decide_reject(/' \
+        client/observing_client_defers_what_it_cannot_make_out
+off observe-verdict-soon tools/upcall-request-key/policy.h \
+        's/if \(!policy->observe\)/if (true)/' \
+        unit/test-request-key
+off observe-host-has-time tools/upcall-request-key/policy.h \
+        's/return policy->observe \? POLICY_DEADLINE_MAX : POLICY_DEADLINE_DEFAULT;/return POLICY_DEADLINE_DEFAULT;/' \
+        observe/slow_host_program_is_not_ended
+off observe-setting-outlives-a-restart broker/config.c \
+        's/r = load_drop_ins\(&parser, path\);/r = 0;/' \
+        observe/broker_that_is_down_refuses_nothing
+off observe-change-is-recorded broker/reload.c \
+        's/^( *)record_mode\(broker, by\);/\1(void) record_mode;/' \
+        observe/on_and_off_can_be_repeated_and_are_recorded
+off observe-said-first tools/upcallctl/status.c \
+        's/if \(status->broker\.mode == UPCALL_MODE_OBSERVE\)/if (false)/' \
+        observe/on_and_off_can_be_repeated_and_are_recorded
+off observe-says-it-is-incomplete tools/upcallctl/status.c \
+        's/if \(warnings\[i\]\.mode == status->broker\.mode/if (false/' \
+        observe/setting_in_the_file_is_read_on_hangup
+off observe-off-enforces tools/upcallctl/observe.c \
+        '/^int observe_off/,/^}/ s/r = tell\(&change, false\);/r = 0;/' \
+        observe/off_enforces_again
+off observe-all-or-nothing tools/upcallctl/observe.c \
+        's/return r == 0 \? 0 : put_back\(&change, true, r\);/return r;/' \
+        observe/on_that_fails_changes_nothing
+off observe-keeps-the-administrators-own tools/upcallctl/observe.c \
+        's/if \(r == -ENOENT \|\| \(r == 0 && file == CLIENT_DOWN\)\)/if (r == -ENOENT)/' \
+        observe/administrators_own_policy_is_kept
+off observe-mode-is-checked tools/upcallctl/observe-verb.c \
+        's/if \(strcmp\(mode, on \? "observe" : "enforce"\) == 0\)/if (true)/' \
+        observe/setting_in_the_file_is_read_on_hangup
 
 # ---- rights -----------------------------------------------------------------------------------------------------------------
 
@@ -267,6 +336,100 @@ off broker-not-dumpable broker/privileges.c \
         's/prctl\(PR_SET_DUMPABLE, 0, 0, 0, 0\) < 0 \|\|//' \
         rights/broker_and_witness_cannot_be_dumped_or_read
 
+# ---- below a service manager ------------------------------------------------------------------------------------------------
+
+off passed-sockets-by-name broker/sockets.c \
+        's/if \(strcmp\(socket_kinds\[i\]\.name, name\) == 0\)/if (true)/' \
+        unit/test-sockets
+off passed-sockets-used broker/broker.c \
+        's/start->listeners \? start->listeners\[i\] : -1;/-1;/' \
+        activation/upcall_and_agent_use_the_passed_sockets
+off passed-sockets-checked broker/sockets.c \
+        's/if \(sd_is_socket_unix\(.*\) <= 0\) \{/if (false) {/' \
+        activation/wrong_descriptors_are_refused
+off passed-sockets-reached broker/sockets.c \
+        's/return peer\.pid == getpid\(\) \? 0 : -EADDRINUSE;/return 0;/' \
+        activation/socket_that_nobody_reaches_is_refused
+off passed-sockets-listened-at-again broker/sockets.c \
+        's/if \(r >= 0 && listen\(owned, SOMAXCONN\) < 0\)/if (r >= 0 \&\& fd < 0 \&\& listen(owned, SOMAXCONN) < 0)/' \
+        activation/clients_are_told_that_the_broker_listens
+off request-of-a-client-that-gave-up broker/upcall.c \
+        's/ \|\| \(r == 0 && upcall->state == UPCALL_READING && client_has_given_up\(upcall\)\)//; s/^static bool client_has/_unused_ &/; s/#include "util\/error.h"/&\n#include "util\/cleanup.h"/' \
+        unit/test-broker
+off watchdog broker/broker.c \
+        's/sd_event_set_watchdog\(broker->event, true\)/0/' \
+        activation/watchdog_is_fed_while_the_loop_turns
+off reload-says-when broker/reload.c \
+        's/RELOADING=1\\nMONOTONIC_USEC/RELOADING=1\\nX_USEC/' \
+        activation/readiness_reload_and_end_are_notified
+off stopping-is-said broker/broker.c \
+        's/STOPPING=1\\n//' \
+        activation/readiness_reload_and_end_are_notified
+# ---- what ran before --------------------------------------------------------------------------------------------------------
+
+off adopt-says-first tools/upcallctl/adopt.c \
+        's/if \(option_given\(arguments, OPTION_YES\)\)/if (true)/' \
+        adopt/without_a_word_nothing_is_adopted
+off adopt-asks tools/upcallctl/adopt.c \
+        's/fgets\(line, sizeof\(line\), stdin\) && .*/fgets(line, sizeof(line), stdin);/' \
+        adopt/terminal_is_asked
+off adopt-gone-is-no-failure tools/upcallctl/adopt.c \
+        '/^static int register_found/,/^}/ s/FOUND_GONE/FOUND_FAILED/' \
+        adopt/terminal_is_asked
+off adopt-goes-on tools/upcallctl/adopt.c \
+        's/if \(r == EXIT_NO_BROKER \|\| r == EXIT_FORBIDDEN\)/if (r != 0)/' \
+        adopt/refused_one_does_not_stop_the_others
+off adopt-outer-failed tools/upcallctl/adopt.c \
+        's/^        if \(outer\) \{/        if (false) {/' \
+        adopt/refused_one_does_not_stop_the_others
+off adopt-outer-first tools/upcallctl/discover.c \
+        's/int r = compare_numbers\(namespace_chain_length.*/int r = 0;/' \
+        unit/test-discover
+off adopt-leaves-within tools/upcallctl/discover.c \
+        's/outer->state == FOUND_REGISTERED && !with_inner/false/' \
+        adopt/what_lies_in_a_registered_container_is_left_to_it
+off adopt-held-keeps-all tools/upcallctl/discover.c \
+        's/outer->state == FOUND_HELD \|\|/false ||/' \
+        adopt/what_lies_in_a_registered_container_is_left_to_it
+off adopt-successor tools/upcallctl/discover.c \
+        's/&& started <= registered->items\[i\]\.time \+ START_SLACK/\&\& started > 0/' \
+        unit/test-discover
+off adopt-shared-cgroup tools/upcallctl/discover.c \
+        '/^static bool shares_cgroup/,/^}/ s/return true;/return false;/' \
+        adopt/cgroup_with_others_in_it_is_not_taken
+off adopt-shared-cgroup-broker broker/container-register.c \
+        's/ \|\| registration->cgroup_shared//' \
+        adopt/cgroup_with_others_in_it_is_not_taken
+off adopt-names-safe tools/upcallctl/hint.c \
+        "s/\? \*text : '_';/? *text : *text;/" \
+        unit/test-discover
+off adopt-names-unique tools/upcallctl/discover.c \
+        's/for \(unsigned n = 2; name_taken\(discovery, position, registered, found->name\); n\+\+\)/for (unsigned n = 2; n < 2 \&\& name_taken(discovery, position, registered, found->name); n++)/' \
+        unit/test-discover
+off adopt-file-owner tools/upcallctl/runtime-files.c \
+        's/return st\.st_uid == reader->owner && .*/return reader->owner == 0 ? 0 : -EPERM;/' \
+        adopt/files_of_run_times_count_only_as_roots
+off adopt-file-links tools/upcallctl/runtime-files.c \
+        's/ \| O_NONBLOCK \| O_NOFOLLOW\)/ | O_NONBLOCK)/' \
+        adopt/files_of_run_times_count_only_as_roots
+off adopt-file-start-time tools/upcallctl/runtime-state.c \
+        's/if \(states->items\[low\]\.start_time == start_time\)/if (start_time > 0)/' \
+        adopt/files_of_run_times_count_only_as_roots
+off adopt-hosts-command-lines tools/upcallctl/scan.c \
+        '/^static bool is_hosts_own/,/^}/ s/return facts->ruid == 0.*/return scan->mnt_ns.inode > 0 || facts->n_pids == 1 ||/' \
+        adopt/parent_in_a_container_is_no_run_time
+off adopt-many tools/upcallctl/scan.c \
+        's/^        raise_limit\(\);/        (void) raise_limit;/' \
+        adopt/many_containers
+off takeover-names-strangers tools/upcallctl/takeover-main.c \
+        's/^        if \(on\)/        if (false)/' \
+        adopt/takeover_names_what_is_not_registered
+off takeover-trusts-root-alone tools/upcallctl/takeover-notice.c \
+        's/st\.st_uid == 0 && \(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\) == 0/st.st_uid == 0/' \
+        adopt/takeover_names_what_is_not_registered
+off takeover-asks-the-broker tools/upcallctl/takeover-notice.c \
+        's/return FATE_DEFER;/return FATE_REJECT;/' \
+        adopt/takeover_names_what_is_not_registered
 # ---- hooks of OCI run times -------------------------------------------------------------------------------------------------
 
 off hook-keeps-nothing-from-starting tools/upcallctl/hook.c \
@@ -314,31 +477,31 @@ off policy-command-line-first tools/upcallctl/hook-policy.c \
 off policy-taken-back tools/upcallctl/hook-policy.c \
         's/hook_take_back\(hook\);/;/' \
         hook/policy_that_is_refused_in_the_middle_is_taken_back
-off policy-of-root-alone tools/upcallctl/policy-file.c \
+off policy-file-of-root-alone tools/upcallctl/policy-file.c \
         's/\(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\) != 0/false/' \
         unit/test-policy
-off policy-of-root tools/upcallctl/policy-file.c \
+off policy-file-of-root tools/upcallctl/policy-file.c \
         's/st\.st_uid != 0 && st\.st_uid != geteuid\(\)/false/' \
         unit/test-policy
 off policy-long-lines tools/upcallctl/policy.c \
         's/if \(size > INI_MAX_LINE - 2\)/if (false)/' \
         unit/test-policy
-off mount-in-root tools/upcallctl/hook-mount.c \
+off socket-mount-in-root tools/upcallctl/hook-mount.c \
         's/RESOLVE_IN_ROOT \| RESOLVE_NO_MAGICLINKS/0/' \
         hook/links_in_the_root_file_system_lead_nowhere
-off mount-read-only tools/upcallctl/hook-mount.c \
+off socket-mount-read-only tools/upcallctl/hook-mount.c \
         's/MOUNT_ATTR_RDONLY \| //' \
         hook/socket_folder_is_mounted_once
-off mount-once tools/upcallctl/hook-mount.c \
+off socket-mount-once tools/upcallctl/hook-mount.c \
         's/fstat\(target, &st\) == 0 && same_file\(&st, folder\)/fstat(target, \&st) != 0/' \
         hook/socket_folder_is_mounted_once
-off mount-own-namespace tools/upcallctl/hook-mount.c \
+off socket-mount-own-namespace tools/upcallctl/hook-mount.c \
         's/return same_file\(&own, &its\) \? -EXDEV : 0;/return 0;/' \
         hook/socket_folder_that_cannot_be_mounted
-off mount-before-the-root-is-changed tools/upcallctl/hook-mount.c \
+off socket-mount-before-the-root-is-changed tools/upcallctl/hook-mount.c \
         's/return fd >= 0 \? fd : open_if\(path, wanted\);/(void) path; return fd;/' \
         hook/socket_folder_before_the_root_is_changed
-off mount-made-by-its-owner tools/upcallctl/hook-mount.c \
+off socket-mount-made-by-its-owner tools/upcallctl/hook-mount.c \
         's/\(void\) setfsuid\(st\.st_uid\);/;/' \
         hook/policy_gives_agent_routes_and_socket
 

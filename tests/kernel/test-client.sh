@@ -511,6 +511,59 @@ test_broker_of_another_version_is_as_none() {
         expect_answer ENOKEY
 }
 
+# client.d/observe: nothing is refused for want of a verdict. The caller is a container's.
+test_observing_client_defers_whatever_the_broker_does() {
+        local step start
+        client_takeover
+        client_policy observe
+        fake garbage wrong-id unsealed version hang
+        for step in garbage wrong-id unsealed version; do
+                foreign_request user "debug:$step" spoon
+                expect_answer ok "Debug spoon"
+        done
+        start=$(now_ms)
+        foreign_request user debug:hang spoon
+        expect_answer ok "Debug spoon"
+        expect_below $(($(now_ms) - start)) 3500 "milliseconds"
+        kill "$FAKE"
+        machine_wait_for 5 process_gone "$FAKE"
+        foreign_request user debug:down spoon
+        expect_answer ok "Debug spoon"
+        expect_match "$(dmesg | grep -F upcall-request-key | tail -n 1)" 'deferred, since .*/client.d/observe is there: no broker on' "the kernel's log"
+        # what the host's program refuses is refused
+        foreign_request user debug:r rejected
+        expect_answer EKEYREJECTED
+        expect_match "$(dmesg | grep -F upcall-request-key | tail -n 8)" 'deferred, since .*/client.d/observe is there: .*no verdict' "the kernel's log"
+        # a verdict is obeyed
+        fake reject:13:1
+        foreign_request user debug:verdict spoon
+        expect_answer EACCES
+}
+
+test_observing_client_that_is_left_alone_in_the_middle_defers() {
+        client_takeover
+        client_policy observe
+        fake exit
+        foreign_request user debug:dead spoon
+        expect_answer ok "Debug spoon"
+}
+
+# Two lines in /proc/keys claim the upcall
+test_observing_client_defers_what_it_cannot_make_out() {
+        client_takeover
+        fake answer:wrong
+        client_forge '<'
+        # the host's program, when it is called by its own name again
+        sed -i "2i [[ -z \${UPCALLD_DEFERRED-} ]] || exec $CLIENT_HOST \"\$@\"" /sbin/request-key
+        request_in - user debug:one spoon
+        [[ -e $WORK/made ]] || skip "the authorisation key's serial was among the lowest"
+        expect_answer ENOKEY
+        client_policy observe
+        request_in - user debug:two spoon
+        expect_answer ok "Debug spoon"
+        ! grep -q '^request' "$WORK/fake.log" || fail "the broker was asked: $(cat "$WORK/fake.log")"
+}
+
 test_fatal_signal_refuses_the_key() {
         local signal start
         client_takeover

@@ -55,6 +55,7 @@ struct Sender {
 };
 
 static char trail[256 * 1024]; /* what was recorded, a line each */
+static int submit_error;       /* of the next records, for example a full queue */
 
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
         Sender *sender = calloc(1, sizeof(*sender));
@@ -95,8 +96,11 @@ int sender_dispatch(Sender *sender) {
 }
 
 int sender_submit(Sender *sender, const struct sender_record *record, sender_done_t done, void *userdata, SenderJob **ret_job) {
-        SenderJob *job = calloc(1, sizeof(*job));
+        SenderJob *job;
 
+        if (submit_error < 0)
+                return submit_error;
+        job = calloc(1, sizeof(*job));
         assert_non_null(job);
         *job = (SenderJob){ .done = done, .userdata = userdata, .success = record->success };
         (void) snprintf(job->text, sizeof(job->text), "%s", record->text);
@@ -128,6 +132,26 @@ static void records_made(Broker *broker) {
                         job->done(job->userdata, 0, &receipt);
                 free(job);
         }
+}
+
+/* The audit thread says so of the first of those that are there */
+static void record_fails(Broker *broker, int error) {
+        SenderJob *job = TAILQ_FIRST(&broker->sender->jobs);
+
+        assert_non_null(job);
+        TAILQ_REMOVE(&broker->sender->jobs, job, link);
+        if (job->done)
+                job->done(job->userdata, error, NULL);
+        free(job);
+}
+
+static unsigned count_jobs(const Broker *broker) {
+        const SenderJob *job;
+        unsigned n = 0;
+
+        TAILQ_FOREACH(job, &broker->sender->jobs, link)
+                n++;
+        return n;
 }
 
 static unsigned count_records(const char *what) {
@@ -211,13 +235,20 @@ static void witness_answers(struct world *world) {
         turn(world);
 }
 
-static int connect_to(struct world *world, const char *name) {
+/* To the socket, in which it waits for the broker's next turn */
+static int queue_at(struct world *world, const char *name) {
         char path[PATH_MAX + 64];
         int fd;
 
         (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
         fd = packet_connect(path, deadline_in_ms(1000));
         assert_true(fd >= 0);
+        return fd;
+}
+
+static int connect_to(struct world *world, const char *name) {
+        int fd = queue_at(world, name);
+
         turn(world);
         return fd;
 }
@@ -287,6 +318,7 @@ static int setup(void **state) {
         start.witness_fd = pair[1];
         start.runtime_dir = start.state_dir = world->folder;
         peer_uid = 0;
+        submit_error = 0;
         (void) alarm(60); /* the broker blocks SIGTERM */
         assert_int_equal(broker_new(&start, &world->broker), 0);
         make_container(world);
@@ -314,18 +346,29 @@ static int teardown(void **state) {
 
 /* ---- what clients and agents do ---- */
 
-/* A client that asks for db:N; its connection */
-static int ask(struct world *world, uint32_t n, uint32_t timeout_ms) {
+/* Asks for key N on behalf of a thread, over a connection */
+static void send_request(struct world *world, int fd, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
         struct message_request request = {
                 .key = n, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = timeout_ms, .caller = world->facts,
         };
-        int fd = connect_to(world, "upcall.sock");
 
         memcpy(request.id, &n, sizeof(n));
-        request.caller.start_time += n; /* each from a thread of its own */
+        request.caller.start_time += thread;
         assert_int_equal(packet_send(fd, &message_request_layout, &request, &world->pidfd, 1), 0);
+}
+
+/* A client that asks; its connection */
+static int ask_for(struct world *world, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
+        int fd = connect_to(world, "upcall.sock");
+
+        send_request(world, fd, n, thread, timeout_ms);
         turn(world);
         return fd;
+}
+
+/* Each from a thread of its own */
+static int ask(struct world *world, uint32_t n, uint32_t timeout_ms) {
+        return ask_for(world, n, n, timeout_ms);
 }
 
 static uint32_t verdict_of(struct world *world, int client, uint32_t *ret_error) {
@@ -338,14 +381,27 @@ static uint32_t verdict_of(struct world *world, int client, uint32_t *ret_error)
 }
 
 /* Says what became of its key, and exits */
-static void report(struct world *world, int client, uint32_t n, uint32_t outcome, uint32_t error) {
+static void leave(int client, uint32_t n, uint32_t outcome, uint32_t error) {
         struct message_outcome message = { .outcome = outcome, .error = error };
 
         memcpy(message.id, &n, sizeof(n));
         assert_int_equal(packet_send(client, &message_outcome_layout, &message, NULL, 0), 0);
         close_fd(client);
-        (void) usleep(5000); /* the client is given time to exit before it is listened to */
-        turn(world);
+}
+
+/* Clients are given time to exit before they are listened to */
+static void settle(struct world *world) {
+        for (unsigned ms = 0; ms < 5000 && !TAILQ_EMPTY(&world->broker->settling); ms++) {
+                (void) usleep(1000);
+                turn(world);
+        }
+        assert_true(TAILQ_EMPTY(&world->broker->settling));
+}
+
+static void report(struct world *world, int client, uint32_t n, uint32_t outcome, uint32_t error) {
+        leave(client, n, outcome, error);
+        turn(world); /* who was deferred is listened to at once */
+        settle(world);
 }
 
 static uint16_t next_type(struct world *world, int fd) {
@@ -402,6 +458,75 @@ static void test_question_reaches_the_agent_after_its_record(void **state) {
         close_fd(agent);
 }
 
+/* Its caller runs on before we have heard what its client said: the second is no upcall within the first, and both are on record */
+static void test_thread_that_asks_again_at_once(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t n = 1; n <= 3; n++) {
+                int client = ask_for(world, n, 1, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, n, "helper-refused");
+                leave(client, n, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        }
+        assert_int_equal(count_records("op=upcall-complete"), 0);
+        assert_int_equal(count_records("nested="), 0);
+        settle(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("outcome=negated"), 3);
+        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        close_fd(agent);
+}
+
+/* While the first one's client lives it is one within it */
+static void test_thread_that_asks_again_before_its_client_ends(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), first, second;
+        uint32_t error;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        first = ask_for(world, 1, 1, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        refuse(world, agent, 1, "helper-refused");
+        second = ask_for(world, 2, 1, 20000);
+        records_made(world->broker);
+        assert_int_equal(next_type(world, agent), 0);
+        assert_int_equal(verdict_of(world, second, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, EDEADLK);
+        leave(second, 2, UPCALL_OUTCOME_REJECTED, EDEADLK);
+        report(world, first, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-complete"), 2);
+        close_fd(agent);
+}
+
+/* Refusals faster than the loop has time for: their connections do not pile up */
+static void test_verdicts_in_quick_succession_are_settled(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 1);
+        unsigned most = 0;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t n = 1; n <= 500; n++) {
+                int client = ask(world, n, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                refuse(world, agent, n, "helper-refused");
+                leave(client, n, UPCALL_OUTCOME_REJECTED, ENOKEY);
+                if (world->broker->n_settling > most)
+                        most = world->broker->n_settling;
+        }
+        assert_in_range(most, 1, 64);
+        settle(world);
+        assert_int_equal(world->broker->n_settling, 0);
+        close_fd(agent);
+}
+
 static void test_client_that_dies_while_its_dispatch_record_is_made(void **state) {
         struct world *world = *state;
         int client = ask(world, 1, 20000);
@@ -416,6 +541,26 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         assert_int_equal(count_records("outcome=abandoned res=failed"), 1);
         assert_null(TAILQ_FIRST(&world->broker->upcalls));
         assert_int_equal(world->broker->n_in_flight, 0);
+}
+/* While no broker ran, in a socket that a service manager holds: one whose client has given up, and one that still waits */
+static void test_request_that_waited_longer_than_its_client(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), gone = queue_at(world, "upcall.sock"), waits = queue_at(world, "upcall.sock");
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        records_made(world->broker);
+        trail[0] = '\0';
+        send_request(world, gone, 1, 1, 20000);
+        send_request(world, waits, 2, 2, 20000);
+        close_fd(gone);
+        turn(world);
+        assert_int_equal(world->broker->n_in_flight, 1);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        take_question(world, agent);
+        assert_int_equal(next_type(world, agent), 0);
+        close_fd(waits);
+        close_fd(agent);
 }
 
 /* The reason goes into the record: what cannot stand there must not keep it from being made */
@@ -688,10 +833,216 @@ static void test_agent_that_gives_back_late_is_kept(void **state) {
         close_fd(agent);
 }
 
+/* ---- observe mode ---- */
+
+static void test_what_would_be_decided_is_one_word(void **state) {
+        struct world *world = *state;
+        Agent *absent = TAILQ_FIRST(&world->container->agents), present = { .n_sessions = 1 };
+        const struct {
+                struct upcall_decision decision;
+                const char *reason;
+        } cases[] = {
+                { { .action = UPCALL_ACTION_ANSWER, .agent = &present, .reason = "", .mode = "payload" }, "observe-answer" },
+                { { .action = UPCALL_ACTION_ANSWER, .agent = absent, .reason = "", .mode = "payload" }, "observe-reject-no-agent" },
+                { { .action = UPCALL_ACTION_ANSWER, .reason = "", .mode = "payload" }, "observe-reject-no-agent" },
+                { { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .reason = "no-route", .mode = "reject" }, "observe-reject-no-route" },
+                { { .action = UPCALL_ACTION_REJECT, .error = EACCES, .reason = "route", .mode = "reject" }, "observe-reject-route" },
+                { { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .reason = "container-ended", .mode = "reject" }, "observe-reject-container-ended" },
+                { { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .reason = "uid-mismatch", .mode = "reject" }, "observe-reject-uid-mismatch" },
+                { { .action = UPCALL_ACTION_DEFER, .reason = "unregistered", .mode = "defer" }, "observe-defer-unregistered" },
+                { { .action = UPCALL_ACTION_DEFER, .reason = "host", .mode = "defer" }, "observe-defer-host" },
+                { { .action = UPCALL_ACTION_DEFER, .reason = "nested", .mode = "defer" }, "observe-defer-nested" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                char reason[UPCALL_REASON_MAX];
+                struct upcall_decision done = upcall_observe(&cases[i].decision, reason);
+
+                assert_string_equal(reason, cases[i].reason);
+                assert_int_equal(done.action, UPCALL_ACTION_DEFER);
+                assert_string_equal(done.mode, "defer");
+                assert_null(done.agent);
+        }
+}
+
+static int count_row(void *userdata, const struct ledger_row *row _unused_) {
+        (*(unsigned *) userdata)++;
+        return 0;
+}
+
+static unsigned ledger_unfinished(struct world *world) {
+        unsigned n = 0;
+
+        assert_int_equal(registry_ledger_each_unfinished(world->broker->registry, count_row, &n), 0);
+        return n;
+}
+
+/* Deferred before its record is made; the agent hears of nothing; what the client found out does not hide what would have been */
+static void test_observed_upcall_waits_for_nothing(void **state) {
+        struct message_outcome message = { .outcome = UPCALL_OUTCOME_ABANDONED, .error = ENOKEY, .reason = wire_text("not-answered") };
+        struct world *world = *state;
+        int agent = attach(world, 4), client;
+        uint32_t error, n = 1;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        client = ask(world, n, 20000);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(client, &message_outcome_layout, &message, NULL, 0), 0);
+        close_fd(client);
+        turn(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch reason=observe-answer vm=\"web-1\""), 1);
+        assert_int_equal(count_records("reason=observe-answer op=upcall-complete vm=\"web-1\""), 1);
+        assert_int_equal(count_records("agent=nfs-a"), 3); /* the third: it was bound */
+        assert_int_equal(count_records("answer-mode=defer"), 2);
+        assert_int_equal(count_records("outcome=abandoned exit=-126"), 1);
+        assert_int_equal(next_type(world, agent), 0);
+        assert_int_equal(ledger_unfinished(world), 0);
+        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        assert_int_equal(world->broker->n_in_flight, 0);
+        assert_int_equal(world->broker->counters.records_lost, 0);
+        close_fd(agent);
+}
+
+/* However the audit system fails, and when: the caller is deferred, what is missing is counted, the ledger row ends as a gap */
+static void test_audit_failures_refuse_nothing_that_is_observed(void **state) {
+        static const int errors[] = { -EPERM, -ENOBUFS, -EPIPE, -ENODATA };
+        struct world *world = *state;
+        uint64_t lost = 0;
+        uint32_t error, n = 0;
+
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        for (size_t i = 0; i < ELEMENTS(errors); i++)
+                for (unsigned at_once = 0; at_once < 2; at_once++) {
+                        int client;
+
+                        submit_error = at_once ? errors[i] : 0;
+                        client = ask(world, ++n, 20000);
+                        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+                        report(world, client, n, UPCALL_OUTCOME_INSTANTIATED, 0);
+                        while (count_jobs(world->broker) > 0)
+                                record_fails(world->broker, errors[i]);
+                        lost += 2;
+                        assert_int_equal(world->broker->counters.records_lost, lost);
+                        assert_int_equal(ledger_unfinished(world), 0);
+                        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+                }
+}
+
+/* The dispatch record is not seen and is sent once more, behind the completion record: the row is open until both have their fate */
+static void test_dispatch_record_that_comes_behind_the_completion(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+        int client;
+
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        for (uint32_t n = 1; n <= 2; n++) {
+                client = ask(world, n, 20000);
+                assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+                report(world, client, n, UPCALL_OUTCOME_INSTANTIATED, 0);
+                assert_int_equal(count_jobs(world->broker), 2);
+                record_fails(world->broker, -ENODATA);
+                assert_int_equal(count_jobs(world->broker), 2); /* completion, dispatch */
+                if (n == 2) {
+                        record_fails(world->broker, -EPERM);
+                        assert_int_equal(ledger_unfinished(world), 1);
+                        record_fails(world->broker, -ENODATA);
+                } else
+                        records_made(world->broker);
+                assert_int_equal(ledger_unfinished(world), 0);
+                assert_null(TAILQ_FIRST(&world->broker->upcalls));
+        }
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        assert_int_equal(count_records(" retry=1 "), 1);
+        assert_int_equal(world->broker->counters.records_lost, 2);
+}
+
+static void test_observed_upcalls_over_the_limit_are_deferred_and_recorded(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        world->broker->config.max_per_container = 1;
+        for (uint32_t i = 1; i <= 60; i++) {
+                int client = ask(world, i, 20000);
+
+                assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+                if (i > 1)
+                        report(world, client, i, UPCALL_OUTCOME_INSTANTIATED, 0);
+                records_made(world->broker);
+        }
+        assert_int_equal(count_records("op=upcall-dispatch reason=observe-reject-over-limit"), 59);
+        assert_int_equal(count_records("reason=observe-reject-over-limit op=upcall-complete"), 59);
+        assert_int_equal(world->broker->counters.over_limit, 59);
+        assert_int_equal(world->broker->counters.refusals_muted, 0);
+}
+
+/* An agent that has an upcall when observing begins may answer it */
+static void test_upcall_keeps_the_mode_it_began_with(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), asked, observed;
+        uint32_t error;
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        asked = ask(world, 1, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        world->broker->config.mode = CONFIG_MODE_OBSERVE;
+        observed = ask(world, 2, 20000);
+        assert_int_equal(verdict_of(world, observed, &error), UPCALL_ACTION_DEFER);
+        world->broker->config.mode = CONFIG_MODE_ENFORCE;
+        refuse(world, agent, 1, "helper-refused");
+        assert_int_equal(verdict_of(world, asked, &error), UPCALL_ACTION_REJECT);
+        report(world, asked, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        report(world, observed, 2, UPCALL_OUTCOME_INSTANTIATED, 0);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=helper-refused op=upcall-complete"), 1);
+        assert_int_equal(count_records("reason=observe-answer op=upcall-complete"), 1);
+        close_fd(agent);
+}
+
+static void write_settings(struct world *world, const char *text) {
+        FILE *file = fopen(world->broker->config_path, "we");
+
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+/* Recorded each time it changes, and not otherwise; also when the record is all that does not work */
+static void test_change_of_the_mode_is_recorded(void **state) {
+        struct world *world = *state;
+        char path[PATH_MAX + 64];
+
+        (void) snprintf(path, sizeof(path), "%s/upcalld.conf", world->folder);
+        world->broker->config_path = path;
+        write_settings(world, "[upcalld]\nmode=observe\n");
+        for (unsigned i = 0; i < 2; i++)
+                assert_int_equal(broker_reload(world->broker, &world->facts), 0);
+        assert_int_equal(world->broker->config.mode, CONFIG_MODE_OBSERVE);
+        write_settings(world, "[upcalld]\nmode=neither\n");
+        assert_int_equal(broker_reload(world->broker, NULL), -EINVAL);
+        assert_int_equal(world->broker->config.mode, CONFIG_MODE_OBSERVE);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=observe-on"), 1);
+        assert_int_equal(count_records("op=observe-off"), 0);
+        submit_error = -ENOBUFS;
+        write_settings(world, "[upcalld]\n");
+        assert_int_equal(broker_reload(world->broker, NULL), 0);
+        assert_int_equal(world->broker->config.mode, CONFIG_MODE_ENFORCE);
+        assert_int_equal(world->broker->counters.records_lost, 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_verdicts_in_quick_succession_are_settled, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_thread_that_asks_again_at_once, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_request_that_waited_longer_than_its_client, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
@@ -704,6 +1055,13 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_nothing_back_is_cut_off_however_many_follow, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_gives_back_late_is_kept, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_would_be_decided_is_one_word, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_observed_upcall_waits_for_nothing, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_audit_failures_refuse_nothing_that_is_observed, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_dispatch_record_that_comes_behind_the_completion, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_upcall_keeps_the_mode_it_began_with, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_change_of_the_mode_is_recorded, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("broker", tests, NULL, NULL);

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <ftw.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -38,10 +40,11 @@ static void test_missing_file_gives_the_defaults(void **state) {
         assert_int_equal(config.max_per_container, 64);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_REJECT);
         assert_int_equal(config.audit, CONFIG_AUDIT_REQUIRED);
+        assert_int_equal(config.mode, CONFIG_MODE_ENFORCE);
 }
 
 static void test_good_values_are_taken(void **state) {
-        static const char text[] = "# a comment\n[upcalld]\nupcall-timeout = 7\nunregistered=defer\nmax-lifetime=0\n";
+        static const char text[] = "# a comment\n[upcalld]\nupcall-timeout = 7\nunregistered=defer\nmax-lifetime=0\nmode=observe\n";
         struct config config;
 
         (void) state;
@@ -49,6 +52,7 @@ static void test_good_values_are_taken(void **state) {
         assert_int_equal(config.upcall_timeout, 7);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_DEFER);
         assert_int_equal(config.max_lifetime, 0);
+        assert_int_equal(config.mode, CONFIG_MODE_OBSERVE);
         assert_int_equal(config.max_in_flight, 256);
 }
 
@@ -66,6 +70,9 @@ static void test_bad_files_are_refused_and_change_nothing(void **state) {
                 "[upcalld]\nunregistered=maybe\n",
                 "[upcalld]\nunregistered=Reject\n",
                 "[upcalld]\naudit=off\n",
+                "[upcalld]\nmode=off\n",
+                "[upcalld]\nmode=Observe\n",
+                "[upcalld]\nmode=\n",
                 "[upcalld]\nno-such-setting=1\n",
                 "[other]\nupcall-timeout=5\n",
                 "upcall-timeout=5\n",
@@ -103,6 +110,78 @@ static void test_a_folder_is_no_file(void **state) {
         assert_true(config_load("/tmp", &config) < 0);
 }
 
+/* A folder with upcalld.conf and upcalld.conf.d, and what stands in files of these */
+struct place {
+        char folder[32], config[64], drop_ins[64];
+};
+
+static void place_file(const char *folder, const char *name, const char *text) {
+        char path[512];
+        FILE *file;
+
+        assert_true(snprintf(path, sizeof(path), "%s/%s", folder, name) < (int) sizeof(path));
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+}
+
+static void place_new(struct place *place) {
+        (void) snprintf(place->folder, sizeof(place->folder), "/tmp/upcalld-config-XXXXXX");
+        assert_non_null(mkdtemp(place->folder));
+        (void) snprintf(place->config, sizeof(place->config), "%s/upcalld.conf", place->folder);
+        (void) snprintf(place->drop_ins, sizeof(place->drop_ins), "%s/upcalld.conf.d", place->folder);
+        assert_int_equal(mkdir(place->drop_ins, 0700), 0);
+}
+
+static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_, struct FTW *walk _unused_) {
+        return remove(path);
+}
+
+static void place_remove(const struct place *place) {
+        assert_int_equal(nftw(place->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* In the order of their names, each behind the file itself, which need not be there */
+static void test_drop_ins_change_what_the_file_says(void **state) {
+        struct config config;
+        struct place place;
+
+        (void) state;
+        place_new(&place);
+        place_file(place.drop_ins, "observe.conf", "[upcalld]\nmode=observe\n");
+        assert_int_equal(config_load(place.config, &config), 0);
+        assert_int_equal(config.mode, CONFIG_MODE_OBSERVE);
+
+        place_file(place.folder, "upcalld.conf", "[upcalld]\nmode=enforce\nupcall-timeout=5\nmax-refusal=7\n");
+        place_file(place.drop_ins, "20-b.conf", "[upcalld]\nupcall-timeout=9\n");
+        place_file(place.drop_ins, "10-a.conf", "[upcalld]\nupcall-timeout=8\n");
+        place_file(place.drop_ins, "30-c.conf~", "[upcalld]\nupcall-timeout=1\n");
+        place_file(place.drop_ins, ".40-d.conf", "nonsense\n");
+        place_file(place.drop_ins, ".conf", "nonsense\n");
+        assert_int_equal(config_load(place.config, &config), 0);
+        assert_int_equal(config.mode, CONFIG_MODE_OBSERVE);
+        assert_int_equal(config.upcall_timeout, 9);
+        assert_int_equal(config.max_refusal, 7);
+        place_remove(&place);
+}
+
+static void test_bad_drop_ins_are_refused_and_change_nothing(void **state) {
+        static const char *const bad[] = { "[upcalld]\nmode=maybe\n", "mode=observe\n", "[upcalld]\nreserved-in-flight=300\n" };
+        struct config config;
+        struct place place;
+
+        (void) state;
+        place_new(&place);
+        for (size_t i = 0; i < ELEMENTS(bad); i++) {
+                place_file(place.drop_ins, "bad.conf", bad[i]);
+                memset(&config, 0x5a, sizeof(config));
+                assert_int_equal(config_load(place.config, &config), -EINVAL);
+                assert_int_equal(config.mode, 0x5a5a5a5a);
+        }
+        place_remove(&place);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_missing_file_gives_the_defaults),
@@ -110,6 +189,8 @@ int main(void) {
                 cmocka_unit_test(test_bad_files_are_refused_and_change_nothing),
                 cmocka_unit_test(test_a_line_that_the_parser_would_cut_is_refused),
                 cmocka_unit_test(test_a_folder_is_no_file),
+                cmocka_unit_test(test_drop_ins_change_what_the_file_says),
+                cmocka_unit_test(test_bad_drop_ins_are_refused_and_change_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

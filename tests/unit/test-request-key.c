@@ -281,6 +281,33 @@ static void test_policy_is_in_the_names(void **state _unused_) {
         assert_int_equal(policy_deadline(&p), 5);
 }
 
+/* In milliseconds: what the broker has, and what the host's program has at least; in all */
+static void test_policy_of_observing_leaves_the_host_time(void **state _unused_) {
+        static const struct {
+                const char *names[3];
+                uint32_t verdict, all;
+        } cases[] = {
+                { { NULL }, 20000, 20000 },
+                { { "on-broker-down-defer" }, 20000, 20000 },
+                { { "observe" }, 2000, 600000 },
+                { { "observe", "on-broker-down-defer" }, 2000, 600000 },
+                { { "observe", "deadline-30" }, 2000, 30000 },
+                { { "deadline-3", "observe" }, 1500, 3000 },
+                { { "observe", "deadline-1" }, 500, 1000 },
+                { { "observe~", "Observe", "observer" }, 20000, 20000 },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct policy p = { .deadline = 0 };
+
+                for (size_t j = 0; j < ELEMENTS(cases[i].names) && cases[i].names[j]; j++)
+                        policy_name(&p, cases[i].names[j]);
+                assert_int_equal(policy_verdict_ms(&p), cases[i].verdict);
+                assert_int_equal(policy_deadline(&p) * 1000, cases[i].all);
+                assert_int_equal(p.observe, strcmp(cases[i].names[0] ?: "", "observe") == 0 || strcmp(cases[i].names[1] ?: "", "observe") == 0);
+        }
+}
+
 static void test_policy_of_a_folder_that_others_may_write_to_does_not_count(void **state _unused_) {
         char folder[] = "/tmp/test-policy-XXXXXX", name[64];
         struct policy p;
@@ -345,6 +372,14 @@ static void test_broker_is_known_by_its_socket(void **state _unused_) {
         /* a socket that the service manager made names nobody: its children are everybody */
         facts.parent_pid = 1;
         assert_false(caller_is_broker(&facts, &manager));
+        /* but itself, which cannot start a broker while it waits for one */
+        facts = hosts(1, 0);
+        facts.parent_pid = 0;
+        assert_true(caller_is_broker(&facts, &manager));
+        assert_false(caller_is_broker(&facts, &broker));
+        /* somebody in another pid namespace listens */
+        facts.tgid = 0;
+        assert_false(caller_is_broker(&facts, &(struct ucred){ .pid = 0, .uid = 0 }));
         /* the same numbers in a container */
         facts = hosts(500, 200);
         facts.pid_ns.ids[0].inode = 4026532000;
@@ -375,6 +410,7 @@ int main(void) {
                 cmocka_unit_test(test_wrong_authorisation_lines_name_nobody),
                 cmocka_unit_test(test_refused_key_is_told_by_its_flag),
                 cmocka_unit_test(test_policy_is_in_the_names),
+                cmocka_unit_test(test_policy_of_observing_leaves_the_host_time),
                 cmocka_unit_test(test_policy_of_a_folder_that_others_may_write_to_does_not_count),
                 cmocka_unit_test(test_errno_and_time_out_are_what_the_kernel_takes),
                 cmocka_unit_test(test_broker_is_known_by_its_socket),

@@ -422,7 +422,8 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
         SAY(agent, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .contid = { 1 }, .uid = 33, .count = 2, .workers = 16)
 #define STATUS                                                                                                        \
         SAY(status, .version = SPAN("0.1.0"), .pid = 99, .containers = 2, .agents = 3, .in_flight = 4, .upcalls = 5000000000, \
-            .time = 1763773200123456, .audit = SPAN("ok"))
+            .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8, \
+            .unregistered = UPCALL_ACTION_REJECT)
 
 static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
         struct bench *bench = *state;
@@ -452,6 +453,24 @@ static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
                 "nfs-a  web-1      01000000-0000-0000-0000-000000000000  33   2            16\n");
 }
 
+/* What upcallctl status sees in /etc/upcalld/client.d is this machine's, and not the test's to say */
+static void forget_client(char *text) {
+        static const char *const lines[] = { "THE BROKER ENFORCES", "OBSERVE MODE IS INCOMPLETE", " Without a verdict" };
+
+        for (char *line = text; *line;) {
+                char *next = line + strcspn(line, "\n");
+                bool cut = false;
+
+                next += *next == '\n';
+                for (size_t i = 0; i < ELEMENTS(lines); i++)
+                        cut = cut || strncmp(line, lines[i], strlen(lines[i])) == 0;
+                if (cut)
+                        memmove(line, next, strlen(next) + 1);
+                else
+                        line = next;
+        }
+}
+
 static void test_one_thing_is_shown_as_a_list(void **state) {
         struct bench *bench = *state;
 
@@ -476,15 +495,44 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         assert_int_equal(bench->order.verb, UPCALL_VERB_STATUS);
+        forget_client(bench->out);
         assert_string_equal(bench->out,
-                "          Version: 0.1.0\n"
-                "          Process: 99\n"
-                "    Running since: 2025-11-22T02:00:00+01:00\n"
-                "       Containers: 2\n"
-                "           Agents: 3\n"
-                "Upcalls in flight: 4\n"
-                "   Upcalls so far: 5000000000\n"
-                "            Audit: ok\n");
+                "              Mode: enforce\n"
+                "           Version: 0.1.0\n"
+                "           Process: 99\n"
+                "     Running since: 2025-11-22T02:00:00+01:00\n"
+                "        Containers: 2\n"
+                "            Agents: 3\n"
+                " Upcalls in flight: 4\n"
+                "    Upcalls so far: 5000000000\n"
+                "      Unregistered: reject\n"
+                "      Over a limit: 6\n"
+                "Audit records lost: 7\n"
+                "  Ledger rows lost: 8\n"
+                "             Audit: ok\n");
+}
+
+/* In front of all else */
+static void test_observe_mode_is_said_first(void **state) {
+        static const char loud[] = "OBSERVE MODE: ";
+        struct bench *bench = *state;
+
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
+        assert_int_equal(bench->code, 0);
+        assert_memory_equal(bench->out, loud, sizeof(loud) - 1);
+        assert_contains(bench->out, "'upcallctl observe off' ends it");
+        assert_contains(bench->out, "Mode: observe\n");
+}
+
+/* An older broker does not say it */
+static void test_mode_that_is_not_known(void **state) {
+        struct bench *bench = *state;
+
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok")), DONE), WORDS("status"));
+        assert_int_equal(bench->code, 0);
+        forget_client(bench->out);
+        assert_null(strstr(bench->out, "OBSERVE"));
+        assert_contains(bench->out, "Mode: 0\n");
 }
 
 /* One more row than there can be is nonsense, and so is none. */
@@ -626,8 +674,14 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 8);
+        assert_int_equal(json_object_object_length(row), 14);
+        assert_json_text(row, "mode", "enforce");
+        assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
+        assert_json_number(row, "over_limit", 6);
+        assert_json_number(row, "records_lost", 7);
+        assert_json_number(row, "rows_lost", 8);
         assert_json_text(row, "version", "0.1.0");
+        assert_json_text(row, "unregistered", "reject");
         assert_json_number(row, "pid", 99);
         assert_json_text(row, "started", "2025-11-22T01:00:00.123456Z");
         assert_json_number(row, "containers", 2);
@@ -880,6 +934,9 @@ static void test_wrong_command_lines_never_reach_the_broker(void **state) {
                 { { "container", "frobnicate" }, 2, "container frobnicate is not a command" },
                 { { "container", "--json" }, 2, "not a command" },
                 { { "status", "now" }, 2, "one word too many: now" },
+                { { "observe" }, 2, "is missing" },
+                { { "observe", "maybe" }, 2, "neither 'on' nor 'off'" },
+                { { "observe", "on", "--json" }, 2, "--json" },
                 { { "status", "--all" }, 2, "--all" },
                 { { "status", "--json=yes" }, 2, "--json=yes" },
                 { { "status", "--timeout" }, 2, "--timeout needs a value" },
@@ -1079,8 +1136,8 @@ static void test_the_manual_explains_every_key_option_and_code(void **state) {
 static void test_words_for_people_need_no_broker(void **state) {
         static const char *const verbs[][3] = {
                 { "status" }, { "container", "register" }, { "container", "unregister" }, { "container", "list" }, { "container", "show" },
-                { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
-                { "route", "test" },
+                { "container", "adopt" }, { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
+                { "route", "test" }, { "observe" },
         };
         struct bench *bench = *state;
         char command[64];
@@ -1158,6 +1215,8 @@ int main(void) {
                 TEST(test_register_takes_no_nonsense_for_a_contid),
                 TEST(test_tables_are_aligned_and_cannot_drive_a_terminal),
                 TEST(test_one_thing_is_shown_as_a_list),
+                TEST(test_observe_mode_is_said_first),
+                TEST(test_mode_that_is_not_known),
                 TEST(test_one_thing_is_neither_none_nor_two),
                 TEST(test_containers_come_back_from_json),
                 TEST(test_routes_and_agents_come_back_from_json),

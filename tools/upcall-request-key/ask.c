@@ -16,9 +16,10 @@
 /* Answers of this file beside those of ask.h */
 #define ASK_AGAIN 64 /* the broker went away */
 
-void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline) {
+void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline, uint64_t end) {
         conversation->path = path;
         conversation->deadline = deadline;
+        conversation->end = end;
         conversation->fd = -1;
         conversation->sent = false;
         packet_init(&conversation->packet);
@@ -57,12 +58,11 @@ static int connect_broker(struct conversation *conversation, const struct messag
 }
 
 static int send_request(struct conversation *conversation, struct message_request *request, int pidfd) {
-        int left = deadline_left_ms(conversation->deadline);
         int r;
 
-        if (left == 0)
+        if (deadline_left_ms(conversation->deadline) == 0)
                 return ASK_DEADLINE;
-        request->timeout_ms = (uint32_t) left;
+        request->timeout_ms = (uint32_t) deadline_left_ms(conversation->end);
         r = packet_send(conversation->fd, &message_request_layout, request, &pidfd, 1);
         return means_down(r) ? ASK_AGAIN : r;
 }

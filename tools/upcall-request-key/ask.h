@@ -12,7 +12,8 @@
 
 struct conversation {
         const char *path;
-        uint64_t deadline;
+        uint64_t deadline; /* for the verdict */
+        uint64_t end;      /* for all of the upcall, which is what the broker is told */
         int fd;
         bool sent; /* the broker has, or had, the request */
         struct packet packet; /* holds the verdict */
@@ -27,7 +28,7 @@ enum {
         ASK_VERSION = 5,   /* there is one that speaks another version of the protocol */
 };
 
-void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline);
+void conversation_init(struct conversation *conversation, const char *path, uint64_t deadline, uint64_t end);
 void conversation_done(struct conversation *conversation); /* for _cleanup_; wipes the verdict */
 
 /* Connects, if that can be done at once: the broker wakes up and looks who it is while the request is still being put together. When it

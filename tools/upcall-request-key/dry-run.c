@@ -156,7 +156,7 @@ static int ask(const struct policy *policy, struct message_request *request, int
         struct message_verdict verdict;
         int r;
 
-        conversation_init(&conversation, BROKER_SOCKET, deadline_in_ms(policy_deadline(policy) * 1000ull));
+        conversation_init(&conversation, BROKER_SOCKET, deadline_in_ms(policy_verdict_ms(policy)), deadline_in_ms(policy_deadline(policy) * 1000ull));
         r = conversation_ask(&conversation, request, pidfd, &verdict);
         switch (r) {
         case 0:
@@ -167,14 +167,14 @@ static int ask(const struct policy *policy, struct message_request *request, int
                 return DRY_RUN_DONE;
         case ASK_DOWN:
                 complain("no broker on %s: start upcalld%s", BROKER_SOCKET,
-                         caller_is_surely_hosts(&request->caller) || policy->on_broker_down_defer ? "; until then this would be deferred" :
+                         caller_is_surely_hosts(&request->caller) || policy->on_broker_down_defer || policy->observe ? "; until then this would be deferred" :
                                                                                              "; until then this would be refused");
                 return DRY_RUN_NO_BROKER;
         case ASK_VERSION:
                 complain("the broker on %s is of another version: start the one that was installed with this program", BROKER_SOCKET);
                 return DRY_RUN_NO_BROKER;
         case ASK_DEADLINE:
-                complain("the broker on %s did not answer within %" PRIu32 " s", BROKER_SOCKET, policy_deadline(policy));
+                complain("the broker on %s did not answer within %" PRIu32 " ms", BROKER_SOCKET, policy_verdict_ms(policy));
                 return DRY_RUN_NO_BROKER;
         default:
                 complain("the broker on %s does not answer this: %s", BROKER_SOCKET, r < 0 ? strerror(-r) : "it sent no verdict");
@@ -194,7 +194,7 @@ static int dry_run(const struct options *options) {
         policy_read(POLICY_FOLDER, &policy);
         print_facts(&request.caller);
         (void) printf("%-16s %" PRIu32 " s%s\n", "deadline", policy_deadline(&policy),
-                      policy.on_broker_down_defer ? ", deferred when the broker is down" : "");
+                      policy.observe ? ", deferred without a verdict, whatever the reason" : policy.on_broker_down_defer ? ", deferred when the broker is down" : "");
         r = fill_request(options, &request);
         if (r < 0) {
                 complain("no random numbers: %s", strerror(-r));

@@ -44,7 +44,8 @@ struct job {
 static void job_init(struct job *job) {
         upcall_init(&job->upcall);
         policy_read(POLICY_FOLDER, &job->policy);
-        conversation_init(&job->conversation, BROKER_SOCKET, deadline_in_ms(policy_deadline(&job->policy) * 1000ull));
+        conversation_init(&job->conversation, BROKER_SOCKET, deadline_in_ms(policy_verdict_ms(&job->policy)),
+                          deadline_in_ms(policy_deadline(&job->policy) * 1000ull));
         job->payload = NULL;
         job->payload_size = 0;
 }
@@ -56,9 +57,21 @@ static void job_done(struct job *job) {
         upcall_done(&job->upcall);
 }
 
+/* There is no verdict. In observe mode nothing is refused for that, whoever's fault it is. */
+static struct decision decide_alone(const struct job *job, uint32_t error, uint32_t seconds, const char *reason) {
+        return job->policy.observe ? decide_defer(reason) : decide_reject(error, seconds, reason);
+}
+
+/* What becomes of it, for the kernel's log */
+static const char *fate(const struct job *job) {
+        return job->policy.observe ? "deferred, since " POLICY_FOLDER "/observe is there" : "refused";
+}
+
 /* Without a broker the host itself goes on as before; a container must not get the host's keys by it, unless the administrator says so. */
 static struct decision decide_without_broker(const struct job *job, const char *what) {
-        if (job->policy.on_broker_down_defer || caller_is_surely_hosts(&job->upcall.request.caller))
+        if (job->policy.observe) /* that is all that anybody will know of it */
+                kmsg("key %d %s: %s " BROKER_SOCKET, job->upcall.arguments.key, fate(job), what);
+        if (job->policy.observe || job->policy.on_broker_down_defer || caller_is_surely_hosts(&job->upcall.request.caller))
                 return decide_defer("broker-down");
         kmsg("key %d refused: %s " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
              "/on-broker-down-defer)", job->upcall.arguments.key, what);
@@ -66,13 +79,13 @@ static struct decision decide_without_broker(const struct job *job, const char *
 }
 
 static struct decision decide_deadline(const struct job *job) {
-        kmsg("key %d refused: upcalld gave no verdict within %u s", job->upcall.arguments.key, policy_deadline(&job->policy));
-        return decide_reject(ETIMEDOUT, RATHER_SOON, "deadline");
+        kmsg("key %d %s: upcalld gave no verdict within %u ms", job->upcall.arguments.key, fate(job), policy_verdict_ms(&job->policy));
+        return decide_alone(job, ETIMEDOUT, RATHER_SOON, "deadline");
 }
 
 static struct decision decide_nonsense(const struct job *job) {
-        kmsg("key %d refused: what upcalld said is no verdict on it (are both of the same version?)", job->upcall.arguments.key);
-        return decide_reject(ENOKEY, SOON, "no-verdict");
+        kmsg("key %d %s: what upcalld said is no verdict on it (are both of the same version?)", job->upcall.arguments.key, fate(job));
+        return decide_alone(job, ENOKEY, SOON, "no-verdict");
 }
 
 /* The payload is in the packet, or in a memfd beside it; an answer without either is empty. */
@@ -134,8 +147,8 @@ static struct decision decide_by_broker(struct job *job) {
         case ASK_NONSENSE:
                 return decide_nonsense(job);
         default:
-                kmsg("key %d refused: cannot talk to upcalld on " BROKER_SOCKET ": error %d", job->upcall.arguments.key, -r);
-                return decide_reject(ENOKEY, SOON, "broker-error");
+                kmsg("key %d %s: cannot talk to upcalld on " BROKER_SOCKET ": error %d", job->upcall.arguments.key, fate(job), -r);
+                return decide_alone(job, ENOKEY, SOON, "broker-error");
         }
 }
 
@@ -145,8 +158,8 @@ static struct decision decide(struct job *job, const struct arguments *arguments
 
         r = upcall_collect(&job->upcall, arguments, &reason);
         if (r < 0) {
-                kmsg("key %d refused: %s, error %d", arguments->key, reason, -r);
-                return decide_reject(ENOKEY, SOON, reason);
+                kmsg("key %d %s: %s, error %d", arguments->key, fate(job), reason, -r);
+                return decide_alone(job, ENOKEY, SOON, reason);
         }
         if (caller_is_auditd(&job->upcall.request.caller))
                 return decide_defer("auditd-asks");
@@ -170,7 +183,7 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
                         .argv = argv,
                         .environment = environment,
                         .inherited = inherited,
-                        .deadline = job.conversation.deadline,
+                        .deadline = job.conversation.end,
                 };
 
                 defer(&deferral, ret_outcome);

@@ -15,6 +15,8 @@ void policy_name(struct policy *policy, const char *name) {
 
         if (strcmp(name, "on-broker-down-defer") == 0)
                 policy->on_broker_down_defer = true;
+        if (strcmp(name, "observe") == 0)
+                policy->observe = true;
         if (strncmp(name, "deadline-", 9) == 0 && number_parse(name + 9, 1, POLICY_DEADLINE_MAX, &seconds) == 0 &&
             (policy->deadline == 0 || (uint32_t) seconds < policy->deadline))
                 policy->deadline = (uint32_t) seconds;

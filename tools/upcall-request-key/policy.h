@@ -4,6 +4,8 @@
  * and nobody else may write to it.
  *
  *   on-broker-down-defer   with no broker, everybody's upcalls go to the host's own program, not only the host's
+ *   observe                they go there whenever there is no verdict, whatever the reason; the broker is soon given up on, and the host's
+ *                          program is given all the time that it may want
  *   deadline-N             an upcall takes N seconds at most, 1 to 600; of several the smallest counts
  */
 #ifndef REQUEST_KEY_POLICY_H
@@ -15,8 +17,11 @@
 #define POLICY_DEADLINE_DEFAULT 20
 #define POLICY_DEADLINE_MAX 600
 
+/* An observing broker waits for nobody. */
+#define POLICY_OBSERVE_VERDICT_MS 2000
+
 struct policy {
-        bool on_broker_down_defer;
+        bool on_broker_down_defer, observe;
         uint32_t deadline; /* seconds; 0: no file says so */
 };
 
@@ -26,8 +31,20 @@ void policy_name(struct policy *policy, const char *name);
 /* Reads the folder. What cannot be read is as if absent: the defaults are the strict ones. */
 void policy_read(const char *folder, struct policy *ret_policy);
 
+/* Seconds for all of it. The host alone has no deadline: one that is observed is given the longest. */
 static inline uint32_t policy_deadline(const struct policy *policy) {
-        return policy->deadline > 0 ? policy->deadline : POLICY_DEADLINE_DEFAULT;
+        if (policy->deadline > 0)
+                return policy->deadline;
+        return policy->observe ? POLICY_DEADLINE_MAX : POLICY_DEADLINE_DEFAULT;
+}
+
+/* Milliseconds of these that the broker has for its verdict; what is left is for the host's own program. */
+static inline uint32_t policy_verdict_ms(const struct policy *policy) {
+        uint32_t half = policy_deadline(policy) * 500;
+
+        if (!policy->observe)
+                return policy_deadline(policy) * 1000;
+        return half < POLICY_OBSERVE_VERDICT_MS ? half : POLICY_OBSERVE_VERDICT_MS;
 }
 
 #endif

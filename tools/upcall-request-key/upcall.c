@@ -131,6 +131,7 @@ int upcall_collect(struct upcall *upcall, const struct arguments *arguments, con
         int r;
 
         upcall->arguments = *arguments;
+        upcall->key.uid = arguments->uid; /* whose it is, should it not be said below */
         *ret_reason = "key-unreadable";
         r = describe(upcall);
         if (r < 0)
@@ -170,7 +171,9 @@ bool caller_is_auditd(const struct process_facts *caller) {
 bool caller_is_broker(const struct process_facts *caller, const struct ucred *peer) {
         if (!caller_is_hosts(caller))
                 return false;
-        if (peer->pid > 1 && (caller->tgid == (uint32_t) peer->pid || caller->parent_pid == (uint32_t) peer->pid))
+        if (peer->pid > 0 && caller->tgid == (uint32_t) peer->pid)
+                return true;
+        if (peer->pid > 1 && caller->parent_pid == (uint32_t) peer->pid)
                 return true;
         return peer->uid != 0 && caller->fsuid == peer->uid && caller_shares_mounts(caller);
 }

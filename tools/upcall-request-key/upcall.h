@@ -35,7 +35,8 @@ bool caller_is_surely_hosts(const struct process_facts *caller);
 /* What auditd asks for is answered without the broker, which may be waiting for auditd. */
 bool caller_is_auditd(const struct process_facts *caller);
 
-/* What the broker and its witness ask for is answered without the broker, too. peer: who made the broker's socket listen. */
+/* What the broker and its witness ask for is answered without the broker, too. peer: who made the broker's socket listen. While a service manager
+ * holds it and no broker runs, that is the service manager, which could not start one while it waits. */
 bool caller_is_broker(const struct process_facts *caller, const struct ucred *peer);
 
 #endif

@@ -44,6 +44,9 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_CALLOUT] = { "callout", "TEXT" },
         [OPTION_ORIGIN] = { "origin", "kernel|user" },
         [OPTION_PRIORITY] = { "priority", "N" },
+        [OPTION_CONFIG] = { "config", "FILE" },
+        [OPTION_YES] = { "yes", NULL },
+        [OPTION_DRY_RUN] = { "dry-run", NULL },
         [OPTION_REQUIRED] = { "required", NULL },
         [OPTION_POLICY] = { "policy", "NAME" },
 };

@@ -1,26 +1,107 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+
 #include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/connection.h"
+#include "tools/upcallctl/observe.h"
 #include "tools/upcallctl/verbs.h"
+#include "util/error.h"
 
-#define COLUMN(k, t, what, field) \
-        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_status, field) }
-
-static const struct output_column status_columns[] = {
-        COLUMN("version", "Version", OUTPUT_TEXT, version),
-        COLUMN("pid", "Process", OUTPUT_U32, pid),
-        COLUMN("started", "Running since", OUTPUT_TIME, time),
-        COLUMN("containers", "Containers", OUTPUT_U32, containers),
-        COLUMN("agents", "Agents", OUTPUT_U32, agents),
-        COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, in_flight),
-        COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, upcalls),
-        COLUMN("audit", "Audit", OUTPUT_TEXT, audit),
+/* What the broker says, and what upcall-request-key would do without it */
+struct status {
+        struct message_status broker;
+        uint32_t client;
 };
 
+static const struct output_word mode_words[] = { { UPCALL_MODE_ENFORCE, "enforce" }, { UPCALL_MODE_OBSERVE, "observe" }, { 0, NULL } };
+static const struct output_word unregistered_words[] = { { UPCALL_ACTION_REJECT, "reject" }, { UPCALL_ACTION_DEFER, "defer" }, { 0, NULL } };
+static const struct output_word client_words[] = {
+        { OBSERVE_CLIENT_REFUSES, "refuse" }, { OBSERVE_CLIENT_DEFERS_WHEN_DOWN, "defer-when-down" }, { OBSERVE_CLIENT_DEFERS, "defer" }, { 0, NULL },
+};
+
+#define COLUMN(k, t, what, field) \
+        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct status, field) }
+#define WORD_COLUMN(k, t, w, field) \
+        { .key = (k), .title = (t), .kind = OUTPUT_WORD, .words = (w), .offset = offsetof(struct status, field) }
+
+static const struct output_column columns[] = {
+        WORD_COLUMN("mode", "Mode", mode_words, broker.mode),
+        WORD_COLUMN("without_verdict", "Without a verdict", client_words, client),
+        COLUMN("version", "Version", OUTPUT_TEXT, broker.version),
+        COLUMN("pid", "Process", OUTPUT_U32, broker.pid),
+        COLUMN("started", "Running since", OUTPUT_TIME, broker.time),
+        COLUMN("containers", "Containers", OUTPUT_U32, broker.containers),
+        COLUMN("agents", "Agents", OUTPUT_U32, broker.agents),
+        COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, broker.in_flight),
+        COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, broker.upcalls),
+        WORD_COLUMN("unregistered", "Unregistered", unregistered_words, broker.unregistered),
+        COLUMN("over_limit", "Over a limit", OUTPUT_U64, broker.over_limit),
+        COLUMN("records_lost", "Audit records lost", OUTPUT_U64, broker.records_lost),
+        COLUMN("rows_lost", "Ledger rows lost", OUTPUT_U64, broker.rows_lost),
+        COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
+};
+
+struct state {
+        Output *output;
+        struct status status;
+        size_t n;
+};
+
+static int take_row(void *userdata, const void *message) {
+        struct state *state = userdata;
+
+        if (state->n++ > 0)
+                return -EBADMSG;
+        state->status.broker = *(const struct message_status *) message;
+        state->status.client = observe_look(CONFIG_DIR "/client.d");
+        return output_add(state->output, &state->status);
+}
+
+/* In front of everything else: nobody shall take an observing host for a guarded one, or the other way round */
+static int print_warnings(const struct status *status) {
+        static const struct {
+                uint32_t mode, client;
+                const char *text;
+        } warnings[] = {
+                { UPCALL_MODE_OBSERVE, OBSERVE_CLIENT_REFUSES, "OBSERVE MODE IS INCOMPLETE: without a verdict of the broker upcall-request-key still refuses, since "
+                  CONFIG_DIR "/client.d/observe is missing; 'upcallctl observe on' makes it" },
+                { UPCALL_MODE_OBSERVE, OBSERVE_CLIENT_DEFERS_WHEN_DOWN, "OBSERVE MODE IS INCOMPLETE: when the broker hangs upcall-request-key still refuses, since "
+                  CONFIG_DIR "/client.d/observe is missing; 'upcallctl observe on' makes it" },
+                { UPCALL_MODE_ENFORCE, OBSERVE_CLIENT_DEFERS, "THE BROKER ENFORCES, BUT without a verdict of it upcall-request-key lets the host's own program answer "
+                  "everybody, since " CONFIG_DIR "/client.d/observe is there; 'upcallctl observe off' removes it" },
+        };
+        static const char loud[] = "OBSERVE MODE: every upcall is recorded and handed to the host's own request-key, nothing is refused, no agent is asked; "
+                                   "'upcallctl observe off' ends it";
+        int r = 0;
+
+        if (status->broker.mode == UPCALL_MODE_OBSERVE)
+                r = output_print_line(loud, strlen(loud));
+        for (size_t i = 0; r >= 0 && i < ELEMENTS(warnings); i++)
+                if (warnings[i].mode == status->broker.mode && warnings[i].client == status->client)
+                        r = output_print_line(warnings[i].text, strlen(warnings[i].text));
+        return r;
+}
+
 int verb_status(const struct arguments *arguments) {
-        return ask_rows(arguments, &(struct message_control){ .verb = UPCALL_VERB_STATUS }, &(struct ask){
+        _cleanup_(output_freep) Output *output = NULL;
+        struct state state = { .n = 0 };
+        int r;
+
+        r = output_new(columns, ELEMENTS(columns), &output);
+        if (r < 0)
+                return ask_printed(r);
+        state.output = output;
+        r = conversation_run(arguments, &(struct conversation){
+                .order = &(struct message_control){ .verb = UPCALL_VERB_STATUS },
+                .descriptor = -1,
                 .rows = &message_status_layout,
-                .columns = status_columns,
-                .n_columns = ELEMENTS(status_columns),
-                .shape = ASK_ONE,
-        });
+                .row = take_row,
+                .userdata = &state,
+        }, NULL);
+        if (r != 0)
+                return r;
+        if (option_given(arguments, OPTION_JSON))
+                return ask_printed(output_print_json_object(output));
+        r = state.n > 0 ? print_warnings(&state.status) : 0;
+        return ask_printed(r < 0 ? r : output_print_list(output));
 }

@@ -8,6 +8,10 @@
 
 #include <stdbool.h>
 
+#include "tools/upcallctl/discover.h"
+
+#define TAKEOVER_PROGRAM_NAME "upcall-request-key"
+
 /* All in one folder but the program. */
 struct takeover_paths {
         const char *request_key; /* what the kernel starts: fixed in its source */
@@ -31,6 +35,25 @@ int takeover_look(const struct takeover_paths *paths, struct takeover_status *re
 /* Both do nothing when it is so already. Return 0; -ENOENT from takeover_on() when our program is missing; another negative errno. */
 int takeover_on(const struct takeover_paths *paths);
 int takeover_off(const struct takeover_paths *paths);
+
+/* What becomes of upcalls from foreign namespaces that nobody registered. */
+enum fate {
+        FATE_UNKNOWN, /* the broker does not say */
+        FATE_REJECT,
+        FATE_DEFER,
+        FATE_DOWN_REJECT, /* while there is no broker */
+        FATE_DOWN_DEFER,
+        FATES,
+};
+
+/* unregistered: what the broker said (enum upcall_action, 0: nothing). */
+enum fate takeover_fate(bool broker, uint32_t unregistered, bool on_broker_down_defer);
+
+/* Whether upcalls from there count as the host's own until it is registered: nothing but a cgroup tells it apart. */
+bool takeover_counts_as_host(const struct process_facts *facts);
+
+/* Names on standard output the containers that nobody registered, and says what becomes of their upcalls. */
+void takeover_notice(void);
 
 /* upcallctl takeover on|off|status [--json]. Returns an exit code (tools/upcallctl/arguments.h). */
 int takeover_main(int argc, char **argv);

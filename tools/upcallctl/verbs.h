@@ -9,10 +9,12 @@
 typedef int (*verb_fn)(const struct arguments *arguments);
 
 int verb_status(const struct arguments *arguments);
+int verb_observe(const struct arguments *arguments);
 
 int verb_container_register(const struct arguments *arguments);
 int verb_container_unregister(const struct arguments *arguments);
 int verb_container_list(const struct arguments *arguments);
+int verb_container_adopt(const struct arguments *arguments);
 int verb_container_show(const struct arguments *arguments);
 
 int verb_agent_add(const struct arguments *arguments);
