@@ -629,6 +629,9 @@ test_takeover_names_what_is_not_registered() {
         start_broker unregistered=defer
         expect_match "$(upcallctl takeover on 2>&1)" "hands their upcalls to the host's own request-key.*unregistered=defer" "defer"
         expect_eq "$(upcallctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["unregistered"])')" defer "status"
+        stop_broker
+        start_broker mode=observe
+        expect_match "$(upcallctl takeover on 2>&1)" "broker observes: everybody's upcalls are recorded and handed to the host" "observe mode"
 }
 
 test_takeover_says_what_counts_as_the_hosts() {

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What `takeover on` says about containers that nobody registered. It never keeps the takeover from being done. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "tools/upcallctl/adopt.h"
 #include "tools/upcallctl/connection.h"
+#include "tools/upcallctl/observe.h"
 #include "tools/upcallctl/output.h"
 #include "tools/upcallctl/takeover.h"
 #include "util/deadline.h"
@@ -19,6 +18,7 @@
 
 static const char *const fate_texts[FATES] = {
         [FATE_UNKNOWN] = "What becomes of their upcalls is up to the broker's setting unregistered=, see upcalld.conf(5).",
+        [FATE_OBSERVE] = "The broker observes: everybody's upcalls are recorded and handed to the host's own request-key, until 'upcallctl observe off'.",
         [FATE_REJECT] = "The broker refuses their upcalls (unregistered=reject in upcalld.conf).",
         [FATE_DEFER] = "The broker hands their upcalls to the host's own request-key, which knows nothing of containers "
                        "(unregistered=defer in upcalld.conf).",
@@ -29,11 +29,12 @@ static const char *const fate_texts[FATES] = {
                             "(by default they are refused).",
 };
 
-/* A mode in which the broker refuses nothing would come first here. */
-enum fate takeover_fate(bool broker, uint32_t unregistered, bool on_broker_down_defer) {
+enum fate takeover_fate(const struct message_status *broker, bool client_defers) {
         if (!broker)
-                return on_broker_down_defer ? FATE_DOWN_DEFER : FATE_DOWN_REJECT;
-        switch (unregistered) {
+                return client_defers ? FATE_DOWN_DEFER : FATE_DOWN_REJECT;
+        if (broker->mode == UPCALL_MODE_OBSERVE)
+                return FATE_OBSERVE;
+        switch (broker->unregistered) {
         case UPCALL_ACTION_REJECT:
                 return FATE_REJECT;
         case UPCALL_ACTION_DEFER:
@@ -47,15 +48,6 @@ bool takeover_counts_as_host(const struct process_facts *facts) {
         return namespace_chain_length(&facts->pid_ns) == 1 && namespace_chain_length(&facts->user_ns) == 1;
 }
 
-/* As upcall-request-key judges it (upcall-request-key(8), client.d). */
-static bool client_defers(void) {
-        _cleanup_close_ int fd = open(CLIENT_POLICY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        struct stat st;
-
-        return fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 &&
-               fstatat(fd, "on-broker-down-defer", &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static bool broker_listens(void) {
         _cleanup_close_ int fd = packet_connect(RUNTIME_DIR "/control.sock", deadline_in_ms(2000));
 
@@ -63,15 +55,14 @@ static bool broker_listens(void) {
 }
 
 static int take_status(void *userdata, const void *message) {
-        const struct message_status *status = message;
-        uint32_t *unregistered = userdata;
+        struct message_status *status = userdata;
 
-        *unregistered = status->unregistered;
+        *status = *(const struct message_status *) message;
         return 0;
 }
 
 /* What the broker has and does. A broker that does not answer is as good as none. */
-static bool ask_broker(struct registered_list *ret_registered, uint32_t *ret_unregistered) {
+static bool ask_broker(struct registered_list *ret_registered, struct message_status *ret_status) {
         const struct arguments arguments = { .values = { [OPTION_TIMEOUT] = BROKER_TIMEOUT } };
 
         return broker_listens() && registered_list_ask(&arguments, ret_registered) == 0 &&
@@ -80,7 +71,7 @@ static bool ask_broker(struct registered_list *ret_registered, uint32_t *ret_unr
                        .descriptor = -1,
                        .rows = &message_status_layout,
                        .row = take_status,
-                       .userdata = ret_unregistered,
+                       .userdata = ret_status,
                }, NULL) == 0;
 }
 
@@ -113,8 +104,8 @@ static void print_all(const struct discovery *discovery, size_t n, enum fate fat
 void takeover_notice(void) {
         _cleanup_(registered_list_done) struct registered_list registered = { 0 };
         _cleanup_(discovery_done) struct discovery discovery = { 0 };
-        uint32_t unregistered = 0;
-        bool broker = ask_broker(&registered, &unregistered);
+        struct message_status status = {};
+        bool broker = ask_broker(&registered, &status);
         size_t n;
         int r;
 
@@ -125,6 +116,6 @@ void takeover_notice(void) {
         }
         n = discover_count(&discovery, FOUND_NEW) + discover_count(&discovery, FOUND_UNFIT);
         if (n > 0)
-                print_all(&discovery, n, takeover_fate(broker, unregistered, client_defers()));
+                print_all(&discovery, n, takeover_fate(broker ? &status : NULL, observe_look(CLIENT_POLICY) != OBSERVE_CLIENT_REFUSES));
         (void) fflush(stdout);
 }

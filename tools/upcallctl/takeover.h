@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "tools/upcallctl/discover.h"
+#include "util/message.h"
 
 #define TAKEOVER_PROGRAM_NAME "upcall-request-key"
 
@@ -39,6 +40,7 @@ int takeover_off(const struct takeover_paths *paths);
 /* What becomes of upcalls from foreign namespaces that nobody registered. */
 enum fate {
         FATE_UNKNOWN, /* the broker does not say */
+        FATE_OBSERVE,
         FATE_REJECT,
         FATE_DEFER,
         FATE_DOWN_REJECT, /* while there is no broker */
@@ -46,8 +48,8 @@ enum fate {
         FATES,
 };
 
-/* unregistered: what the broker said (enum upcall_action, 0: nothing). */
-enum fate takeover_fate(bool broker, uint32_t unregistered, bool on_broker_down_defer);
+/* broker: what it says of itself, NULL: it does not run; then it is upcall-request-key's policy that counts. */
+enum fate takeover_fate(const struct message_status *broker, bool client_defers);
 
 /* Whether upcalls from there count as the host's own until it is registered: nothing but a cgroup tells it apart. */
 bool takeover_counts_as_host(const struct process_facts *facts);
