@@ -128,7 +128,7 @@ end_container() {
 
 process_gone() { # a zombie is gone
         local machine_stat
-        ! machine_read_stat "$1" || [[ ${machine_stat[0]} == [ZX] ]]
+        ! machine_read_stat "$1" || [[ ${machine_stat[0]:-X} == [ZX] ]]
 }
 
 in_container() { # NAME COMMAND…

@@ -433,7 +433,7 @@ hook_as() { # COMMAND…
 # ---- policies ---------------------------------------------------------------------------------------------------------------
 
 policy() { # NAME LINES…
-        mkdir -p -m 0755 /etc/upcalld /etc/upcalld/policies.d
+        install -d -m 0755 /etc/upcalld /etc/upcalld/policies.d
         printf '%s\n' "${@:2}" > "/etc/upcalld/policies.d/$1.conf"
 }
 
@@ -704,6 +704,29 @@ test_runc_shows_the_socket_folder() {
                 expect_match "$(< "$WORK/$kind.out")" " /run/upcalld/agent ro,nosuid,nodev,noexec" "$kind"
                 expect_match "$(upcallctl container list --all --json | json_row "row['runtime_id'] == '$id'" state)" '^ended$' "$kind"
         done
+}
+
+# What `runc state` prints is a state, too: for a container that runs already.
+test_state_that_runc_prints() {
+        local id=upcalld-hook-state-$$ busybox
+        command -v runc > /dev/null || skip "no runc"
+        busybox=$(command -v busybox) || skip "no busybox"
+        start_broker
+        BUNDLE=$WORK/bundle
+        mkdir -p "$BUNDLE/rootfs/bin"
+        cp "$busybox" "$BUNDLE/rootfs/bin/busybox"
+        runc_config plain | python3 -c 'import json, sys
+config = json.load(sys.stdin)
+del config["hooks"]
+config["process"]["args"] = ["/bin/busybox", "sleep", "60"]
+json.dump(config, sys.stdout)' > "$BUNDLE/config.json"
+        machine_undo runc --root "$WORK/runc" delete --force "$id"
+        timeout 20 runc --root "$WORK/runc" run --detach --bundle "$BUNDLE" "$id" > /dev/null 2> "$WORK/runc.err" < /dev/null ||
+                fail "runc run: $(< "$WORK/runc.err")"
+        hook createRuntime --required < <(runc --root "$WORK/runc" state "$id")
+        expect_eq "$HOOK_STATUS" 0 status
+        expect_eq "$(containers name)" "$id" name
+        expect_eq "$(containers found)" "['pidns', 'cgroup']" found
 }
 
 runc_config() { # KIND
