@@ -17,25 +17,34 @@
 /* So many may wait for an idle moment, each with a connection. A loop that is busy all the time has to make that moment. */
 #define SETTLING_MAX 64
 
+/* receipt NULL: the completion record could not be made */
+static void finish_ledger(Upcall *upcall, const struct sender_receipt *receipt) {
+        Broker *broker = upcall->broker;
+        int r;
+
+        if (!receipt)
+                broker->counters.records_lost++;
+        if (upcall->seqno == 0)
+                return;
+        r = receipt ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
+                      registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+        if (r < 0)
+                fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
+        else
+                chain_grew(broker);
+}
+
 static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
-        Broker *broker = upcall->broker;
-        int r = 0;
 
         upcall->completion_job = NULL;
-        broker_note_audit(broker, error);
+        broker_note_audit(upcall->broker, error);
         if (error == -ENODATA && upcall->record_retry == 0) {
                 upcall->record_retry = 1;
                 if (evidence_completion(upcall, on_completion_recorded) == 0)
                         return;
         }
-        if (upcall->seqno > 0)
-                r = error == 0 ? registry_ledger_closed(broker->registry, upcall->seqno, receipt) :
-                                 registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
-        if (r < 0)
-                fprintf(stderr, "upcall %" PRId64 ": the ledger could not be written, ignoring: %s\n", upcall->seqno, registry_error(broker->registry));
-        if (error != 0)
-                broker->counters.records_lost++;
+        finish_ledger(upcall, error == 0 ? receipt : NULL);
         upcall_free(upcall);
 }
 
@@ -51,9 +60,7 @@ static void upcall_complete(Upcall *upcall) {
                 (void) registry_ledger_done(broker->registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
         if (evidence_completion(upcall, on_completion_recorded) == 0)
                 return;
-        broker->counters.records_lost++;
-        if (upcall->seqno > 0)
-                (void) registry_ledger_gap(broker->registry, upcall->seqno, "no-completion-record");
+        finish_ledger(upcall, NULL);
         upcall_free(upcall);
 }
 
