@@ -54,11 +54,9 @@ static void ledger_hash(sqlite3_context *context, int n_values, sqlite3_value **
 }
 
 /* INNOCUOUS: a migration uses it within a trigger. It has no effect but its value. */
-int chain_function(Registry *registry) {
-        int code = sqlite3_create_function_v2(registry->db, "ledger_hash", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL,
-                                              ledger_hash, NULL, NULL, NULL);
-
-        return code == SQLITE_OK ? 0 : registry_fail(registry, code, "configuring SQLite");
+int chain_function(sqlite3 *db) {
+        return sqlite3_create_function_v2(db, "ledger_hash", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS, NULL, ledger_hash, NULL,
+                                          NULL, NULL);
 }
 
 static int take_hash(Query *query, int column, uint8_t ret_hash[static CHAIN_HASH_SIZE]) {

@@ -15,9 +15,6 @@
 #include "util/cleanup.h"
 #include "util/error.h"
 
-/* "UPCL": tells our files from other programs' (PRAGMA application_id). */
-#define APPLICATION_ID 0x5550434c
-
 /* Nobody else should use the file; who looks at it by hand must not make the broker's loop wait for long. */
 #define BUSY_TIMEOUT_MS 50
 
@@ -27,9 +24,6 @@
 
 /* After a burst the write-ahead log is cut down to this. */
 #define WAL_SIZE_KEPT (8 * 1024 * 1024)
-
-/* Larger than anything that is stored; bounds what a damaged file can make us allocate. */
-#define VALUE_SIZE_MAX (1024 * 1024)
 
 #define CONTAINER_COLUMNS "id, contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, " \
                           "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason"
@@ -274,6 +268,8 @@ static int configure(Registry *registry) {
         (void) sqlite3_limit(registry->db, SQLITE_LIMIT_ATTACHED, 0);
         (void) sqlite3_limit(registry->db, SQLITE_LIMIT_LENGTH, VALUE_SIZE_MAX);
         code = sqlite3_busy_timeout(registry->db, BUSY_TIMEOUT_MS);
+        if (code == SQLITE_OK)
+                code = chain_function(registry->db);
         if (code != SQLITE_OK)
                 return registry_fail(registry, code, "configuring SQLite");
         return execute(registry, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
@@ -397,8 +393,6 @@ static int set_up(Registry *registry) {
 
         (void) snprintf(limit, sizeof(limit), "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = %d", WAL_SIZE_KEPT);
         r = configure(registry);
-        if (r >= 0)
-                r = chain_function(registry);
         if (r >= 0)
                 r = migrate(registry);
         if (r >= 0)

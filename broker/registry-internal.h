@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What registry.c, registry-file.c and registry-ledger.c share: the only files that know SQLite. */
+/* What registry*.c and ledger-snapshot.c share: the only files that know SQLite. */
 #ifndef BROKER_REGISTRY_INTERNAL_H
 #define BROKER_REGISTRY_INTERNAL_H
 
@@ -10,6 +10,12 @@
 
 #include "auditing/chain.h"
 #include "broker/registry.h"
+
+/* "UPCL": tells our files from other programs' (PRAGMA application_id). */
+#define APPLICATION_ID 0x5550434c
+
+/* Larger than anything that is stored; bounds what a damaged file can make us allocate. */
+#define VALUE_SIZE_MAX (1024 * 1024)
 
 /* All that the ledger says of an upcall, in the order in which it goes into the hash chain: part of its format. */
 #define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
@@ -125,13 +131,14 @@ const void *column_blob(struct columns *columns, size_t *ret_size);
 void column_id(struct columns *columns, uint8_t ret_id[static 16]); /* NULL is all zero */
 
 /* registry-chain.c */
-int chain_function(Registry *registry); /* before the migrations: makes ledger_hash() known */
+int chain_function(sqlite3 *db); /* before the migrations: makes ledger_hash() known. SQLite's code */
 int chain_load(Registry *registry);     /* after them: where the chain ends */
 /* Runs a statement that finishes a row: binds the chain's next number and last hash as its next parameters. */
 int chain_run(Query *query, const char *missing);
 
 /* registry-ledger.c */
 int ledger_start(Registry *registry); /* after the migrations: which number comes next */
+void ledger_read(struct columns *columns, struct ledger_row *ret_row); /* LEDGER_COLUMNS */
 void ledger_stop(Registry *registry); /* a clean end: gives reserved numbers back */
 
 #endif

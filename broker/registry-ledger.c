@@ -215,16 +215,21 @@ static void read_later(struct columns *columns, struct ledger_row *ret_row) {
         ret_row->time_done = column_u64(columns);
 }
 
+void ledger_read(struct columns *columns, struct ledger_row *ret_row) {
+        *ret_row = (struct ledger_row){ 0 };
+        read_opened(columns, ret_row);
+        read_later(columns, ret_row);
+}
+
 int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_UNFINISHED, "reading the unfinished ledger rows");
         int r;
 
         while ((r = query_step(&query)) > 0) {
                 struct columns columns = { .statement = query.statement };
-                struct ledger_row row = {};
+                struct ledger_row row;
 
-                read_opened(&columns, &row);
-                read_later(&columns, &row);
+                ledger_read(&columns, &row);
                 if (columns.damaged)
                         return registry_refuse(registry, -EUCLEAN, query.action, NULL);
                 r = fn(userdata, &row);
