@@ -202,8 +202,10 @@ static int take_upcall(Reconciliation *reconciliation, const struct trail_record
                 finding.kind = FINDING_BROKER_DOWN;
                 return reconcile_say(reconciliation, &finding, "-");
         }
-        if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX)
-                return check_sender(reconciliation, record, &finding) <= 0 ? 0 : reconcile_say(reconciliation, &finding, "a record of ours without a number that could be one of ours");
+        if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX) {
+                r = check_sender(reconciliation, record, &finding);
+                return r <= 0 ? r : reconcile_say(reconciliation, &finding, "the broker's process, but without a number that could be one of ours");
+        }
         finding.seqno = (int64_t) seqno;
         expected = find_expected(reconciliation, seqno);
         if (!expected)
