@@ -234,8 +234,8 @@ static bool is_explained(const Reconciliation *reconciliation, const struct doub
                 return true;
         if (doubt->time_ms > kept->receipt.time_ms)
                 return false;
-        if (!kept->seen) /* missing itself, or older than the log */
-                return true;
+        if (!kept->seen) /* auditd may be about to write it; else it is missing, and this one in its place */
+                return kept->receipt.time_ms + WRITTEN_AFTER_MS > reconciliation->now_ms;
         return (kept->retry == doubt->retry + 1 && kept->late == doubt->late && kept->pid == doubt->pid) || (kept->late && !doubt->late) ||
                (kept->late && doubt->late && kept->pid != doubt->pid);
 }
@@ -260,7 +260,7 @@ int reconcile_judge(Reconciliation *reconciliation, const struct doubt *doubt) {
         if (doubt->differs)
                 return reconcile_say(reconciliation, &finding, "neither the serial number nor the words that the ledger has for it");
         if (!is_explained(reconciliation, doubt))
-                return reconcile_say(reconciliation, &finding, "a copy: the ledger has this record under serial number %" PRIu64, kept->receipt.serial);
+                return reconcile_say(reconciliation, &finding, "a copy, or the line was changed: the ledger has this record under serial number %" PRIu64, kept->receipt.serial);
         finding.kind = FINDING_REPEATED;
         return reconcile_say(reconciliation, &finding, kept->receipt.serial == 0 ? "in the log, although it was not read back in time" :
                              "sent again since it was not read back in time, or by the next broker");
