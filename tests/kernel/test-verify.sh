@@ -420,8 +420,10 @@ test_log_in_pieces_of_others_is_read() {
         count confirmed 8
         ! grep -q ' 0 lines are other hosts' "$WORK/verified" || fail "other hosts' lines are not told apart"
         sed "s/^/node=web.example.org /" "$LOG.whole" > "$LOG"
-        verify 1
+        verify 2
+        verified 'no line of this host .*--node'
         verify 0 --node web
+        verify 2 --node we
         verify 0 --node web.example.org
 }
 
@@ -448,6 +450,8 @@ test_what_cannot_be_read_is_said() {
         LOG=$WORK/none verify 2
         verified 'none cannot be read: No such file'
         LOG=$WORK verify 2
+        : > "$WORK/empty"
+        LOG=$WORK/empty verify 2
         LEDGER=$WORK/none verify 2
         verified 'ledger .* cannot be read'
         head -c 40000 /dev/urandom > "$WORK/rubbish"

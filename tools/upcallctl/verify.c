@@ -108,6 +108,12 @@ static int read_log(const struct order *order, const struct input *input, Reconc
                 return r;
         }
         *ret_counts = *trail_counts(trail);
+        /* All would be too old to say anything of, and nothing wrong */
+        if (ret_counts->lines == 0) {
+                complain("verify: the audit log has no line of this host (%s): does auditd write it, is it the right file, has the host another name "
+                         "there (--node)?", order->node ? order->node : host);
+                return -ENODATA;
+        }
         return 0;
 }
 
