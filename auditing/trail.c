@@ -248,9 +248,12 @@ static bool is_this_host(const Trail *trail, const char *line) {
 
 /* auparse 3.0.9 keeps memory for ever of a line that does not begin like this (found by fuzzing). */
 static bool begins_like_a_record(const char *line) {
-        if (strncmp(line, "node=", 5) == 0)
-                line += strcspn(line, " ") + (strchr(line, ' ') ? 1 : 0);
-        return strncmp(line, "type=", 5) == 0;
+        int end = 0;
+
+        if (strncmp(line, "node=", 5) == 0 && strchr(line, ' '))
+                line = strchr(line, ' ') + 1;
+        (void) sscanf(line, "type=%*[]A-Z0-9_[] msg=audit(%*10[0-9].%*3[0-9]:%*10[0-9]): %*c%n", &end);
+        return end > 0;
 }
 
 static void note_time(struct trail_counts *counts, const char *line) {
