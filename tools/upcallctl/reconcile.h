@@ -3,7 +3,7 @@
  * Holds the ledger against the audit log: what is in one and not in the other, or not the same. No I/O: rows, heads and records are handed in,
  * findings come back.
  *
- *   reconcile_new ─▶ reconcile_row, _head, _chained (the whole ledger) ─▶ reconcile_record (the whole log) ─▶ reconcile_end
+ *   reconcile_new ─▶ reconcile_row, _chained, _head (the whole ledger) ─▶ reconcile_record (the whole log) ─▶ reconcile_end
  *
  * What tells a record of ours from another's: the kernel's serial number and time of each record that was read back are in the ledger. A
  * record with another serial is ours only if the process that the kernel says has sent it was the broker at that time, what it says is what the
@@ -75,10 +75,11 @@ int reconcile_new(const struct reconcile_source *source, uint64_t now_ms, findin
 Reconciliation *reconcile_free(Reconciliation *reconciliation);
 DEFINE_CLEANUP(Reconciliation, reconcile_free)
 
-int reconcile_row(void *reconciliation, const struct ledger_row *row);         /* by seqno */
-int reconcile_head(void *reconciliation, const struct ledger_head *head);      /* in the order of their making */
-int reconcile_chained(void *reconciliation, const struct ledger_chained *row); /* by chain_seq */
-int reconcile_record(void *reconciliation, const struct trail_record *record); /* in any order */
+/* userdata is a Reconciliation: these fit as callbacks. */
+int reconcile_row(void *userdata, const struct ledger_row *row);         /* by seqno */
+int reconcile_chained(void *userdata, const struct ledger_chained *row); /* by chain_seq; before heads and records */
+int reconcile_head(void *userdata, const struct ledger_head *head);      /* in the order of their making */
+int reconcile_record(void *userdata, const struct trail_record *record); /* in any order */
 /* first_ms, last_ms: what time the log covers; 0 and 0: there is nothing in it. */
 int reconcile_end(Reconciliation *reconciliation, uint64_t first_ms, uint64_t last_ms);
 

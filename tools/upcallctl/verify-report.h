@@ -17,7 +17,7 @@ struct report {
         size_t n_findings, n_left_off;
 };
 
-int report_add(void *report, const struct finding *finding);
+int report_add(void *userdata, const struct finding *finding); /* userdata is a report */
 void report_done(struct report *report);
 
 bool report_is_good(const struct report *report);
