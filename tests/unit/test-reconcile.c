@@ -455,6 +455,20 @@ static void test_an_older_ledger_is_told_from_a_forger(void **state) {
 
 /* ---- what time makes of it ---- */
 
+static void test_a_clock_that_is_set_back_forges_nothing(void **state) {
+        struct world *world = world_new();
+
+        (void) state;
+        /* the next broker starts long before the first one, as it seems */
+        world->heads[2] = sample_head(9, "start", ROWS, T0 - 1000000000);
+        world->heads[2].head.pid = 88;
+        world->heads[2].receipt = (struct sender_receipt){ 0 };
+        world->n_heads = 3;
+        run(world);
+        expect(world, FINDING_KINDS, 0);
+        free(world);
+}
+
 static void test_what_is_too_old_or_too_new_is_only_counted(void **state) {
         static const struct {
                 size_t from, to; /* lines that the log has */
@@ -595,6 +609,7 @@ int main(void) {
                 cmocka_unit_test(test_a_chain_that_was_made_anew_does_not_fit_its_heads),
                 cmocka_unit_test(test_a_row_that_is_gone_is_a_gap_only_where_a_power_failure_took_it),
                 cmocka_unit_test(test_an_older_ledger_is_told_from_a_forger),
+                cmocka_unit_test(test_a_clock_that_is_set_back_forges_nothing),
                 cmocka_unit_test(test_what_is_too_old_or_too_new_is_only_counted),
                 cmocka_unit_test(test_a_row_that_is_not_finished),
                 cmocka_unit_test(test_a_key_without_a_dispatch_record_is_missing_one),

@@ -86,6 +86,9 @@ enum sender {
 
 enum sender reconcile_sender(const Reconciliation *reconciliation, uint32_t pid, uint32_t uid, uint64_t time_ms);
 
+/* Of a record whose serial number and time the ledger has: the clock may have been set since. */
+bool reconcile_was_broker(const Reconciliation *reconciliation, uint32_t pid, uint32_t uid);
+
 /* Whether the record was made after the ledger was read, so that it cannot be in there. */
 bool reconcile_is_after(const Reconciliation *reconciliation, uint64_t time_ms);
 

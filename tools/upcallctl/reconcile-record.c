@@ -87,7 +87,7 @@ static int take_head(Reconciliation *reconciliation, const struct trail_record *
         if (head) {
                 head->seen = true;
                 if (!readable || finding.chain_seq != head->chain_seq || memcmp(hash, head->hash, sizeof(hash)) != 0 ||
-                    reconcile_sender(reconciliation, record->pid, record->uid, record->time_ms) == SENDER_STRANGER)
+                    !reconcile_was_broker(reconciliation, record->pid, record->uid))
                         return reconcile_say(reconciliation, &finding, "the head's record is not what the ledger says was sent: one of them was changed");
         } else {
                 r = check_sender(reconciliation, record, &finding);
@@ -182,8 +182,9 @@ static int take_kept(Reconciliation *reconciliation, const struct trail_record *
         if (r >= 0 && differences[0] != '\0')
                 return reconcile_say(reconciliation, finding, "record and ledger row differ in: %.150s; what the chain says of the row tells which of them was "
                                      "changed", differences);
-        if (r >= 0 && reconcile_sender(reconciliation, record->pid, record->uid, record->time_ms) == SENDER_STRANGER)
-                return reconcile_say(reconciliation, finding, "the sender in the record is not the broker of that time: the line was changed");
+        if (r >= 0 && !reconcile_was_broker(reconciliation, record->pid, record->uid) &&
+            reconcile_sender(reconciliation, record->pid, record->uid, record->time_ms) != SENDER_UNKNOWN)
+                return reconcile_say(reconciliation, finding, "the sender in the record was never the broker: the line was changed");
         reconciliation->counts.confirmed++;
         return r;
 }

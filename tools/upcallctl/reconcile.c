@@ -65,9 +65,16 @@ enum sender reconcile_sender(const Reconciliation *reconciliation, uint32_t pid,
                 return SENDER_UNKNOWN;
         for (size_t i = 0; i < n; i++)
                 if (runs[i].pid == pid && runs[i].uid == uid && time_ms + CLOCK_SLACK_MS >= runs[i].from_ms &&
-                    (i + 1 == n || time_ms <= runs[i + 1].from_ms + CLOCK_SLACK_MS))
+                    (i + 1 == n || time_ms <= runs[i + 1].from_ms + CLOCK_SLACK_MS || runs[i + 1].from_ms < runs[i].from_ms /* the clock was set back */))
                         return SENDER_BROKER;
         return SENDER_STRANGER;
+}
+
+bool reconcile_was_broker(const Reconciliation *reconciliation, uint32_t pid, uint32_t uid) {
+        for (size_t i = 0; i < reconciliation->n_runs; i++)
+                if (reconciliation->runs[i].pid == pid && reconciliation->runs[i].uid == uid)
+                        return true;
+        return reconciliation->n_runs == 0;
 }
 
 bool reconcile_is_after(const Reconciliation *reconciliation, uint64_t time_ms) {
