@@ -27,9 +27,8 @@ static uint8_t *put_field(uint8_t *at, const struct chain_field *field) {
         return at + field->size;
 }
 
-int chain_next(const uint8_t previous[static CHAIN_HASH_SIZE], uint64_t number, const struct chain_field *fields, size_t n_fields,
-               uint8_t ret_hash[static CHAIN_HASH_SIZE]) {
-        size_t size = CHAIN_HASH_SIZE + sizeof(number) + n_fields * (FIELD_HEAD + sizeof(uint64_t));
+int chain_digest(const struct chain_field *fields, size_t n_fields, uint8_t ret_digest[static CHAIN_HASH_SIZE]) {
+        size_t size = n_fields * (FIELD_HEAD + sizeof(uint64_t));
         _cleanup_free_ uint8_t *data = NULL;
         uint8_t *at;
 
@@ -38,13 +37,21 @@ int chain_next(const uint8_t previous[static CHAIN_HASH_SIZE], uint64_t number, 
                         return -EMSGSIZE;
                 size += fields[i].size;
         }
-        data = malloc(size);
+        data = malloc(size > 0 ? size : 1);
         if (!data)
                 return -ENOMEM;
-        memcpy(data, previous, CHAIN_HASH_SIZE);
-        at = put_number(data + CHAIN_HASH_SIZE, number, sizeof(number));
+        at = data;
         for (size_t i = 0; i < n_fields; i++)
                 at = put_field(at, &fields[i]);
-        sha256(data, (size_t) (at - data), ret_hash);
+        sha256(data, (size_t) (at - data), ret_digest);
         return 0;
+}
+
+void chain_link(const uint8_t previous[static CHAIN_HASH_SIZE], uint64_t number, const uint8_t digest[static CHAIN_HASH_SIZE],
+                uint8_t ret_hash[static CHAIN_HASH_SIZE]) {
+        uint8_t data[2 * CHAIN_HASH_SIZE + sizeof(number)];
+
+        memcpy(data, previous, CHAIN_HASH_SIZE);
+        memcpy(put_number(data + CHAIN_HASH_SIZE, number, sizeof(number)), digest, CHAIN_HASH_SIZE);
+        sha256(data, sizeof(data), ret_hash);
 }

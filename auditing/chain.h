@@ -2,11 +2,14 @@
 /*
  * The hash chain over the ledger: each row that is finished gets the next number and
  *
- *   SHA-256 (hash of the row before, 32 bytes, zeros for the first | number, 8 bytes | field | field | …)
+ *   SHA-256 (hash of the row before, 32 bytes, zeros for the first | number, 8 bytes | SHA-256 (field | field | …))
  *
  * where a field is one byte that says what it is ('N' nothing, 'I' a number of 8 bytes, 'T' a text, 'B' bytes), its length in 4 bytes, and its
  * bytes; numbers have their highest byte first. Kind and length in front of each keep two different rows from having the same
- * bytes. Which fields, in which order, is said once: LEDGER_COLUMNS in broker/registry-internal.h. Pure.
+ * bytes. Which fields, in which order, is said once: LEDGER_COLUMNS in broker/registry-internal.h.
+ *
+ * A row's own digest stands for it: with the digests of all others, but none of what they say, one container's rows can be shown to be
+ * part of the chain. Pure.
  */
 #ifndef AUDITING_CHAIN_H
 #define AUDITING_CHAIN_H
@@ -30,8 +33,11 @@ struct chain_field {
         size_t size;
 };
 
-/* previous may be ret_hash. 0, -ENOMEM, or -EMSGSIZE when a field is larger than its length can say. */
-int chain_next(const uint8_t previous[static CHAIN_HASH_SIZE], uint64_t number, const struct chain_field *fields, size_t n_fields,
-               uint8_t ret_hash[static CHAIN_HASH_SIZE]);
+/* 0, -ENOMEM, or -EMSGSIZE when a field is larger than its length can say. */
+int chain_digest(const struct chain_field *fields, size_t n_fields, uint8_t ret_digest[static CHAIN_HASH_SIZE]);
+
+/* previous may be ret_hash. */
+void chain_link(const uint8_t previous[static CHAIN_HASH_SIZE], uint64_t number, const uint8_t digest[static CHAIN_HASH_SIZE],
+                uint8_t ret_hash[static CHAIN_HASH_SIZE]);
 
 #endif

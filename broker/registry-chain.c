@@ -46,11 +46,13 @@ static void ledger_hash(sqlite3_context *context, int n_values, sqlite3_value **
                 return;
         for (int i = 2; i < n_values; i++)
                 fields[i - 2] = field_of(values[i]);
-        r = chain_next(sqlite3_value_blob(values[0]), (uint64_t) sqlite3_value_int64(values[1]), fields, (size_t) n_values - 2, hash);
-        if (r < 0)
+        r = chain_digest(fields, (size_t) n_values - 2, hash);
+        if (r < 0) {
                 sqlite3_result_error_nomem(context);
-        else
-                sqlite3_result_blob(context, hash, sizeof(hash), SQLITE_TRANSIENT);
+                return;
+        }
+        chain_link(sqlite3_value_blob(values[0]), (uint64_t) sqlite3_value_int64(values[1]), hash, hash);
+        sqlite3_result_blob(context, hash, sizeof(hash), SQLITE_TRANSIENT);
 }
 
 /* INNOCUOUS: a migration uses it within a trigger. It has no effect but its value. */

@@ -283,7 +283,7 @@ def field(value):
 database = sqlite3.connect(sys.argv[1])
 previous = bytes(32)
 for row in database.execute(f"SELECT chain_seq, {columns} FROM ledger ORDER BY chain_seq").fetchall():
-    previous = hashlib.sha256(previous + struct.pack(">Q", row[0]) + b"".join(map(field, row[1:]))).digest()
+    previous = hashlib.sha256(previous + struct.pack(">Q", row[0]) + hashlib.sha256(b"".join(map(field, row[1:]))).digest()).digest()
     database.execute("UPDATE ledger SET chain_hash = ? WHERE chain_seq = ?", (previous, row[0]))
 database.commit()
 END
