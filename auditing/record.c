@@ -350,3 +350,15 @@ int record_config(const struct record_config *config, char *data, size_t size) {
         field_command(&text, config);
         return finish(&text);
 }
+
+int record_head(const struct record_head *head, char *data, size_t size) {
+        struct text text = text_open(data, size);
+
+        field_word(&text, "op", "ledger-chain");
+        field_word(&text, "reason", head->reason);
+        field_number(&text, "chain-seq", head->chain_seq);
+        field(&text, "chain-hash");
+        put_hex(&text, head->hash, 32, "0123456789abcdef");
+        field_number(&text, "rows-open", head->rows_open);
+        return finish(&text);
+}

@@ -80,6 +80,14 @@ struct record_config {
         struct record_subject subject;
 };
 
+/* Where the ledger's hash chain ends: what the ledger is held against. */
+struct record_head {
+        const char *reason;  /* start, interval, stop */
+        uint64_t chain_seq;  /* of the last finished row */
+        const uint8_t *hash; /* 32 bytes */
+        uint64_t rows_open;  /* rows that are not finished */
+};
+
 /* Each writes a NUL-terminated text and returns its length; -EINVAL for an unsafe name, contid or word (at most 40 of [a-z0-9-]);
  * -ENOBUFS when it does not fit into size (RECORD_TEXT_MAX + 1 always suffices for the largest safe values). On an error
  * the text is emptied. */
@@ -89,6 +97,7 @@ int record_register(const struct record_container *container, char *data, size_t
 int record_unregister(const struct record_container *container, char *data, size_t size); /* RECORD_CONTROL */
 int record_bind_agent(const struct record_config *config, char *data, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */
 int record_config(const struct record_config *config, char *data, size_t size);      /* RECORD_CONFIG */
+int record_head(const struct record_head *head, char *data, size_t size);            /* RECORD_CONFIG, op=ledger-chain */
 
 /* [A-Za-z0-9._:-]+, the first one alphanumeric, at most UPCALL_NAME_MAX: what may stand in a record unencoded. */
 bool record_name_safe(const char *name);

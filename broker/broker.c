@@ -237,6 +237,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = start_sender(broker);
         if (r >= 0)
+                r = chain_start(broker); /* before any other record of this broker */
+        if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
                 r = upcall_settle_start(broker);
@@ -322,6 +324,7 @@ Broker *broker_free(Broker *broker) {
         if (!broker)
                 return NULL;
         free_connections(broker);
+        chain_stop(broker);
         for (enum broker_listener i = 0; i < LISTENERS; i++) {
                 sd_event_source_disable_unref(broker->listener_sources[i]);
                 close_fd(broker->listeners[i]);

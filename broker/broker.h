@@ -18,6 +18,7 @@
 
 #include "auditing/sender.h"
 #include "broker/attribution.h"
+#include "broker/chain.h"
 #include "broker/config.h"
 #include "broker/descriptor.h"
 #include "broker/registry.h"
@@ -74,6 +75,7 @@ struct Broker {
         sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
         sd_event_source *settle_timer, *settle_turn;
+        struct chain chain;
 
         Closing *closing; /* descriptors that others than agents sent */
 

@@ -148,3 +148,11 @@ int evidence_completion(Upcall *upcall, sender_done_t done) {
                       &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent,
                                             strcmp(upcall->outcome, "instantiated") == 0, done, upcall, &upcall->completion_job });
 }
+
+int evidence_head(Broker *broker, const struct registry_head *head, sender_done_t done, void *userdata, SenderJob **ret_job) {
+        char text[RECORD_TEXT_MAX + 1];
+        struct record_head record = { .reason = head->reason, .chain_seq = head->chain_seq, .hash = head->chain_hash, .rows_open = head->rows_open };
+
+        return submit(broker, record_head(&record, text, sizeof(text)), text,
+                      &(struct submission){ RECORD_CONFIG, NULL, NULL, true, done, userdata, ret_job });
+}

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auditing/chain.h"
 #include "auditing/sender.h"
 #include "util/cleanup.h"
 #include "util/process.h"
@@ -133,5 +134,23 @@ int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sende
 int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason);
 /* Rows that are not closed and no gap, oldest first: what a broker that died left behind. */
 int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata);
+
+/* The hash chain (auditing/chain.h): rows enter it in the order in which they are finished, in the statement that finishes them. */
+struct registry_head {
+        int64_t id;
+        uint64_t chain_seq;                  /* of the last finished row; 0: none */
+        uint8_t chain_hash[CHAIN_HASH_SIZE];
+        uint64_t rows_open;
+        const char *reason;                  /* start, interval, stop */
+        uint32_t pid, uid;                   /* the broker's */
+        uint64_t time;                       /* microseconds since 1970 */
+};
+
+uint64_t registry_chain_seq(const Registry *registry);
+
+/* Writes down where the chain ends, synced, so that no record may speak of rows that a power failure takes. Wants reason, pid, uid and time;
+ * the rest is filled in. */
+int registry_head_add(Registry *registry, struct registry_head *head);
+int registry_head_recorded(Registry *registry, int64_t id, const struct sender_receipt *receipt);
 
 #endif

@@ -27,6 +27,8 @@ void upcall_close(Upcall *upcall) {
                                   registry_ledger_closed(registry, upcall->seqno, &upcall->completion);
         if (r < 0)
                 upcall_row_lost(upcall);
+        else if (upcall->seqno > 0)
+                chain_grew(upcall->broker);
         upcall_free(upcall);
 }
 

@@ -424,8 +424,8 @@ off adopt-many tools/upcallctl/scan.c \
 off takeover-names-strangers tools/upcallctl/takeover-main.c \
         's/^        if \(on\)/        if (false)/' \
         adopt/takeover_names_what_is_not_registered
-off takeover-trusts-root-alone tools/upcallctl/takeover-notice.c \
-        's/st\.st_uid == 0 && \(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\) == 0/st.st_uid == 0/' \
+off takeover-trusts-root-alone tools/upcallctl/observe.c \
+        '/^enum observe_client observe_look/,/^}/ s/ \|\| st\.st_uid != 0 \|\| \(st\.st_mode & \(S_IWGRP \| S_IWOTH\)\)//' \
         adopt/takeover_names_what_is_not_registered
 off takeover-asks-the-broker tools/upcallctl/takeover-notice.c \
         's/return FATE_DEFER;/return FATE_REJECT;/' \
@@ -519,3 +519,101 @@ off runtime-parent broker/container-register.c \
 off runtime-socket-is-shown tools/upcallctl/hook-policy.c \
         's/if \(r == 0 && policy->agent_socket\)/if (false)/' \
         podman/agent_works_under_podmans_default_seccomp_profile
+# ---- the trail that can be proved -------------------------------------------------------------------------------------------
+
+off finished-rows-stay schema/0003-chain.sql \
+        's/BEFORE UPDATE ON ledger WHEN OLD\.finished = 1/BEFORE UPDATE ON ledger WHEN OLD.finished = 2/' \
+        unit/test-ledger
+off chain-adopts-old-rows schema/0003-chain.sql \
+        's/FROM ledger WHERE finished = 1 ORDER BY seqno;/FROM ledger WHERE finished = 2 ORDER BY seqno;/' \
+        unit/test-ledger
+off chain-covers-the-agent broker/registry-file.c \
+        's/key_type, description, agent, mode, found, origin, caller_pid, caller_uid, caller_loginuid, caller_sessionid, "  /key_type, description, NULL, mode, found, origin, caller_pid, caller_uid, caller_loginuid, caller_sessionid, "  /' \
+        unit/test-ledger
+off head-is-synced broker/registry-chain.c \
+        's/query_run\(&query, DURABLE_FULL\); \/\* to its end/query_run(\&query, DURABLE_NORMAL); \/* to its end/' \
+        unit/test-ledger
+off head-at-start broker/chain.c \
+        's/^( *)send_head\(broker, "start"\);/\1(void) send_head;/' \
+        unit/test-broker
+off head-after-many-rows broker/chain.c \
+        's/^#define CHAIN_ROWS 256/#define CHAIN_ROWS 25600/' \
+        unit/test-broker
+off head-after-a-change broker/chain.c \
+        '/^void chain_grew/,/^}/ s/^( *)arm\(broker\);/\1;/' \
+        verify/head_goes_into_the_log_at_start_at_the_end_and_after_a_change
+off head-is-sent-again broker/chain.c \
+        's/if \(error != 0 \|\| !is_recorded\(broker\)\)/if (!is_recorded(broker))/' \
+        unit/test-broker
+off head-at-the-end broker/chain.c \
+        's/^( *)send_head\(broker, "stop"\);/\1;/' \
+        verify/head_goes_into_the_log_at_start_at_the_end_and_after_a_change
+off idle-broker-sleeps broker/chain.c \
+        's/if \(error != 0 \|\| !is_recorded\(broker\)\)/if (true)/' \
+        verify/idle_broker_records_no_heads
+off trail-first-pid-is-the-kernels auditing/trail.c \
+        's/strcmp\(name, "pid"\) == 0 \&\& !\*pid/strcmp(name, "pid") == 0/; s/if \(!message \&\& take_kernels/if (take_kernels/' \
+        unit/test-trail
+off trail-a-field-twice auditing/trail.c \
+        's/if \(trail_field\(record, name\) \|\| record->n_fields == TRAIL_FIELDS_MAX/if (record->n_fields == TRAIL_FIELDS_MAX/' \
+        unit/test-trail
+off trail-other-hosts auditing/trail.c \
+        '/^static bool is_this_host/,/^}/ s/ours == 0\)/true)/' \
+        verify/log_in_pieces_of_others_is_read
+off trail-cut-lines auditing/trail.c \
+        's/if \(trail->used > 0 \|\| trail->overlong\)/if (end_line(trail) < 0)/' \
+        unit/test-trail
+off verify-missing tools/upcallctl/reconcile.c \
+        's/if \(kept->receipt\.serial == 0 \|\| kept->seen\)/if (true)/' \
+        verify/removed_line_is_missing
+off verify-missing-head tools/upcallctl/reconcile.c \
+        's/if \(r < 0 \|\| head->receipt\.serial == 0\)/if (true)/' \
+        verify/removed_line_is_missing
+off verify-altered tools/upcallctl/reconcile-record.c \
+        "s/if \\(r >= 0 \&\& differences\\[0\\] != '\\\\0'\\)/if (false)/" \
+        verify/changed_line_is_altered
+off verify-altered-head tools/upcallctl/reconcile-record.c \
+        's/if \(!readable \|\| finding\.chain_seq != head->chain_seq.*/if (false \&\&/' \
+        verify/changed_line_is_altered
+off verify-forged tools/upcallctl/reconcile.c \
+        's/^( *)return SENDER_STRANGER;/\1return SENDER_BROKER;/' \
+        verify/record_by_auditctl_is_forged
+off verify-copies tools/upcallctl/reconcile-record.c \
+        '/^static bool is_explained/,/^}/ s/return false;/return true;/' \
+        unit/test-reconcile
+off verify-second-sender tools/upcallctl/reconcile-record.c \
+        's/if \(sender == SENDER_STRANGER\)/if (false)/' \
+        unit/test-reconcile
+off verify-chain-changed tools/upcallctl/reconcile.c \
+        's/return row->fits \?/return true ?/' \
+        verify/changed_ledger_row_breaks_the_chain
+off verify-chain-removed tools/upcallctl/reconcile.c \
+        's/if \(row->chain_seq != next\)/if (false)/' \
+        verify/deleted_ledger_row_breaks_the_chain
+off verify-chain-added tools/upcallctl/reconcile.c \
+        's/return row->finished \?/return false ?/' \
+        verify/added_ledger_row_breaks_the_chain
+off verify-chain-made-anew tools/upcallctl/reconcile.c \
+        's/if \(r > 0 \&\& memcmp\(hash, chain_seq == 0 \? none : ours, CHAIN_HASH_SIZE\) == 0\)/if (r > 0)/' \
+        verify/changed_ledger_row_breaks_the_chain
+off verify-chain-end tools/upcallctl/reconcile.c \
+        's/if \(chain_seq > reconciliation->counts\.chain_seq\) \{/if (false) {/' \
+        unit/test-reconcile
+off verify-older-ledger tools/upcallctl/reconcile-record.c \
+        's/if \(last \&\& finding->uid == last->uid/if (false \&\& last \&\& finding->uid == last->uid/' \
+        verify/older_copy_of_the_ledger_is_noticed
+off verify-power-failure tools/upcallctl/reconcile-record.c \
+        's/else if \(is_lost\(reconciliation, finding->seqno\)\)/else if (false)/' \
+        unit/test-reconcile
+off verify-not-yet-written tools/upcallctl/reconcile.c \
+        's/if \(receipt->time_ms >= last_ms \&\&/if (false \&\&/' \
+        unit/test-reconcile
+off verify-gap-wants-a-reason tools/upcallctl/reconcile.c \
+        's/if \(r > 0 \&\& row\.reason \&\& row\.reason\[0\] != .*\)$/if (false)/' \
+        verify/gap_is_no_error
+off verify-as-the-ledgers-owner tools/upcallctl/verify-input.c \
+        's/if \(geteuid\(\) != 0 \|\| st\.st_uid == 0\)/if (true)/' \
+        verify/ledger_is_read_as_its_owner_and_not_changed
+off snapshot-is-of-one-moment broker/ledger-snapshot.c \
+        's/sqlite3_exec\(snapshot->db, "BEGIN", NULL, NULL, NULL\)/SQLITE_OK/' \
+        unit/test-ledger

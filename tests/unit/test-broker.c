@@ -116,8 +116,8 @@ SenderJob *sender_forget(SenderJob *job) {
         return NULL;
 }
 
-/* The kernel has made all records that are there now */
-static void records_made(Broker *broker) {
+/* What became of all records that are there now */
+static void records_end(Broker *broker, int error) {
         TAILQ_HEAD(, SenderJob) jobs = TAILQ_HEAD_INITIALIZER(jobs);
         SenderJob *job;
 
@@ -127,9 +127,10 @@ static void records_made(Broker *broker) {
                 size_t length = strlen(trail);
 
                 TAILQ_REMOVE(&jobs, job, link);
-                (void) snprintf(trail + length, sizeof(trail) - length, "%s res=%s\n", job->text, job->success ? "success" : "failed");
+                if (error == 0)
+                        (void) snprintf(trail + length, sizeof(trail) - length, "%s res=%s\n", job->text, job->success ? "success" : "failed");
                 if (job->done)
-                        job->done(job->userdata, 0, &receipt);
+                        job->done(job->userdata, error, error == 0 ? &receipt : NULL);
                 free(job);
         }
 }
@@ -152,6 +153,11 @@ static unsigned count_jobs(const Broker *broker) {
         TAILQ_FOREACH(job, &broker->sender->jobs, link)
                 n++;
         return n;
+}
+
+/* The kernel has made them */
+static void records_made(Broker *broker) {
+        records_end(broker, 0);
 }
 
 static unsigned count_records(const char *what) {
@@ -256,6 +262,7 @@ static int connect_to(struct world *world, const char *name) {
 static const struct config usual = {
         .upcall_timeout = 20, .max_in_flight = 4096, .reserved_in_flight = 32, .max_per_container = 4096, .max_lifetime = 86400,
         .max_refusal = 3600, .max_agent_connections = 64, .max_per_agent = 64, .witness_timeout_ms = 1000, .read_back_ms = 1000,
+        .chain_interval = 1,
 };
 
 static void make_folders(struct world *world) {
@@ -1035,6 +1042,92 @@ static void test_change_of_the_mode_is_recorded(void **state) {
         assert_int_equal(world->broker->counters.records_lost, 1);
 }
 
+/* ---- the ledger's chain ---- */
+
+static void finish_rows(struct world *world, unsigned n) {
+        const struct sender_receipt receipt = { 1, 1 };
+
+        for (unsigned i = 0; i < n; i++) {
+                struct ledger_row row = { .id = { 1 }, .boot_id = { 1 }, .key_type = "user", .description = "d", .description_size = 1, .mode = "payload",
+                                          .found = "pidns", .origin = "user", .time_open = 1 };
+
+                assert_int_equal(registry_ledger_open(world->broker->registry, &row), 0);
+                assert_int_equal(registry_ledger_done(world->broker->registry, row.seqno, "rejected", "", 1, 2), 0);
+                assert_int_equal(registry_ledger_closed(world->broker->registry, row.seqno, &receipt), 0);
+                chain_grew(world->broker);
+        }
+}
+
+/* Until the time has passed at which a head is due, its accuracy included */
+static void wait_for_interval(struct world *world) {
+        for (unsigned ms = 0; ms < 3000 && TAILQ_EMPTY(&world->broker->sender->jobs); ms += 10) {
+                (void) usleep(10000);
+                turn(world);
+        }
+}
+
+static bool head_is_due(const struct world *world) {
+        int enabled = SD_EVENT_OFF;
+
+        assert_true(sd_event_source_get_enabled(world->broker->chain.timer, &enabled) >= 0);
+        return enabled != SD_EVENT_OFF;
+}
+
+static void test_head_of_the_chain_is_the_brokers_first_record(void **state) {
+        struct world *world = *state;
+
+        records_made(world->broker);
+        assert_int_equal(strncmp(trail, "op=ledger-chain reason=start chain-seq=0 ", 41), 0);
+        assert_int_equal(count_records("op=ledger-chain"), 1);
+        assert_false(head_is_due(world)); /* nothing is to be said: it is not woken up */
+}
+
+static void test_head_is_recorded_some_time_after_a_change(void **state) {
+        struct world *world = *state;
+
+        records_made(world->broker);
+        finish_rows(world, 2);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=ledger-chain"), 1);
+        assert_true(head_is_due(world));
+        wait_for_interval(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=2 "), 1);
+        assert_false(head_is_due(world));
+}
+
+static void test_head_is_recorded_after_many_rows(void **state) {
+        struct world *world = *state;
+
+        world->broker->config.chain_interval = 3600;
+        records_made(world->broker);
+        finish_rows(world, 255);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=ledger-chain"), 1);
+        finish_rows(world, 300);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=256 "), 1);
+        assert_int_equal(count_records("op=ledger-chain"), 2); /* one at a time */
+        assert_true(head_is_due(world)); /* those that came since */
+        finish_rows(world, 1);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=556 "), 1);
+}
+
+static void test_head_that_was_not_read_back_is_sent_again(void **state) {
+        struct world *world = *state;
+
+        records_end(world->broker, -ENODATA);
+        assert_true(head_is_due(world));
+        wait_for_interval(world);
+        records_end(world->broker, -ENODATA);
+        assert_int_equal(count_records("op=ledger-chain"), 0);
+        wait_for_interval(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=0 "), 1);
+        assert_false(head_is_due(world));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
@@ -1062,6 +1155,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_upcall_keeps_the_mode_it_began_with, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_change_of_the_mode_is_recorded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_of_the_chain_is_the_brokers_first_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_is_recorded_some_time_after_a_change, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_is_recorded_after_many_rows, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_that_was_not_read_back_is_sent_again, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("broker", tests, NULL, NULL);

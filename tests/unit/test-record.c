@@ -666,6 +666,24 @@ static void test_dictionary_has_every_field(void **state) {
         }
 }
 
+static void test_head(void **state) {
+        const uint8_t hash[32] = { 0x01, 0xab, [31] = 0xff };
+        const struct record_head head = { .reason = "interval", .chain_seq = UINT64_MAX, .hash = hash, .rows_open = 3 };
+        const struct record_head unsafe = { .reason = "in terval", .hash = hash };
+        static const char expected[] = "op=ledger-chain reason=interval chain-seq=18446744073709551615 chain-hash="
+                                       "01ab0000000000000000000000000000000000000000000000000000000000ff rows-open=3";
+        char text[RECORD_TEXT_MAX + 1];
+
+        (void) state;
+        assert_int_equal(record_head(&head, text, sizeof(text)), strlen(expected));
+        assert_string_equal(text, expected);
+        for (char *at = text; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+                assert_true(field_documented(at, strcspn(at, "=")));
+        assert_int_equal(record_head(&unsafe, text, sizeof(text)), -EINVAL);
+        for (size_t size = 0; size <= strlen(expected); size++)
+                assert_int_equal(record_head(&head, text, size), -ENOBUFS);
+}
+
 /* FIPS 180-4's own examples (csrc.nist.gov, SHA256.pdf, SHA2_Additional.pdf), and the lengths around a block's end as
  * sha256sum(1) gives them. */
 static void test_sha256(void **state) {
@@ -739,6 +757,7 @@ int main(void) {
                 cmocka_unit_test(test_small_buffers_are_never_overrun),
                 cmocka_unit_test(test_searched_fields_are_found_first),
                 cmocka_unit_test(test_dictionary_has_every_field),
+                cmocka_unit_test(test_head),
                 cmocka_unit_test(test_sha256),
         };
 

@@ -8,6 +8,7 @@
 #include "tools/upcallctl/ask.h"
 #include "tools/upcallctl/takeover.h"
 #include "tools/upcallctl/verbs.h"
+#include "tools/upcallctl/verify.h"
 
 enum verb_operand {
         OPERAND_NONE,
@@ -82,6 +83,9 @@ static const struct verb verbs[] = {
         { NULL, "takeover", NULL, takeover_main, OPERAND_REQUIRED, 0, 0,
           "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
+        { NULL, "verify", NULL, verify_main, OPERAND_NONE, 0, 0,
+          "[--input FILE...] [--ledger FILE] [--node NAME] [--json]",
+          "Holds ledger and audit log against each other. Exit status: 0 proved, 1 not, 2 could not be read." },
 };
 
 static const char help_global[] =
