@@ -920,6 +920,7 @@ static void test_audit_failures_refuse_nothing_that_is_observed(void **state) {
         uint64_t lost = 0;
         uint32_t error, n = 0;
 
+        records_made(world->broker); /* the chain's head */
         world->broker->config.mode = CONFIG_MODE_OBSERVE;
         for (size_t i = 0; i < ELEMENTS(errors); i++)
                 for (unsigned at_once = 0; at_once < 2; at_once++) {
@@ -944,6 +945,7 @@ static void test_dispatch_record_that_comes_behind_the_completion(void **state) 
         uint32_t error;
         int client;
 
+        records_made(world->broker); /* the chain's head */
         world->broker->config.mode = CONFIG_MODE_OBSERVE;
         for (uint32_t n = 1; n <= 2; n++) {
                 client = ask(world, n, 20000);
