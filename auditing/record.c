@@ -362,3 +362,43 @@ int record_head(const struct record_head *head, char *data, size_t size) {
         field_number(&text, "rows-open", head->rows_open);
         return finish(&text);
 }
+
+/* Like the kernel's own stamps: seconds and milliseconds. */
+static void field_time(struct text *text, const char *name, uint64_t usec) {
+        unsigned milliseconds = (unsigned) (usec / 1000 % 1000);
+        const char digits[] = { '.', (char) ('0' + milliseconds / 100), (char) ('0' + milliseconds / 10 % 10), (char) ('0' + milliseconds % 10) };
+
+        field_number(text, name, usec / 1000000);
+        put_bytes(text, digits, sizeof(digits));
+}
+
+int record_gap(const struct record_gap *gap, char *data, size_t size) {
+        struct text text = text_open(data, size);
+
+        field_word(&text, "op", "audit-gap");
+        fields_container(&text, NULL, NULL);
+        fields_subject(&text, &gap->subject);
+        field_time(&text, "gap-from", gap->from);
+        field_time(&text, "gap-to", gap->to);
+        field_number(&text, "gap-records", gap->records);
+        field_number(&text, "gap-dropped", gap->dropped);
+        field_number(&text, "retry", gap->retry);
+        return finish(&text);
+}
+
+int record_repeat(const char *record, uint32_t retry, char *data, size_t size) {
+        static const char name[] = " retry=";
+        struct text text = text_open(data, size);
+        /* the only one: what others chose is hex, and names have neither blanks nor '=' */
+        const char *at = strstr(record, name);
+
+        if (!at || at[strlen(name)] < '0' || at[strlen(name)] > '9') {
+                fail(&text, -EINVAL);
+                return finish(&text);
+        }
+        put_bytes(&text, record, (size_t) (at - record));
+        field_number(&text, "retry", retry);
+        at += strlen(name);
+        put(&text, at + strspn(at, "0123456789"));
+        return finish(&text);
+}

@@ -88,6 +88,15 @@ struct record_head {
         uint64_t rows_open;  /* rows that are not finished */
 };
 
+/* Records that could not be made in time. */
+struct record_gap {
+        uint64_t from, to; /* microseconds since 1970: the first and the last of them */
+        uint64_t records;
+        uint64_t dropped;  /* of which so many are lost: the others follow, marked late */
+        uint32_t retry;    /* how often this was said before without being heard */
+        struct record_subject subject;
+};
+
 /* Each writes a NUL-terminated text and returns its length; -EINVAL for an unsafe name, contid or word (at most 40 of [a-z0-9-]);
  * -ENOBUFS when it does not fit into size (RECORD_TEXT_MAX + 1 always suffices for the largest safe values). On an error
  * the text is emptied. */
@@ -98,6 +107,10 @@ int record_unregister(const struct record_container *container, char *data, size
 int record_bind_agent(const struct record_config *config, char *data, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */
 int record_config(const struct record_config *config, char *data, size_t size);      /* RECORD_CONFIG */
 int record_head(const struct record_head *head, char *data, size_t size);            /* RECORD_CONFIG, op=ledger-chain */
+int record_gap(const struct record_gap *gap, char *data, size_t size);               /* RECORD_CONFIG, op=audit-gap */
+
+/* The text of a dispatch or completion record again, as its repeat number retry. -EINVAL for a text that is none. */
+int record_repeat(const char *record, uint32_t retry, char *data, size_t size);
 
 /* [A-Za-z0-9._:-]+, the first one alphanumeric, at most UPCALL_NAME_MAX: what may stand in a record unencoded. */
 bool record_name_safe(const char *name);

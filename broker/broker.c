@@ -219,6 +219,17 @@ static int start_sender(Broker *broker) {
         return sd_event_add_io(broker->event, &broker->sender_source, sender_fd(broker->sender), EPOLLIN, on_sender, broker);
 }
 
+static int open_spool(Broker *broker) {
+        int r;
+
+        r = spool_new(broker, &broker->spool);
+        if (r < 0)
+                fprintf(stderr, "the spool of audit records cannot be read: %s\n", registry_error(broker->registry));
+        else if (spool_records(broker->spool) > 0)
+                fprintf(stderr, "%" PRIu64 " audit records of an earlier broker wait in the spool\n", spool_records(broker->spool));
+        return r;
+}
+
 static int broker_start(Broker *broker, const struct broker_start *start) {
         int r;
 
@@ -238,6 +249,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
                 r = start_sender(broker);
         if (r >= 0)
                 r = chain_start(broker); /* before any other record of this broker */
+        if (r >= 0)
+                r = open_spool(broker);
         if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
@@ -324,6 +337,7 @@ Broker *broker_free(Broker *broker) {
         if (!broker)
                 return NULL;
         free_connections(broker);
+        spool_free(broker->spool);
         chain_stop(broker);
         for (enum broker_listener i = 0; i < LISTENERS; i++) {
                 sd_event_source_disable_unref(broker->listener_sources[i]);

@@ -23,6 +23,7 @@
 #include "broker/descriptor.h"
 #include "broker/registry.h"
 #include "broker/sockets.h"
+#include "broker/spool.h"
 #include "broker/witness.h"
 #include "util/packet.h"
 
@@ -61,6 +62,7 @@ struct Broker {
 
         Registry *registry;
         Sender *sender;
+        Spool *spool;
         Witness *witness;
         AttributionIndex *index;
 

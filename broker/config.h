@@ -18,6 +18,7 @@ enum config_mode {
 
 enum config_audit {
         CONFIG_AUDIT_REQUIRED,
+        CONFIG_AUDIT_BEST_EFFORT, /* no verdict waits for a record; what could not be recorded is kept, and recorded later */
 };
 
 struct config {
@@ -32,6 +33,7 @@ struct config {
         unsigned witness_timeout_ms;
         unsigned read_back_ms;
         unsigned chain_interval;        /* seconds after which a change of the ledger's chain is recorded */
+        unsigned spool_max_kib;         /* records that are kept for later, KiB */
         unsigned unregistered; /* enum config_unregistered */
         unsigned audit;        /* enum config_audit */
         unsigned mode;         /* enum config_mode */

@@ -6,6 +6,7 @@
 
 static int status_check(Control *control) {
         Broker *broker = control->broker;
+        const struct registry_gap gap = spool_gap(broker->spool);
         struct message_status status = {
                 .version = wire_text(PACKAGE_VERSION),
                 .pid = (uint32_t) getpid(),
@@ -20,6 +21,10 @@ static int status_check(Control *control) {
                 .records_lost = broker->counters.records_lost,
                 .rows_lost = broker->counters.rows_lost,
                 .over_limit = broker->counters.over_limit,
+                .spooled = spool_records(broker->spool),
+                .gap_records = gap.records,
+                .gap_dropped = gap.dropped,
+                .gap_from = gap.from,
         };
 
         control_send(control, &message_status_layout, &status);

@@ -5,7 +5,9 @@
 
 #include "auditing/record.h"
 #include "broker/evidence.h"
+#include "broker/spool.h"
 #include "broker/upcall.h"
+#include "util/deadline.h"
 #include "util/error.h"
 
 struct submission {
@@ -17,8 +19,23 @@ struct submission {
         SenderJob **ret_job;
 };
 
+/* One that nobody waits for, and that is not kept: it is counted */
+static void count_lost(Broker *broker) {
+        broker->counters.records_lost++;
+        if (broker->config.audit == CONFIG_AUDIT_BEST_EFFORT)
+                spool_count_lost(broker->spool);
+}
+
+static void on_unwatched(void *userdata, int error, const struct sender_receipt *receipt) {
+        (void) receipt;
+        broker_note_audit(userdata, error);
+        if (error < 0)
+                count_lost(userdata);
+}
+
 /* length is what a record function returned for text */
 static int submit(Broker *broker, int length, const char *text, const struct submission *submission) {
+        bool watched = submission->done;
         struct sender_record record = {
                 .type = submission->type,
                 .text = text,
@@ -29,9 +46,13 @@ static int submit(Broker *broker, int length, const char *text, const struct sub
         int r = length;
 
         if (r >= 0)
-                r = sender_submit(broker->sender, &record, submission->done, submission->userdata, submission->ret_job);
-        if (r < 0)
+                r = sender_submit(broker->sender, &record, watched ? submission->done : on_unwatched, watched ? submission->userdata : broker,
+                                  submission->ret_job);
+        if (r < 0) {
                 broker_note_audit(broker, r);
+                if (!watched)
+                        count_lost(broker);
+        }
         return r < 0 ? r : 0;
 }
 
@@ -129,24 +150,70 @@ static struct record_upcall upcall_record(const Upcall *upcall) {
         };
 }
 
-int evidence_dispatch(Upcall *upcall, sender_done_t done) {
-        char text[RECORD_TEXT_MAX + 1];
-        struct record_upcall record = upcall_record(upcall);
+const char *const evidence_gap_words[] = {
+        [EVIDENCE_DISPATCH] = "no-dispatch-record",
+        [EVIDENCE_COMPLETION] = "no-completion-record",
+};
 
-        record.retry += upcall->dispatch_retry;
-        return submit(upcall->broker, record_dispatch(&record, text, sizeof(text)), text,
-                      &(struct submission){ RECORD_CONTROL, upcall->container_name, record.agent, upcall->decision.action != UPCALL_ACTION_REJECT, done,
-                                            upcall, &upcall->dispatch_job });
+/* The record as it is sent or kept; its text is written into text. A negative errno when it is none. */
+static int make_upcall_record(const Upcall *upcall, enum evidence_kind kind, bool late, char text[static RECORD_TEXT_MAX + 1], struct sender_record *ret_record) {
+        struct record_upcall facts = upcall_record(upcall);
+
+        facts.late |= late;
+        facts.retry += kind == EVIDENCE_DISPATCH ? upcall->dispatch_retry : upcall->completion_retry;
+        *ret_record = (struct sender_record){
+                .type = kind == EVIDENCE_DISPATCH ? RECORD_CONTROL : RECORD_RESOURCE,
+                .text = text,
+                .hostname = upcall->container_name ? upcall->container_name : "?",
+                .terminal = facts.agent ? facts.agent : "?",
+                .success = kind == EVIDENCE_DISPATCH ? upcall->decision.action != UPCALL_ACTION_REJECT : strcmp(upcall->outcome, "instantiated") == 0,
+        };
+        return (kind == EVIDENCE_DISPATCH ? record_dispatch : record_completion)(&facts, text, RECORD_TEXT_MAX + 1);
+}
+
+static int send_upcall_record(Upcall *upcall, enum evidence_kind kind, sender_done_t done, SenderJob **ret_job) {
+        char text[RECORD_TEXT_MAX + 1];
+        struct sender_record record;
+        int r;
+
+        r = make_upcall_record(upcall, kind, false, text, &record);
+        if (r >= 0)
+                r = sender_submit(upcall->broker->sender, &record, done, upcall, ret_job);
+        if (r < 0)
+                broker_note_audit(upcall->broker, r);
+        return r;
+}
+
+int evidence_dispatch(Upcall *upcall, sender_done_t done) {
+        return send_upcall_record(upcall, EVIDENCE_DISPATCH, done, &upcall->dispatch_job);
 }
 
 int evidence_completion(Upcall *upcall, sender_done_t done) {
-        char text[RECORD_TEXT_MAX + 1];
-        struct record_upcall record = upcall_record(upcall);
+        return send_upcall_record(upcall, EVIDENCE_COMPLETION, done, &upcall->completion_job);
+}
 
-        record.retry += upcall->completion_retry;
-        return submit(upcall->broker, record_completion(&record, text, sizeof(text)), text,
-                      &(struct submission){ RECORD_RESOURCE, upcall->container_name, record.agent,
-                                            strcmp(upcall->outcome, "instantiated") == 0, done, upcall, &upcall->completion_job });
+int evidence_keep(const Upcall *upcall, enum evidence_kind kind) {
+        struct registry_spooled spooled = {
+                .time = usec_now(CLOCK_REALTIME),
+                .seqno = upcall->seqno,
+                .kind = kind,
+                .retry = upcall->retry + (kind == EVIDENCE_DISPATCH ? upcall->dispatch_retry : upcall->completion_retry),
+        };
+        char text[RECORD_TEXT_MAX + 1];
+        int r;
+
+        r = make_upcall_record(upcall, kind, true, text, &spooled.record);
+        return r < 0 ? r : spool_keep(upcall->broker->spool, &spooled);
+}
+
+int evidence_gap(Broker *broker, const struct registry_gap *gap, uint32_t retry, sender_done_t done, void *userdata, SenderJob **ret_job) {
+        char text[RECORD_TEXT_MAX + 1];
+        const struct record_gap record = {
+                .from = gap->from, .to = gap->to, .records = gap->records, .dropped = gap->dropped, .retry = retry, .subject = subject_of(NULL),
+        };
+
+        return submit(broker, record_gap(&record, text, sizeof(text)), text,
+                      &(struct submission){ RECORD_CONFIG, NULL, NULL, gap->dropped == 0, done, userdata, ret_job });
 }
 
 int evidence_head(Broker *broker, const struct registry_head *head, sender_done_t done, void *userdata, SenderJob **ret_job) {

@@ -6,7 +6,7 @@
 #include "broker/broker.h"
 #include "broker/container.h"
 
-/* Each queues one record. With done NULL a failure is only counted. ret_job may be NULL. Errors as sender_submit(), or of
+/* Each queues one record. With done NULL a failure is counted, and that is all. ret_job may be NULL. Errors as sender_submit(), or of
  * the record functions. */
 
 int evidence_register(Broker *broker, const struct container_registration *registration, const Container *parent, sender_done_t done,
@@ -32,5 +32,13 @@ int evidence_completion(Upcall *upcall, sender_done_t done);
 
 /* Where the ledger's chain ends, as the registry wrote it down. */
 int evidence_head(Broker *broker, const struct registry_head *head, sender_done_t done, void *userdata, SenderJob **ret_job);
+/* The same, but into the spool, marked late. Errors as spool_keep(). */
+int evidence_keep(const Upcall *upcall, enum evidence_kind kind);
+
+/* Indexed by enum evidence_kind: what the ledger says of a row without this record. */
+extern const char *const evidence_gap_words[EVIDENCE_COMPLETION + 1];
+
+/* Tells of records that were not made in time. retry: how often it was said before. */
+int evidence_gap(Broker *broker, const struct registry_gap *gap, uint32_t retry, sender_done_t done, void *userdata, SenderJob **ret_job);
 
 #endif

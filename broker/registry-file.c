@@ -56,6 +56,16 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [STATEMENT_ROUTE_REMOVE] = "DELETE FROM route WHERE id = ?1",
 
+        [STATEMENT_SPOOL_ADD] = "INSERT INTO spool (time, seqno, kind, retry, type, text, hostname, terminal, success) "
+                                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        [STATEMENT_SPOOL_SIZE] = "SELECT count(*), coalesce(sum(length(text)), 0) FROM spool",
+        [STATEMENT_SPOOL_EACH] = "SELECT id, time, seqno, kind, retry, type, text, hostname, terminal, success FROM spool ORDER BY id LIMIT ?1",
+        [STATEMENT_SPOOL_SENDING] = "UPDATE spool SET retry = retry + 1 WHERE id <= ?1",
+        [STATEMENT_SPOOL_REMOVE] = "DELETE FROM spool WHERE id = ?1",
+        [STATEMENT_SPOOL_HAS] = "SELECT 1 FROM spool WHERE seqno = ?1 AND kind = ?2 LIMIT 1",
+        [STATEMENT_GAP_READ] = "SELECT time_from, time_to, records, dropped FROM spool_gap WHERE one = 1",
+        [STATEMENT_GAP_WRITE] = "UPDATE spool_gap SET time_from = ?1, time_to = ?2, records = ?3, dropped = ?4 WHERE one = 1",
+
         [STATEMENT_LEDGER_OPEN] =
                 "INSERT INTO ledger (id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, "
                 "caller_pid, caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open) "
@@ -70,6 +80,8 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2, "
                                  CHAINED("?3", "?4", "5", "completion_serial", "completion_ms", "?2")
                                  " WHERE seqno = ?1 AND finished = 0 RETURNING chain_hash",
+        [STATEMENT_LEDGER_COMPLETED] = "UPDATE ledger SET completion_serial = ?2, completion_ms = ?3 WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_HAS_DISPATCH] = "SELECT 1 FROM ledger WHERE seqno = ?1 AND dispatch_serial IS NOT NULL",
         [STATEMENT_LEDGER_UNFINISHED] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 ORDER BY seqno",
         [STATEMENT_LEDGER_LAST] = "SELECT max(coalesce((SELECT max(seqno) FROM ledger), 0), "
                                   "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ledger'), 0))",

@@ -181,6 +181,22 @@ int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason) {
         return finish(registry, chain_run(&query, NO_ROW));
 }
 
+int registry_ledger_completed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_COMPLETED, "noting a completion record");
+
+        query_int(&query, seqno);
+        query_u64(&query, receipt->serial);
+        query_u64(&query, receipt->time_ms);
+        return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
+}
+
+int registry_ledger_has_dispatch(Registry *registry, int64_t seqno) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_HAS_DISPATCH, "looking for a dispatch record");
+
+        query_int(&query, seqno);
+        return query_step(&query);
+}
+
 static void read_opened(struct columns *columns, struct ledger_row *ret_row) {
         ret_row->seqno = column_int(columns);
         column_id(columns, ret_row->id);

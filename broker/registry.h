@@ -132,6 +132,10 @@ int registry_ledger_dispatched(Registry *registry, int64_t seqno, const struct s
 int registry_ledger_done(Registry *registry, int64_t seqno, const char *outcome, const char *reason, uint32_t error, uint64_t time_done);
 int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
 int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason);
+/* A completion record that was read back of a row that will be a gap since its other record is missing. */
+int registry_ledger_completed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
+/* Whether its dispatch record was read back: 1 or 0, or a negative errno. */
+int registry_ledger_has_dispatch(Registry *registry, int64_t seqno);
 /* Rows that are not closed and no gap, oldest first: what a broker that died left behind. */
 int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata);
 
@@ -152,5 +156,36 @@ uint64_t registry_chain_seq(const Registry *registry);
  * the rest is filled in. */
 int registry_head_add(Registry *registry, struct registry_head *head);
 int registry_head_recorded(Registry *registry, int64_t id, const struct sender_receipt *receipt);
+/* The spool: records of upcalls that audit did not take, oldest first, and the gap in the trail that no record has told of yet. */
+enum evidence_kind {
+        EVIDENCE_DISPATCH = 1,
+        EVIDENCE_COMPLETION = 2,
+};
+
+struct registry_spooled {
+        int64_t id;     /* set when it is read */
+        uint64_t time;  /* microseconds since 1970 */
+        int64_t seqno;  /* 0: the ledger has no row */
+        uint32_t kind;  /* enum evidence_kind */
+        uint32_t retry; /* how often it was sent before */
+        struct sender_record record;
+};
+
+struct registry_gap {
+        uint64_t from, to; /* microseconds since 1970; 0 without a gap */
+        uint64_t records;  /* that were not made in time */
+        uint64_t dropped;  /* of which so many are lost */
+};
+
+typedef int (*registry_spooled_fn)(void *userdata, const struct registry_spooled *row);
+
+int registry_spool_add(Registry *registry, const struct registry_spooled *spooled); /* and counts it in the gap */
+int registry_spool_size(Registry *registry, uint64_t *ret_records, uint64_t *ret_bytes); /* bytes of text */
+int registry_spool_each(Registry *registry, unsigned max, registry_spooled_fn fn, void *userdata);
+int registry_spool_sending(Registry *registry, int64_t upto); /* one more repeat of all up to this row */
+int registry_spool_remove(Registry *registry, int64_t id);
+int registry_spool_has(Registry *registry, int64_t seqno, uint32_t kind); /* 1, 0 or a negative errno */
+int registry_gap_read(Registry *registry, struct registry_gap *ret_gap);
+int registry_gap_write(Registry *registry, const struct registry_gap *gap);
 
 #endif

@@ -160,18 +160,23 @@ struct upcall_decision upcall_observe(const struct upcall_decision *decision, ch
         return defer("");
 }
 
+static bool waits_for_no_record(const Upcall *upcall) {
+        return upcall->observed || upcall->broker->config.audit == CONFIG_AUDIT_BEST_EFFORT;
+}
+
 /* What is recorded of it, and who would be asked. In observe mode it is deferred from here on, and no agent is in it any more. */
 static void upcall_resolve(Upcall *upcall) {
         char reason[UPCALL_REASON_MAX];
 
         if (upcall->decision.agent)
                 (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", upcall->decision.agent->name);
+        if (waits_for_no_record(upcall))
+                upcall->unconditional = true;
         if (!upcall->observed) {
                 upcall_say(upcall, upcall->decision.reason);
                 return;
         }
         upcall->decision = upcall_observe(&upcall->decision, reason);
-        upcall->unconditional = true;
         upcall_say(upcall, reason);
 }
 

@@ -32,6 +32,10 @@ int upcall_await_outcome(Upcall *upcall, uint32_t action);
 void upcall_reject(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
 void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error);
 void upcall_row_lost(Upcall *upcall);
+void upcall_record_lost(Upcall *upcall, enum evidence_kind kind, int error); /* kept for later, or a gap; -EAGAIN: it was not tried */
+bool upcall_audit_is_down(const Upcall *upcall); /* nothing is to be sent: audit has failed, and its records are kept */
+int upcall_send_dispatch(Upcall *upcall);        /* 0: under way */
+void upcall_complete(Upcall *upcall);            /* its completion record, once its dispatch record has its fate; the upcall may be gone then */
 void upcall_close(Upcall *upcall); /* once both records have their fate: ends the ledger row, and the upcall */
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);

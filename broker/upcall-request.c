@@ -53,7 +53,7 @@ static void drop_predecessor(Upcall *upcall) {
                 next = TAILQ_NEXT(other, link);
                 if (other == upcall || other->state == UPCALL_READING || memcmp(other->id, upcall->id, sizeof(upcall->id)) != 0)
                         continue;
-                if (other->state == UPCALL_FINISHED && (other->completion_job || !other->late))
+                if (other->state == UPCALL_FINISHED && (other->completed || !other->late))
                         continue; /* its completion record is under way */
                 upcall_say(other, "retried");
                 upcall_finish(other, UPCALL_OUTCOME_ABANDONED, 0);

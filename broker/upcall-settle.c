@@ -7,7 +7,9 @@
  */
 #include <errno.h>
 
+#include "broker/chain.h"
 #include "broker/evidence.h"
+#include "broker/spool.h"
 #include "broker/upcall-internal.h"
 
 #define SETTLE_USEC (10 * USEC_PER_MSEC)
@@ -15,27 +17,25 @@
 /* So many may wait for an idle moment, each with a connection. A loop that is busy all the time has to make that moment. */
 #define SETTLING_MAX 64
 
-/* A dispatch record that nobody waited for may have to be sent once more, and get its fate after the completion record */
-void upcall_close(Upcall *upcall) {
+static int end_row(Upcall *upcall) {
         Registry *registry = upcall->broker->registry;
         int r = 0;
 
-        if (!upcall->completed || upcall->dispatch_job || upcall->completion_job)
-                return;
-        if (upcall->seqno > 0)
-                r = upcall->gap ? registry_ledger_gap(registry, upcall->seqno, upcall->gap) :
-                                  registry_ledger_closed(registry, upcall->seqno, &upcall->completion);
-        if (r < 0)
-                upcall_row_lost(upcall);
-        else if (upcall->seqno > 0)
-                chain_grew(upcall->broker);
-        upcall_free(upcall);
+        if (!upcall->gap)
+                return registry_ledger_closed(registry, upcall->seqno, &upcall->completion);
+        if (upcall->completion.serial > 0)
+                r = registry_ledger_completed(registry, upcall->seqno, &upcall->completion);
+        return r < 0 ? r : registry_ledger_gap(registry, upcall->seqno, upcall->gap);
 }
 
-static void completion_lost(Upcall *upcall) {
-        if (!upcall->gap)
-                upcall->gap = "no-completion-record";
-        upcall->broker->counters.records_lost++;
+void upcall_close(Upcall *upcall) {
+        if (upcall->seqno > 0 && !upcall->completion_spooled) {
+                if (end_row(upcall) < 0)
+                        upcall_row_lost(upcall);
+                else
+                        chain_grew(upcall->broker);
+        }
+        upcall_free(upcall);
 }
 
 static void on_completion_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
@@ -43,16 +43,41 @@ static void on_completion_recorded(void *userdata, int error, const struct sende
 
         upcall->completion_job = NULL;
         broker_note_audit(upcall->broker, error);
-        if (error == -ENODATA && upcall->completion_retry++ == 0 && evidence_completion(upcall, on_completion_recorded) == 0)
+        if (error == -ENODATA && upcall->completion_retry++ == 0 && !upcall_audit_is_down(upcall) &&
+            evidence_completion(upcall, on_completion_recorded) == 0)
                 return;
         if (error == 0)
                 upcall->completion = *receipt;
         else
-                completion_lost(upcall);
+                upcall_record_lost(upcall, EVIDENCE_COMPLETION, error);
         upcall_close(upcall);
 }
 
-static void upcall_complete(Upcall *upcall) {
+/* Behind what waits in the spool it has to wait, too */
+static int send_completion(Upcall *upcall) {
+        if (upcall_audit_is_down(upcall) || spool_has_dispatch(upcall->broker->spool, upcall->seqno))
+                return -EAGAIN;
+        return evidence_completion(upcall, on_completion_recorded);
+}
+
+/* A dispatch record that nobody waited for may have to be sent once more: the order in the trail is that in which things happened */
+void upcall_complete(Upcall *upcall) {
+        int r;
+
+        if (upcall->owes_dispatch) {
+                upcall->owes_dispatch = false;
+                (void) upcall_send_dispatch(upcall);
+        }
+        if (upcall->dispatch_job)
+                return;
+        r = send_completion(upcall);
+        if (r >= 0)
+                return;
+        upcall_record_lost(upcall, EVIDENCE_COMPLETION, r);
+        upcall_close(upcall);
+}
+
+static void upcall_conclude(Upcall *upcall) {
         if (upcall->muted) {
                 upcall_free(upcall);
                 return;
@@ -60,9 +85,7 @@ static void upcall_complete(Upcall *upcall) {
         upcall->completed = true;
         if (upcall->seqno > 0)
                 (void) registry_ledger_done(upcall->broker->registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
-        if (evidence_completion(upcall, on_completion_recorded) < 0)
-                completion_lost(upcall);
-        upcall_close(upcall);
+        upcall_complete(upcall);
 }
 
 void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
@@ -73,7 +96,7 @@ void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
         upcall_discount(upcall);
         upcall_disconnect(upcall);
         if (!upcall->settling)
-                upcall_complete(upcall);
+                upcall_conclude(upcall);
 }
 
 /* A defer takes as long as the host's own program does; any other client has little left to do. */
@@ -113,7 +136,7 @@ static Upcall *take_settling(Broker *broker) {
 
 static void upcall_settle(Upcall *upcall) {
         if (upcall->state == UPCALL_FINISHED) /* heard before its time: see find_living_outer() */
-                upcall_complete(upcall);
+                upcall_conclude(upcall);
         else if (sd_event_source_set_enabled(upcall->io, SD_EVENT_ON) >= 0 &&
                  upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC) >= 0)
                 upcall_read(upcall);
@@ -129,7 +152,7 @@ void upcall_settle_all(Broker *broker) {
 
         while ((upcall = take_settling(broker)))
                 if (upcall->state == UPCALL_FINISHED)
-                        upcall_complete(upcall);
+                        upcall_conclude(upcall);
                 else
                         upcall_read(upcall);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "broker/spool.h"
 #include "broker/upcall-internal.h"
 #include "util/error.h"
 
@@ -20,6 +21,7 @@ static int unfinished_identify(Upcall *upcall, const struct ledger_row *row) {
         Container *container;
 
         upcall->decision.mode = own_word(row->mode, modes, ELEMENTS(modes), "payload");
+        upcall->decision.action = strcmp(upcall->decision.mode, "reject") == 0 ? UPCALL_ACTION_REJECT : UPCALL_ACTION_ANSWER;
         upcall->found = own_word(row->found, founds, ELEMENTS(founds), "none");
         upcall->origin = row->origin && strcmp(row->origin, "kernel") == 0 ? UPCALL_ORIGIN_KERNEL : UPCALL_ORIGIN_USER;
         upcall->outcome = own_word(row->outcome, upcall_outcome_words, ELEMENTS(upcall_outcome_words), NULL);
@@ -34,9 +36,12 @@ static int unfinished_identify(Upcall *upcall, const struct ledger_row *row) {
 }
 
 static int load_unfinished(void *userdata, const struct ledger_row *row) {
+        Broker *broker = userdata;
         Upcall *upcall;
 
-        upcall = upcall_new(userdata);
+        if (registry_spool_has(broker->registry, row->seqno, EVIDENCE_COMPLETION) > 0)
+                return 0; /* both its records are there, and the spool ends the row */
+        upcall = upcall_new(broker);
         if (!upcall)
                 return -ENOMEM;
         upcall->state = UPCALL_FINISHED;
@@ -50,6 +55,9 @@ static int load_unfinished(void *userdata, const struct ledger_row *row) {
         upcall->sessionid = row->caller_sessionid;
         upcall->error = row->error;
         upcall->nested = row->nested;
+        /* it may have been made and not have been read back */
+        upcall->owes_dispatch = row->dispatch.serial == 0 && !spool_has_dispatch(broker->spool, row->seqno);
+        upcall->dispatch_retry = upcall->owes_dispatch;
         memcpy(upcall->id, row->id, sizeof(upcall->id));
         upcall_say(upcall, row->reason ? row->reason : "broker-restart");
         (void) snprintf(upcall->comm, sizeof(upcall->comm), "%s", row->caller_comm ? row->caller_comm : "");
@@ -81,7 +89,7 @@ static int on_unfinished_timeout(sd_event_source *source, uint64_t now, void *us
         (void) now;
         for (upcall = TAILQ_FIRST(&broker->upcalls); upcall; upcall = next) {
                 next = TAILQ_NEXT(upcall, link);
-                if (upcall->state == UPCALL_FINISHED && upcall->late && !upcall->completion_job)
+                if (upcall->state == UPCALL_FINISHED && upcall->late && !upcall->completed)
                         upcall_finish(upcall, outcome_of_word(upcall->outcome), upcall->error);
         }
         return 0;

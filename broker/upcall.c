@@ -7,6 +7,7 @@
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/session.h"
+#include "broker/spool.h"
 #include "broker/upcall-internal.h"
 #include "util/error.h"
 
@@ -118,8 +119,6 @@ static void upcall_send_verdict(Upcall *upcall, const struct message_verdict *ve
 
         upcall_leave_agent(upcall);
         upcall->state = UPCALL_DECIDED;
-        if (!upcall->unconditional) /* what its dispatch record says comes too late now */
-                upcall->dispatch_job = sender_forget(upcall->dispatch_job);
         r = packet_send(upcall->fd, &message_verdict_layout, verdict, &payload_fd, payload_fd >= 0 ? 1 : 0);
         if (r >= 0 && upcall_await_outcome(upcall, verdict->action) >= 0)
                 return;
@@ -197,9 +196,23 @@ static void upcall_proceed(Upcall *upcall) {
                 upcall_dispatch(upcall);
 }
 
-static void dispatch_lost(Upcall *upcall) {
-        upcall->gap = "no-dispatch-record";
-        upcall->broker->counters.records_lost++;
+bool upcall_audit_is_down(const Upcall *upcall) {
+        return upcall->broker->config.audit == CONFIG_AUDIT_BEST_EFFORT && spool_audit_is_down(upcall->broker->spool);
+}
+
+void upcall_record_lost(Upcall *upcall, enum evidence_kind kind, int error) {
+        Broker *broker = upcall->broker;
+        bool behind = kind == EVIDENCE_COMPLETION && spool_has_dispatch(broker->spool, upcall->seqno);
+
+        if (error != -EAGAIN && error != -EINVAL)
+                spool_audit_failed(broker->spool);
+        if ((behind || broker->config.audit == CONFIG_AUDIT_BEST_EFFORT) && evidence_keep(upcall, kind) == 0) {
+                upcall->completion_spooled = kind == EVIDENCE_COMPLETION;
+                return;
+        }
+        if (!upcall->gap)
+                upcall->gap = evidence_gap_words[kind];
+        broker->counters.records_lost++;
 }
 
 void upcall_row_lost(Upcall *upcall) {
@@ -210,26 +223,40 @@ void upcall_row_lost(Upcall *upcall) {
         upcall->row_lost = true;
 }
 
+/* After its verdict, which did not wait, or could wait no longer, or was the client's own: the completion record may have waited for this */
+static void dispatch_settled(Upcall *upcall) {
+        if (upcall->completed)
+                upcall_complete(upcall);
+}
+
 static void on_dispatch_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
 
         upcall->dispatch_job = NULL;
         broker_note_audit(upcall->broker, error);
-        if (error == -ENODATA && upcall->dispatch_retry++ == 0 && evidence_dispatch(upcall, on_dispatch_recorded) == 0)
+        if (error == -ENODATA && upcall->dispatch_retry++ == 0 && !upcall_audit_is_down(upcall) && evidence_dispatch(upcall, on_dispatch_recorded) == 0)
                 return;
         if (error < 0)
-                dispatch_lost(upcall);
+                upcall_record_lost(upcall, EVIDENCE_DISPATCH, error);
         else if (upcall->seqno > 0) {
                 error = registry_ledger_dispatched(upcall->broker->registry, upcall->seqno, receipt);
                 if (error < 0)
                         upcall_row_lost(upcall);
         }
-        if (upcall->state != UPCALL_RECORDING) /* its verdict did not wait for this; or its client has died meanwhile */
-                upcall_close(upcall);
+        if (upcall->state != UPCALL_RECORDING)
+                dispatch_settled(upcall);
         else if (error < 0)
                 upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
         else
                 upcall_proceed(upcall);
+}
+
+int upcall_send_dispatch(Upcall *upcall) {
+        int r = upcall_audit_is_down(upcall) ? -EAGAIN : evidence_dispatch(upcall, on_dispatch_recorded);
+
+        if (r < 0)
+                upcall_record_lost(upcall, EVIDENCE_DISPATCH, r);
+        return r;
 }
 
 static int upcall_open_ledger(Upcall *upcall) {
@@ -264,7 +291,7 @@ static int upcall_open_ledger(Upcall *upcall) {
 }
 
 /* Ledger row, then the dispatch record; everything else waits until it was read back. Only the host's own upcalls, and all in observe mode, do not
- * depend on our evidence: without us they would not, either. */
+ * depend on our evidence: without us they would not, either. With audit=best-effort none does. */
 void upcall_record(Upcall *upcall) {
         int r;
 
@@ -272,11 +299,8 @@ void upcall_record(Upcall *upcall) {
         r = upcall_open_ledger(upcall);
         if (r < 0)
                 upcall_row_lost(upcall);
-        if (r >= 0 || upcall->unconditional) {
-                r = evidence_dispatch(upcall, on_dispatch_recorded);
-                if (r < 0)
-                        dispatch_lost(upcall);
-        }
+        if (r >= 0 || upcall->unconditional)
+                r = upcall_send_dispatch(upcall);
         if (upcall->unconditional)
                 upcall_proceed(upcall);
         else if (r < 0)

@@ -65,7 +65,7 @@ struct Upcall {
 
         /* who asks, and who answers */
         bool observed;      /* it began in observe mode: deferred, whatever was decided */
-        bool unconditional; /* deferred whatever audit says: the host's own, and what is observed */
+        bool unconditional; /* its verdict waits for no record: the host's own, what is observed, and all with audit=best-effort */
         Container *container; /* NULL: none, or ended meanwhile */
         char *container_name; /* NULL: none was found */
         uint8_t contid[16];
@@ -81,6 +81,8 @@ struct Upcall {
         int64_t seqno; /* 0: no ledger row */
         SenderJob *dispatch_job, *completion_job;
         unsigned dispatch_retry, completion_retry;
+        bool owes_dispatch;      /* of an earlier broker that died before the record was read back */
+        bool completion_spooled; /* the spool ends the ledger row */
         const char *gap; /* what the ledger will miss; NULL: nothing so far */
         struct sender_receipt completion;
         const char *outcome;

@@ -376,11 +376,38 @@ disk_error_action = IGNORE
 plugin_dir = $folder/plugins.d
 END
         chmod 0640 "$folder/auditd.conf"
+        # one that a test ended and started again is none of ours
+        machine_undo --boot machine_audit_end "$folder" || return 1
         machine_spawn "$folder/auditd.out" auditd -n -c "$folder"
         AUDITD_PID=$MACHINE_PID
         machine_wait_for 5 machine_audit_runs "$AUDITD_PID" && return 0
         machine_say "auditd did not start: $(tail -n 3 "$folder/auditd.out")"
         return 1
+}
+
+# The auditd of this FOLDER, whoever started it, ends.
+machine_audit_end() {
+        local pid
+        pid=$(machine_audit_value pid)
+        ((${pid:-0} > 0)) && grep -qF -- "$1" "/proc/$pid/cmdline" || return 0
+        kill -CONT "$pid"
+        machine_end "$pid" "$(machine_start_time "$pid")"
+}
+
+# It runs again, after a test has ended or suspended it. To be undone by whoever called machine_audit_start.
+machine_audit_revive() {
+        local folder=$1 pid
+        pid=$(machine_audit_value pid)
+        if ((${pid:-0} > 0)); then
+                kill -CONT "$pid"
+                return 0
+        fi
+        (
+                trap - EXIT INT TERM HUP
+                [[ -z ${MACHINE_FD:-} ]] || exec {MACHINE_FD}>&-
+                exec setsid auditd -n -c "$folder"
+        ) >> "$folder/auditd.out" 2>&1 < /dev/null &
+        machine_wait_for 5 machine_audit_runs $! || { machine_say "auditd did not start again: $(tail -n 3 "$folder/auditd.out")"; return 1; }
 }
 
 machine_audit_runs() {

@@ -207,6 +207,10 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, ROWS_LOST, rows_lost),
         U64(message_status, MAY, OVER_LIMIT, over_limit),
         U32_BETWEEN(message_status, MAY, UNREGISTERED, unregistered, UPCALL_ACTION_REJECT, UPCALL_ACTION_DEFER),
+        U64(message_status, MAY, SPOOLED, spooled),
+        U64(message_status, MAY, GAP_RECORDS, gap_records),
+        U64(message_status, MAY, GAP_DROPPED, gap_dropped),
+        U64(message_status, MAY, GAP_FROM, gap_from),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 

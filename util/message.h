@@ -112,6 +112,8 @@ struct message_status {
         uint32_t mode;          /* (optional) enum upcall_mode; 0: not known */
         uint64_t records_lost, rows_lost, over_limit; /* (optional) since the start */
         uint32_t unregistered;  /* (optional) enum upcall_action: REJECT or DEFER */
+        uint64_t spooled; /* (optional) audit records that wait */
+        uint64_t gap_records, gap_dropped, gap_from; /* (optional) in the trail, not recorded yet; from: microseconds since 1970 */
 };
 
 struct message_container {

@@ -175,6 +175,10 @@ enum upcall_field_tag {
         UPCALL_FIELD_RUNTIME_ID = 42,  /* text: what the run time calls a container */
         UPCALL_FIELD_IMAGE = 43,       /* text */
         UPCALL_FIELD_POD = 44,         /* text */
+        UPCALL_FIELD_SPOOLED = 60,     /* u64: audit records that wait until audit works again */
+        UPCALL_FIELD_GAP_RECORDS = 61, /* u64: records that were not made in time, which no record has told of yet */
+        UPCALL_FIELD_GAP_DROPPED = 62, /* u64: of which so many are lost */
+        UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */

@@ -180,7 +180,7 @@ off ledger-row-required broker/upcall.c \
         '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (true)/' \
         failure/full_disk_refuses
 off completion-record broker/upcall-settle.c \
-        '/^static void upcall_complete/,/^}/ s/if \(evidence_completion\(upcall, on_completion_recorded\) < 0\)/if (false)/' \
+        's/return evidence_completion\(upcall, on_completion_recorded\);/return 0;/' \
         audit/dispatch_and_completion_belong_together
 off completion-at-the-end broker/broker.c \
         's/^( *)upcall_settle_all\(broker\);/\1;/' \
@@ -249,14 +249,11 @@ off observe-reason-kept broker/upcall.c \
         's/if \(message\.reason\.data && !upcall->observed\)/if (message.reason.data)/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-waits-for-nothing broker/upcall-decide.c \
-        '/^static void upcall_resolve/,/^}/ { /upcall->unconditional = true;/d }' \
+        's/return upcall->observed \|\| (upcall->broker->config\.audit)/return \1/' \
         observe/nobody_waits_for_a_record
 off observe-gap-in-the-ledger broker/upcall.c \
-        's/upcall->gap = "no-dispatch-record";/upcall->gap = NULL;/' \
+        's/upcall->gap = evidence_gap_words\[kind\];/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
-off observe-closes-after-both-records broker/upcall-settle.c \
-        's/ \|\| upcall->dispatch_job \|\| upcall->completion_job/ || upcall->completion_job/' \
-        unit/test-broker
 off observe-limits-mute-nothing broker/upcall-decide.c \
         's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
         observe/limits_refuse_nothing
@@ -302,6 +299,75 @@ off observe-keeps-the-administrators-own tools/upcallctl/observe.c \
 off observe-mode-is-checked tools/upcallctl/observe-verb.c \
         's/if \(strcmp\(mode, on \? "observe" : "enforce"\) == 0\)/if (true)/' \
         observe/setting_in_the_file_is_read_on_hangup
+
+# ---- audit fails ------------------------------------------------------------------------------------------------------------
+
+off not-seen-is-asked-again broker/upcall.c \
+        's/if \(error == -ENODATA && upcall->dispatch_retry\+\+ == 0/if (false/' \
+        audit-failure/records_that_were_not_seen_are_repeated
+off completion-waits-for-dispatch broker/upcall-settle.c \
+        '/^void upcall_complete/,/^}/ s/if \(upcall->dispatch_job\)/if (false)/' \
+        unit/test-broker
+off dispatch-record-behind-the-deadline broker/upcall.c \
+        '/^static void upcall_send_verdict/,/^}/ s/^( *)upcall->state = UPCALL_DECIDED;/&\n\1upcall->dispatch_job = sender_forget(upcall->dispatch_job);/' \
+        unit/test-broker
+off gap-row-has-its-completion broker/upcall-settle.c \
+        's/if \(upcall->completion\.serial > 0\)/if (false)/' \
+        audit-failure/dispatch_records_excluded
+off best-effort-waits-for-nothing broker/upcall-decide.c \
+        's/return upcall->observed \|\| .*;/return upcall->observed;/' \
+        audit-failure/best_effort_audit_disabled
+off spool-keeps broker/upcall.c \
+        's/ && evidence_keep\(upcall, kind\) == 0\)/ \&\& false)/' \
+        audit-failure/best_effort_audit_disabled
+off spool-bounded broker/spool.c \
+        's/return spool->bytes \+ 2 \* bytes <= .*;/return true;/' \
+        unit/test-broker
+off spool-keeps-the-order broker/upcall-settle.c \
+        '/^static int send_completion/,/^}/ s/ \|\| spool_has_dispatch\(.*\)\)/)/' \
+        unit/test-broker
+off spool-one-of-each-upcall broker/spool.c \
+        '/^static int window_add/,/^}/ s/if \(window_has\(spool, row->seqno\)\)/if (false \&\& window_has(spool, row->seqno))/' \
+        unit/test-broker
+off spool-keeps-an-upcall-whole broker/spool.c \
+        's/if \(spooled->kind == EVIDENCE_COMPLETION && .*\)$/if (false)/' \
+        unit/test-broker
+off spool-marks-late broker/evidence.c \
+        's/facts\.late \|= late;/(void) late;/' \
+        unit/test-broker
+off spool-counts-repeats broker/spool.c \
+        's/r = registry_spool_sending\(.*\);/r = 0;/' \
+        unit/test-broker
+off spool-counts-repeats-in-the-file broker/registry-file.c \
+        's/SET retry = retry \+ 1 WHERE/SET retry = retry WHERE/' \
+        unit/test-spool
+off spool-counts-with-the-record schema/0004-spool.sql \
+        's/records = records \+ 1;/records = records;/' \
+        unit/test-spool
+off spool-tells-of-the-gap-first broker/spool.c \
+        '/^static int on_timer/,/^}/ s/if \(spool->gap\.records == 0\)/if (true)/' \
+        unit/test-broker
+off spool-tries-with-one-record broker/upcall.c \
+        '/^int upcall_send_dispatch/,/^}/ s/upcall_audit_is_down\(upcall\) \? -EAGAIN : //' \
+        unit/test-broker
+off spool-backs-off broker/spool.c \
+        's/spool->wait = spool->wait \* 2 < PROBE_LAST_USEC .*;/;/' \
+        unit/test-broker
+off spool-counts-what-it-does-not-keep broker/evidence.c \
+        '/^static void on_unwatched/,/^}/ s/count_lost\(userdata\);/;/' \
+        unit/test-broker
+off spool-ends-the-row broker/spool.c \
+        's/r = replay->seqno > 0 \? note_in_ledger\(.*\) : 0;/(void) note_in_ledger; r = 0;/' \
+        unit/test-broker
+off spool-outlives-the-broker broker/spool.c \
+        '/^static int load/,/^}/ s/wait_for_audit\(spool\);/;/' \
+        audit-failure/best_effort_broker_killed_while_replaying
+off spooled-rows-are-the-spools broker/upcall-unfinished.c \
+        's/if \(registry_spool_has\(broker->registry, row->seqno, EVIDENCE_COMPLETION\) > 0\)/if (false)/' \
+        audit-failure/best_effort_broker_killed_while_spooling
+off unfinished-rows-get-their-dispatch-record broker/upcall-unfinished.c \
+        's/upcall->owes_dispatch = .*;/upcall->owes_dispatch = false;/' \
+        audit-failure/best_effort_broker_killed_under_a_full_backlog
 
 # ---- rights -----------------------------------------------------------------------------------------------------------------
 

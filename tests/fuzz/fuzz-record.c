@@ -47,6 +47,17 @@ static void require_decodes(const char *text, const char *name, const uint8_t *d
         require(*value == ' ' || *value == '\0');
 }
 
+/* As another repeat, the record is what it would have been at once */
+static void require_repeats(const char *text, const struct record_upcall *upcall) {
+        char again[RECORD_TEXT_MAX + 1], expected[RECORD_TEXT_MAX + 1];
+        struct record_upcall repeat = *upcall;
+
+        repeat.retry = UINT32_MAX;
+        require(record_dispatch(&repeat, expected, sizeof(expected)) > 0);
+        require(record_repeat(text, repeat.retry, again, sizeof(again)) == (int) strlen(expected));
+        require(strcmp(again, expected) == 0);
+}
+
 static void check_upcall(const uint8_t *data, size_t size, const char *string) {
         static const uint8_t id[16];
         char text[RECORD_TEXT_MAX + 1];
@@ -54,9 +65,12 @@ static void check_upcall(const uint8_t *data, size_t size, const char *string) {
                 .vm = record_name_safe(string) ? string : "web-1", .subject = { .comm = string }, .id = id, .key_type = string,
                 .description = data, .description_size = size, .outcome = "rejected", .error = 126,
         };
+        char any[RECORD_TEXT_MAX + 1];
 
+        (void) record_repeat(string, 1, any, sizeof(any));
         require_harmless(text, record_dispatch(&upcall, text, sizeof(text)));
         require_decodes(text, " name=", data, size > RECORD_DESCRIPTION_MAX ? RECORD_DESCRIPTION_MAX : size);
+        require_repeats(text, &upcall);
         require_harmless(text, record_completion(&upcall, text, sizeof(text)));
         require_decodes(text, " name=", data, size > RECORD_DESCRIPTION_MAX ? RECORD_DESCRIPTION_MAX : size);
         upcall.reason = string; /* a word or an error */

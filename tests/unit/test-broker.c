@@ -34,6 +34,7 @@
 #include "broker/evidence.h"
 #include "broker/peer.h"
 #include "broker/session.h"
+#include "broker/spool.h"
 #include "broker/upcall.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -135,6 +136,26 @@ static void records_end(Broker *broker, int error) {
         }
 }
 
+/* The kernel makes the first of the records that are there */
+static void record_made(Broker *broker) {
+        const struct sender_receipt receipt = { .serial = ++broker->sender->serial, .time_ms = 1 };
+        SenderJob *job = TAILQ_FIRST(&broker->sender->jobs);
+        size_t length = strlen(trail);
+
+        assert_non_null(job);
+        TAILQ_REMOVE(&broker->sender->jobs, job, link);
+        (void) snprintf(trail + length, sizeof(trail) - length, "%s res=%s\n", job->text, job->success ? "success" : "failed");
+        if (job->done)
+                job->done(job->userdata, 0, &receipt);
+        free(job);
+}
+
+/* All of them, and what these are followed by */
+static void records_made(Broker *broker) {
+        while (!TAILQ_EMPTY(&broker->sender->jobs))
+                record_made(broker);
+}
+
 /* The audit thread says so of the first of those that are there */
 static void record_fails(Broker *broker, int error) {
         SenderJob *job = TAILQ_FIRST(&broker->sender->jobs);
@@ -153,11 +174,6 @@ static unsigned count_jobs(const Broker *broker) {
         TAILQ_FOREACH(job, &broker->sender->jobs, link)
                 n++;
         return n;
-}
-
-/* The kernel has made them */
-static void records_made(Broker *broker) {
-        records_end(broker, 0);
 }
 
 static unsigned count_records(const char *what) {
@@ -262,7 +278,7 @@ static int connect_to(struct world *world, const char *name) {
 static const struct config usual = {
         .upcall_timeout = 20, .max_in_flight = 4096, .reserved_in_flight = 32, .max_per_container = 4096, .max_lifetime = 86400,
         .max_refusal = 3600, .max_agent_connections = 64, .max_per_agent = 64, .witness_timeout_ms = 1000, .read_back_ms = 1000,
-        .chain_interval = 1,
+        .chain_interval = 1, .spool_max_kib = 1024,
 };
 
 static void make_folders(struct world *world) {
@@ -939,8 +955,9 @@ static void test_audit_failures_refuse_nothing_that_is_observed(void **state) {
                 }
 }
 
-/* The dispatch record is not seen and is sent once more, behind the completion record: the row is open until both have their fate */
-static void test_dispatch_record_that_comes_behind_the_completion(void **state) {
+/* The dispatch record is not seen and is sent once more: the completion record waits until that is settled, and the row is open until both have
+ * their fate */
+static void test_completion_record_waits_for_the_dispatch_record(void **state) {
         struct world *world = *state;
         uint32_t error;
         int client;
@@ -951,21 +968,299 @@ static void test_dispatch_record_that_comes_behind_the_completion(void **state) 
                 client = ask(world, n, 20000);
                 assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
                 report(world, client, n, UPCALL_OUTCOME_INSTANTIATED, 0);
-                assert_int_equal(count_jobs(world->broker), 2);
+                assert_int_equal(count_jobs(world->broker), 1);
                 record_fails(world->broker, -ENODATA);
-                assert_int_equal(count_jobs(world->broker), 2); /* completion, dispatch */
+                assert_int_equal(count_jobs(world->broker), 1); /* the dispatch record again */
                 if (n == 2) {
-                        record_fails(world->broker, -EPERM);
-                        assert_int_equal(ledger_unfinished(world), 1);
                         record_fails(world->broker, -ENODATA);
+                        assert_int_equal(count_jobs(world->broker), 1); /* the completion record */
+                        assert_int_equal(ledger_unfinished(world), 1);
+                        record_fails(world->broker, -EPERM);
                 } else
                         records_made(world->broker);
                 assert_int_equal(ledger_unfinished(world), 0);
                 assert_null(TAILQ_FIRST(&world->broker->upcalls));
         }
         assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        assert_true(strstr(trail, "op=upcall-dispatch") < strstr(trail, "op=upcall-complete"));
         assert_int_equal(count_records(" retry=1 "), 1);
         assert_int_equal(world->broker->counters.records_lost, 2);
+}
+
+/* It was sent, nobody knows whether the kernel will make it: it is refused, and the row says what became of the record in the end */
+static void test_dispatch_record_that_comes_behind_the_deadline(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+        int client = ask(world, 1, 1);
+
+        (void) usleep(20 * 1000);
+        turn(world);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, ENOKEY);
+        report(world, client, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        assert_int_equal(ledger_unfinished(world), 1);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        assert_int_equal(count_records("reason=audit op=upcall-complete"), 1);
+        assert_int_equal(ledger_unfinished(world), 0);
+        assert_int_equal(world->broker->counters.records_lost, 0);
+}
+
+/* ---- audit=best-effort ---- */
+
+/* An upcall from its question to its outcome, whatever becomes of its records */
+static void answered(struct world *world, int agent, uint32_t n) {
+        int client = ask(world, n, 20000);
+        uint32_t error;
+
+        take_question(world, agent);
+        refuse(world, agent, n, "helper-refused");
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        report(world, client, n, UPCALL_OUTCOME_NEGATED, ENOKEY);
+}
+
+static int attach_best_effort(struct world *world) {
+        int agent = attach(world, 4);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        records_made(world->broker);
+        world->broker->config.audit = CONFIG_AUDIT_BEST_EFFORT;
+        return agent;
+}
+
+static void all_fail(struct world *world, int error) {
+        while (count_jobs(world->broker) > 0)
+                record_fails(world->broker, error);
+}
+
+/* Audit works from here on: the broker finds that out by itself */
+static void spool_replayed(struct world *world) {
+        for (unsigned ms = 0; ms < 10000 && (spool_records(world->broker->spool) > 0 || spool_gap(world->broker->spool).records > 0); ms += 10) {
+                (void) usleep(10 * 1000);
+                turn(world);
+                records_made(world->broker);
+        }
+        assert_int_equal(spool_records(world->broker->spool), 0);
+        assert_int_equal(spool_gap(world->broker->spool).records, 0);
+}
+
+static void test_best_effort_goes_on_without_the_record(void **state) {
+        static const int errors[] = { -EPERM, -ENOBUFS, -ENODATA };
+        struct world *world = *state;
+        int agent = attach_best_effort(world);
+        uint32_t n = 0;
+
+        for (size_t i = 0; i < ELEMENTS(errors); i++)
+                for (unsigned at_once = 0; at_once < 2; at_once++) {
+                        submit_error = at_once ? errors[i] : 0;
+                        answered(world, agent, ++n);
+                        all_fail(world, errors[i]);
+                        assert_null(TAILQ_FIRST(&world->broker->upcalls));
+                        assert_int_equal(spool_records(world->broker->spool), 2 * n);
+                }
+        assert_int_equal(count_records("op=upcall"), 0);
+        assert_int_equal(ledger_unfinished(world), (int) n);
+        submit_error = 0;
+        spool_replayed(world);
+        assert_int_equal(count_records("op=upcall-dispatch"), n);
+        assert_int_equal(count_records("op=upcall-complete"), n);
+        assert_int_equal(count_records(" late=1"), 2 * n);
+        assert_int_equal(count_records("op=audit-gap"), 1);
+        assert_int_equal(count_records("gap-records=12 gap-dropped=0 retry=0 res=success"), 1);
+        assert_true(strstr(trail, "op=audit-gap") < strstr(trail, "op=upcall"));
+        assert_int_equal(ledger_unfinished(world), 0);
+        assert_int_equal(world->broker->counters.records_lost, 0);
+        /* and the next one is not late */
+        answered(world, agent, ++n);
+        records_made(world->broker);
+        assert_int_equal(count_records(" late=1"), 2 * n - 2);
+        assert_int_equal(count_records("op=upcall"), 2 * n);
+        close_fd(agent);
+}
+
+/* While audit is down nothing is sent but what finds out whether it works; what was not sent is no repeat */
+static void test_best_effort_tries_audit_with_one_record(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world);
+
+        answered(world, agent, 1);
+        all_fail(world, -EPERM);
+        for (uint32_t n = 2; n <= 20; n++) {
+                answered(world, agent, n);
+                assert_int_equal(count_jobs(world->broker), 0);
+        }
+        (void) usleep(1100 * 1000);
+        turn(world);
+        assert_int_equal(count_jobs(world->broker), 1);
+        record_fails(world->broker, -ENODATA);
+        turn(world);
+        assert_int_equal(count_jobs(world->broker), 0);
+        (void) usleep(1100 * 1000); /* twice as long, this time */
+        turn(world);
+        assert_int_equal(count_jobs(world->broker), 0);
+        spool_replayed(world);
+        assert_int_equal(count_records("gap-records=40 gap-dropped=0 retry=1 "), 1);
+        assert_int_equal(count_records("op=upcall"), 40);
+        assert_int_equal(count_records("retry=0 found="), 40);
+        close_fd(agent);
+}
+
+static void spool_wakes(struct world *world) {
+        (void) usleep(1100 * 1000);
+        turn(world);
+}
+
+/* Its dispatch record is on its way out of the spool when it ends: its completion record comes behind, whatever becomes of the first */
+static void test_best_effort_keeps_the_order_of_an_upcall(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world), client = ask(world, 1, 20000);
+        const char *dispatch, *completion;
+        uint32_t error;
+
+        take_question(world, agent);
+        record_fails(world->broker, -EPERM);
+        spool_wakes(world);
+        record_made(world->broker); /* the gap */
+        assert_int_equal(count_jobs(world->broker), 1);
+        refuse(world, agent, 1, "helper-refused");
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        report(world, client, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        assert_int_equal(count_jobs(world->broker), 1);
+        record_fails(world->broker, -ENODATA);
+        assert_int_equal(count_jobs(world->broker), 0);
+        spool_replayed(world);
+        dispatch = strstr(trail, "op=upcall-dispatch");
+        completion = strstr(trail, "op=upcall-complete");
+        assert_true(dispatch && completion && dispatch < completion);
+        assert_int_equal(count_records("op=upcall"), 2);
+        assert_int_equal(count_records("retry=1 "), 1); /* the dispatch record, which was in flight */
+        assert_int_equal(ledger_unfinished(world), 0);
+        close_fd(agent);
+}
+
+/* Nor are two records of one upcall on their way at once */
+static void test_best_effort_replays_an_upcall_step_by_step(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world), client = ask(world, 1, 20000);
+
+        take_question(world, agent);
+        record_fails(world->broker, -EPERM);
+        answered(world, agent, 2);
+        spool_wakes(world);
+        record_made(world->broker); /* the gap */
+        record_made(world->broker); /* the first: from here on two at a time */
+        assert_int_equal(spool_records(world->broker->spool), 2);
+        assert_int_equal(count_jobs(world->broker), 1);
+        record_made(world->broker);
+        assert_int_equal(count_jobs(world->broker), 1);
+        spool_replayed(world);
+        assert_int_equal(count_records("op=upcall"), 3);
+        close_fd(client);
+        close_fd(agent);
+}
+
+/* When audit is seen to work, what is new is sent at once, and is not late */
+static void test_best_effort_sends_what_is_new_while_it_replays(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world);
+
+        for (uint32_t n = 1; n <= 3; n++) {
+                answered(world, agent, n);
+                all_fail(world, -EPERM);
+        }
+        spool_wakes(world);
+        record_made(world->broker); /* the gap */
+        record_made(world->broker); /* the first of six */
+        assert_int_equal(spool_records(world->broker->spool), 5);
+        answered(world, agent, 4);
+        assert_int_equal(spool_records(world->broker->spool), 5);
+        records_made(world->broker);
+        turn(world);
+        assert_int_equal(spool_records(world->broker->spool), 0);
+        assert_int_equal(count_records(" late=1"), 6);
+        assert_int_equal(count_records("op=upcall"), 8);
+        assert_int_equal(count_records("op=audit-gap"), 1);
+        close_fd(agent);
+}
+
+/* What nobody waits for is not kept: it is counted, and told */
+static void test_best_effort_tells_of_what_is_not_kept(void **state) {
+        struct world *world = *state;
+
+        world->broker->config.audit = CONFIG_AUDIT_BEST_EFFORT;
+        records_made(world->broker);
+        assert_int_equal(evidence_unregister(world->broker, "web-1", world->container->contid, 1, "asked", NULL), 0);
+        record_fails(world->broker, -ENODATA);
+        submit_error = -ENOBUFS;
+        assert_int_equal(evidence_unregister(world->broker, "web-1", world->container->contid, 1, "asked", NULL), -ENOBUFS);
+        submit_error = 0;
+        assert_int_equal(world->broker->counters.records_lost, 2);
+        spool_replayed(world);
+        assert_int_equal(count_records("gap-records=2 gap-dropped=2 "), 1);
+}
+
+/* Somebody has written into the file by hand: what is no record is dropped, what is gone is gone, and the rest comes */
+static void test_best_effort_spool_that_was_tampered_with(void **state) {
+        static const char *const texts[] = { "op=nonsense", "op=upcall-dispatch retry=0 found=none", "op=upcall-dispatch retry= found=none",
+                                             "op=upcall-dispatch retry=0 found=cgroup" };
+        struct registry_spooled row = { .time = 1, .kind = EVIDENCE_DISPATCH, .record = { .type = RECORD_CONTROL, .hostname = "?", .terminal = "?" } };
+        struct world *world = *state;
+
+        records_made(world->broker);
+        for (size_t i = 0; i < ELEMENTS(texts); i++) {
+                row.seqno = (int64_t) i + 1000;
+                row.record.text = texts[i];
+                assert_int_equal(spool_keep(world->broker->spool, &row), 0);
+        }
+        assert_int_equal(registry_spool_remove(world->broker->registry, 4), 0);
+        spool_replayed(world);
+        assert_int_equal(count_records("op=upcall-dispatch retry=0 found=none"), 1);
+        assert_int_equal(count_records("op=nonsense"), 0);
+        assert_int_equal(count_records("found=cgroup"), 0);
+        assert_int_equal(world->broker->counters.records_lost, 2);
+}
+
+static void test_best_effort_spool_is_bounded(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world);
+        struct registry_gap gap;
+
+        world->broker->config.spool_max_kib = 4;
+        submit_error = -EPERM;
+        for (uint32_t n = 1; n <= 10; n++)
+                answered(world, agent, n);
+        gap = spool_gap(world->broker->spool);
+        assert_int_equal(spool_records(world->broker->spool) % 2, 0);
+        assert_int_equal(gap.records, 20);
+        assert_true(gap.dropped > 10 && gap.dropped < 20);
+        assert_int_equal(gap.records - gap.dropped, spool_records(world->broker->spool));
+        assert_int_equal(world->broker->counters.records_lost, gap.dropped);
+        submit_error = 0;
+        spool_replayed(world);
+        assert_int_equal(count_records("op=upcall"), 20 - gap.dropped);
+        assert_int_equal(count_records("op=upcall-dispatch"), count_records("op=upcall-complete"));
+        assert_int_equal(count_records("res=failed\n") > 0, 1);
+        assert_int_equal(ledger_unfinished(world), 0);
+        close_fd(agent);
+}
+
+/* Without room on the disk nothing can be kept: the callers are answered, and what is lost is told */
+static void test_best_effort_with_a_registry_that_cannot_be_written(void **state) {
+        struct world *world = *state;
+        int agent = attach_best_effort(world);
+
+        world->broker->config.spool_max_kib = 0;
+        submit_error = -EPERM;
+        answered(world, agent, 1);
+        assert_int_equal(spool_records(world->broker->spool), 0);
+        assert_int_equal(ledger_unfinished(world), 0);
+        submit_error = 0;
+        spool_replayed(world);
+        assert_int_equal(count_records("gap-records=2 gap-dropped=2 retry=0 res=failed"), 1);
+        answered(world, agent, 2);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall"), 2);
+        close_fd(agent);
 }
 
 static void test_observed_upcalls_over_the_limit_are_deferred_and_recorded(void **state) {
@@ -1153,7 +1448,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_what_would_be_decided_is_one_word, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_observed_upcall_waits_for_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_audit_failures_refuse_nothing_that_is_observed, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_dispatch_record_that_comes_behind_the_completion, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_completion_record_waits_for_the_dispatch_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_dispatch_record_that_comes_behind_the_deadline, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_upcall_keeps_the_mode_it_began_with, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_change_of_the_mode_is_recorded, setup, teardown),
@@ -1161,6 +1457,15 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_head_is_recorded_some_time_after_a_change, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_head_is_recorded_after_many_rows, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_head_that_was_not_read_back_is_sent_again, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_goes_on_without_the_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_tries_audit_with_one_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_keeps_the_order_of_an_upcall, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_replays_an_upcall_step_by_step, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_sends_what_is_new_while_it_replays, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_tells_of_what_is_not_kept, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_spool_that_was_tampered_with, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_spool_is_bounded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_best_effort_with_a_registry_that_cannot_be_written, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("broker", tests, NULL, NULL);

@@ -40,6 +40,7 @@ static void test_missing_file_gives_the_defaults(void **state) {
         assert_int_equal(config.max_per_container, 64);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_REJECT);
         assert_int_equal(config.audit, CONFIG_AUDIT_REQUIRED);
+        assert_int_equal(config.spool_max_kib, 65536);
         assert_int_equal(config.mode, CONFIG_MODE_ENFORCE);
         assert_int_equal(config.chain_interval, 60);
 }

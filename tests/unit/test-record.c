@@ -43,8 +43,12 @@ static struct record_config config_sample(void) {
         return (struct record_config){ .op = "register-agent", .vm = "web-1", .uuid = UUID, .agent = "nfs-a", .subject = subject };
 }
 
-/* One pointer type for the six functions. */
-enum { DISPATCH, COMPLETION, REGISTER, UNREGISTER, BIND_AGENT, CONFIG, N_RECORDS };
+static struct record_gap gap_sample(void) {
+        return (struct record_gap){ .from = 1700000000123456, .to = 1700000061007999, .records = 20, .dropped = 3, .retry = 2, .subject = subject };
+}
+
+/* One pointer type for the functions. */
+enum { DISPATCH, COMPLETION, REGISTER, UNREGISTER, BIND_AGENT, CONFIG, GAP, N_RECORDS };
 
 static int build(int which, const void *facts, char *text, size_t size) {
         switch (which) {
@@ -58,8 +62,10 @@ static int build(int which, const void *facts, char *text, size_t size) {
                 return record_unregister(facts, text, size);
         case BIND_AGENT:
                 return record_bind_agent(facts, text, size);
-        default:
+        case CONFIG:
                 return record_config(facts, text, size);
+        default:
+                return record_gap(facts, text, size);
         }
 }
 
@@ -244,6 +250,41 @@ static void test_bind_agent(void **state) {
         assert_record(BIND_AGENT, &config,
                       "virt=container resrc=agent reason=unbind op=bind-agent vm=\"web-1\" uuid=" UUID " agent=nfs-a "
                       "spid=554 suid=1000 sauid=1001 oses=3");
+}
+
+static void test_gap(void **state) {
+        struct record_gap gap = gap_sample();
+
+        (void) state;
+        assert_record(GAP, &gap,
+                      "op=audit-gap vm=\"?\" uuid=? spid=554 suid=1000 sauid=1001 oses=3 ocomm=6D6F756E742E63696673 "
+                      "gap-from=1700000000.123 gap-to=1700000061.007 gap-records=20 gap-dropped=3 retry=2");
+        gap = (struct record_gap){ .to = UINT64_MAX, .records = UINT64_MAX };
+        assert_record(GAP, &gap, "op=audit-gap vm=\"?\" uuid=? spid=0 suid=0 sauid=0 oses=0 gap-from=0.000 gap-to=18446744073709.551 "
+                      "gap-records=18446744073709551615 gap-dropped=0 retry=0");
+}
+
+/* The same record as another repeat; whatever a name or description holds, it is the record's own field that changes */
+static void test_repeat(void **state) {
+        char text[RECORD_TEXT_MAX + 1], again[RECORD_TEXT_MAX + 1], expected[RECORD_TEXT_MAX + 1];
+        struct record_upcall upcall = upcall_sample();
+
+        (void) state;
+        upcall.description = " retry=7 ";
+        upcall.description_size = 9;
+        for (upcall.retry = 0; upcall.retry <= 150000000; upcall.retry = upcall.retry * 21 + 3) {
+                assert_true(record_dispatch(&upcall, text, sizeof(text)) > 0);
+                upcall.retry++;
+                assert_true(record_dispatch(&upcall, expected, sizeof(expected)) > 0);
+                assert_int_equal(record_repeat(text, upcall.retry, again, sizeof(again)), (int) strlen(expected));
+                assert_string_equal(again, expected);
+                assert_int_equal(record_repeat(text, upcall.retry, again, strlen(expected)), -ENOBUFS);
+                assert_string_equal(again, "");
+        }
+        assert_int_equal(record_repeat("op=x", 1, again, sizeof(again)), -EINVAL);
+        assert_int_equal(record_repeat("op=x retry=", 1, again, sizeof(again)), -EINVAL);
+        assert_int_equal(record_repeat("op=x retry=y", 1, again, sizeof(again)), -EINVAL);
+        assert_int_equal(record_repeat("", 1, again, sizeof(again)), -EINVAL);
 }
 
 static void test_config(void **state) {
@@ -553,7 +594,8 @@ static void test_largest_values_fit(void **state) {
                                         command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true };
         struct record_container container = { word, word, NAME_255, UUID, UINT32_MAX, PARENT, label, most };
         struct record_config config = { word, NAME_255, UUID, NAME_255, command, sizeof(command), word, most };
-        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config };
+        struct record_gap gap = gap_sample();
+        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config, &gap };
 
         (void) state;
         memset(command, '\xff', sizeof(command));
@@ -566,7 +608,8 @@ static void test_small_buffers_are_never_overrun(void **state) {
         struct record_upcall upcall = upcall_sample();
         struct record_container container = container_sample();
         struct record_config config = config_sample();
-        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config };
+        struct record_gap gap = gap_sample();
+        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config, &gap };
 
         (void) state;
         config.command = "x";
@@ -599,7 +642,8 @@ static void test_searched_fields_are_found_first(void **state) {
         struct record_upcall upcall = upcall_sample();
         struct record_container container = container_sample();
         struct record_config config = config_sample();
-        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config };
+        struct record_gap gap = gap_sample();
+        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config, &gap };
 
         (void) state;
         container.parent_uuid = PARENT;
@@ -642,7 +686,8 @@ static void test_dictionary_has_every_field(void **state) {
         struct record_upcall upcall = upcall_sample();
         struct record_container container = container_sample();
         struct record_config config = config_sample();
-        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config };
+        struct record_gap gap = gap_sample();
+        const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config, &gap };
 
         (void) state;
         memset(description, 'x', sizeof(description));
@@ -744,6 +789,8 @@ int main(void) {
                 cmocka_unit_test(test_unregister),
                 cmocka_unit_test(test_bind_agent),
                 cmocka_unit_test(test_config),
+                cmocka_unit_test(test_gap),
+                cmocka_unit_test(test_repeat),
                 cmocka_unit_test(test_labels),
                 cmocka_unit_test(test_key_types),
                 cmocka_unit_test(test_name_safe),

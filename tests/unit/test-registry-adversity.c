@@ -100,7 +100,31 @@ static void fill(Registry *registry) {
                 agent = add_agent(registry, id, "a");
                 (void) add_route(registry, id, agent);
                 (void) ledger_open(registry, i);
+                assert_int_equal(registry_spool_add(registry, &(struct registry_spooled){ .time = i, .seqno = i, .kind = EVIDENCE_DISPATCH,
+                        .record = { .type = 2500, .text = "op=upcall-dispatch retry=0", .hostname = "web", .terminal = "a" } }), 0);
         }
+}
+
+static int count_spooled(void *userdata, const struct registry_spooled *row _unused_) {
+        return (*(int *) userdata)++, 0;
+}
+
+static int use_spool(Registry *registry, int worst) {
+        struct registry_gap gap;
+        uint64_t records, bytes;
+        int n = 0, r;
+
+        r = registry_spool_size(registry, &records, &bytes);
+        worst = r < worst ? r : worst;
+        r = registry_spool_each(registry, 1000, count_spooled, &n);
+        worst = r < worst ? r : worst;
+        r = registry_gap_read(registry, &gap);
+        worst = r < worst ? r : worst;
+        for (int64_t seqno = 1; seqno <= 30; seqno++) {
+                r = registry_spool_has(registry, seqno, EVIDENCE_DISPATCH);
+                worst = r < worst ? r : worst;
+        }
+        return worst;
 }
 
 /* Everything that may be asked of a registry; whatever it answers is right, as long as it answers. */
@@ -124,7 +148,7 @@ static int use_everything(Registry *registry) {
         worst = r < worst ? r : worst;
         if (row.seqno > 0)
                 (void) registry_ledger_gap(registry, row.seqno, "x");
-        return worst;
+        return use_spool(registry, worst);
 }
 
 static void test_a_damaged_file_is_said_and_never_crashes(void **state) {

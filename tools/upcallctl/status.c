@@ -38,6 +38,10 @@ static const struct output_column columns[] = {
         COLUMN("over_limit", "Over a limit", OUTPUT_U64, broker.over_limit),
         COLUMN("records_lost", "Audit records lost", OUTPUT_U64, broker.records_lost),
         COLUMN("rows_lost", "Ledger rows lost", OUTPUT_U64, broker.rows_lost),
+        COLUMN("spooled", "Audit records kept", OUTPUT_U64, broker.spooled),
+        COLUMN("gap_records", "Not yet told of", OUTPUT_U64, broker.gap_records),
+        COLUMN("gap_dropped", "Of these dropped", OUTPUT_U64, broker.gap_dropped),
+        COLUMN("gap_from", "Gap since", OUTPUT_TIME, broker.gap_from),
         COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
 };
 
