@@ -20,9 +20,9 @@ observe_broker() { # [SETTING…]
 observe_host_lines() {
         machine_save_file /etc/request-key.d/kernel-test.conf
         cat > /etc/request-key.d/kernel-test.conf <<'END'
-create user hosttest:* * |/bin/cat
-create user db:* * |/bin/cat
-create user hostreject:* * /bin/keyctl reject %k 5 rejected %S
+create user hosttest* * |/bin/cat
+create user db* * |/bin/cat
+create user hostreject* * /bin/keyctl reject %k 5 rejected %S
 END
 }
 
@@ -419,4 +419,62 @@ test_slow_host_program_is_not_ended() {
         request_in web-1 user slow:one "from the callout"
         expect_answer ok "from the callout"
         audit_find 'reason=observe-reject-no-route op=upcall-complete.* outcome=instantiated' -uu "${CONTID[web-1]}" --raw > /dev/null
+}
+
+# upcall-request-key started by the host's own request-key, and no takeover
+test_by_the_line_in_request_key_d() {
+        observe_host_lines
+        observe_broker
+        observe_containers
+        observe_answers "${EVERYBODY[@]}"
+        CONTROL=$RESULTS
+        machine_save_file /etc/request-key.d/upcalld.conf
+        sed 's/^#create user /create user /' "$UPCALLD_BUILD/conf/request-key.d/upcalld.conf" > /etc/request-key.d/upcalld.conf
+        # narrower than what the host itself says: ours wins
+        printf 'create user %s * /usr/sbin/upcall-request-key %%o %%k %%u %%g %%T %%P %%S\n' 'hosttest:*' 'db:*' 'hostreject:*' >> /etc/request-key.d/upcalld.conf
+        request_in web-1 user hosttest:one "from the callout"
+        expect_answer EACCES
+        expect_ok upcallctl observe on
+        expect_host_behaviour "the line alone"
+        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        stop_broker
+        expect_host_behaviour "the line alone, without a broker"
+}
+
+# The host's own program needs a key itself
+test_nested_upcall_is_deferred() {
+        observe_host_lines
+        script nested "printf '%s' \"\$($KERNEL_SHARE/request user hosttest:inner 'from the inner one')\""
+        echo "create user nested:* * |$KERNEL_SHARE/nested" >> /etc/request-key.d/kernel-test.conf
+        observe_broker
+        takeover
+        new_container web-1
+        register web-1
+        expect_ok upcallctl observe on
+        request_in web-1 --uid 1000 user nested:one
+        expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"
+        audit_find 'reason=observe-defer-nested op=upcall-complete.* nested=[1-9][0-9]* outcome=instantiated' -uu "${CONTID[web-1]}" --raw > /dev/null
+        expect_recorded observe-reject-no-route "$(hex nested:one)" -uu "${CONTID[web-1]}"
+}
+
+# In the name of a caller of another uid, when the broker no longer knows of the first upcall
+test_holder_of_anothers_authority_is_deferred() {
+        observe_host_lines
+        echo "create user held:* * |$KERNEL_SHARE/holder" >> /etc/request-key.d/kernel-test.conf
+        script holder "touch $KERNEL_SHARE/held; while ! test -e $KERNEL_SHARE/go; do sleep 0.1; done
+                printf '%s' \"\$($KERNEL_SHARE/request user db:stolen 'from the callout')\""
+        observe_broker
+        new_container web-1
+        register web-1
+        takeover
+        expect_ok upcallctl observe on
+        stop_broker
+        request_start web-1 --uid 1000 user held:one
+        machine_wait_for 5 test -e "$KERNEL_SHARE/held" || fail "the host's program was not started"
+        START_WITH=(env CONFIGURATION_DIRECTORY=$OBSERVE_CONF)
+        start_broker
+        : > "$KERNEL_SHARE/go"
+        request_wait 15
+        expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the callout$' "what the host's program got"
+        expect_recorded observe-reject-uid-mismatch "$(hex db:stolen)" -uu "${CONTID[web-1]}"
 }

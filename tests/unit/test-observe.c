@@ -83,17 +83,19 @@ static int teardown(void **state) {
 
 /* As letters: drop-in, observe, on-broker-down-defer; ~ for what should not be left */
 static void expect_files(const struct place *place, const char *wanted) {
-        char is[8] = "";
+        static const struct {
+                char letter;
+                const char *name;
+        } names[] = {
+                { 'd', "conf.d/observe.conf" }, { 'o', "client.d/observe" }, { 'b', "client.d/on-broker-down-defer" },
+                { '~', "conf.d/observe.conf.upcalld-new" }, { '~', "client.d/observe.upcalld-new" }, { '~', "client.d/on-broker-down-defer.upcalld-new" },
+        };
+        char is[ELEMENTS(names) + 1] = "";
+        size_t n = 0;
 
-        if (exists(place, "conf.d/observe.conf"))
-                strcat(is, "d");
-        if (exists(place, "client.d/observe"))
-                strcat(is, "o");
-        if (exists(place, "client.d/on-broker-down-defer"))
-                strcat(is, "b");
-        if (exists(place, "conf.d/observe.conf.upcalld-new") || exists(place, "client.d/observe.upcalld-new") ||
-            exists(place, "client.d/on-broker-down-defer.upcalld-new"))
-                strcat(is, "~");
+        for (size_t i = 0; i < ELEMENTS(names); i++)
+                if (exists(place, names[i].name))
+                        is[n++] = names[i].letter;
         assert_string_equal(is, wanted);
 }
 

@@ -72,6 +72,8 @@ static const char *fate(const struct job *job) {
 
 /* Without a broker the host itself goes on as before; a container must not get the host's keys by it, unless the administrator says so. */
 static struct decision decide_without_broker(const struct job *job, const char *what) {
+        if (job->policy.observe) /* that is all that anybody will know of it */
+                kmsg("key %d %s: %s " BROKER_SOCKET, job->upcall.arguments.key, fate(job), what);
         if (job->policy.observe || job->policy.on_broker_down_defer || caller_is_surely_hosts(&job->upcall.request.caller))
                 return decide_defer("broker-down");
         kmsg("key %d refused: %s " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
