@@ -21,6 +21,10 @@ static const struct takeover_paths paths_default = {
         .program = PROGRAM_DIR "/" PROGRAM_NAME,
 };
 
+const struct takeover_paths *takeover_paths_default(void) {
+        return &paths_default;
+}
+
 /* ---- what is there ---- */
 
 enum what {
