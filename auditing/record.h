@@ -58,6 +58,18 @@ struct record_upcall {
         bool late;
 };
 
+/* Inode numbers, which identify nobody for good: see /proc/PID/ns and upcallctl container show. */
+struct record_namespaces {
+        uint64_t pid, user, mnt;
+};
+
+/* What upcall-request-key did alone. Nobody said which container it was, and there is no seqno and no agent. */
+struct record_unbrokered {
+        struct record_upcall upcall;
+        const struct record_namespaces *caller; /* NULL: not known who asked; the subject is left out then, too */
+        uint64_t missed; /* how many upcalls before this one have no record; 0: left out */
+};
+
 struct record_container {
         const char *op;     /* register, unregister, … */
         const char *reason; /* NULL: left out */
@@ -102,6 +114,7 @@ struct record_gap {
  * the text is emptied. */
 int record_dispatch(const struct record_upcall *upcall, char *data, size_t size);    /* RECORD_CONTROL, op=upcall-dispatch */
 int record_completion(const struct record_upcall *upcall, char *data, size_t size);  /* RECORD_RESOURCE, resrc=key, op=upcall-complete */
+int record_unbrokered(const struct record_unbrokered *record, char *data, size_t size); /* RECORD_CONTROL, op=upcall-unbrokered */
 int record_register(const struct record_container *container, char *data, size_t size);   /* RECORD_MACHINE */
 int record_unregister(const struct record_container *container, char *data, size_t size); /* RECORD_CONTROL */
 int record_bind_agent(const struct record_config *config, char *data, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */

@@ -16,6 +16,7 @@
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/policy.h"
+#include "tools/upcall-request-key/unbrokered.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -39,6 +40,7 @@ struct job {
         struct policy policy;
         void *payload; /* out of a memfd */
         size_t payload_size;
+        bool decided_by_broker; /* whose records tell of it, then */
 };
 
 static void job_init(struct job *job) {
@@ -48,6 +50,7 @@ static void job_init(struct job *job) {
                           deadline_in_ms(policy_deadline(&job->policy) * 1000ull));
         job->payload = NULL;
         job->payload_size = 0;
+        job->decided_by_broker = false;
 }
 
 static void job_done(struct job *job) {
@@ -135,6 +138,7 @@ static struct decision decide_by_broker(struct job *job) {
         r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &verdict);
         switch (r) {
         case 0:
+                job->decided_by_broker = true;
                 return decide_by_verdict(job, &verdict);
         case ASK_OURSELVES:
                 return decide_defer("broker-asks");
@@ -192,6 +196,8 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
         } else
                 carry_out(&job.upcall, &decision, ret_outcome);
         conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
+        if (!job.decided_by_broker)
+                unbrokered_record(&job.upcall, &decision, ret_outcome);
 }
 
 static void refuse(int32_t key, uint32_t error, uint32_t seconds, struct outcome *ret_outcome) {

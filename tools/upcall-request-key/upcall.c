@@ -17,6 +17,7 @@
 
 void upcall_init(struct upcall *upcall) {
         memset(&upcall->request, 0, sizeof upcall->request);
+        memset(&upcall->key, 0, sizeof upcall->key);
         upcall->pidfd = -1;
 }
 
@@ -146,6 +147,11 @@ int upcall_collect(struct upcall *upcall, const struct arguments *arguments, con
         fill_request(upcall, callout_size);
         *ret_reason = "no-random";
         return make_id(upcall->request.id);
+}
+
+/* The request is filled in when the caller was seen to wait. */
+bool upcall_caller_known(const struct upcall *upcall) {
+        return upcall->request.key != 0;
 }
 
 bool caller_is_hosts(const struct process_facts *caller) {

@@ -25,6 +25,9 @@ void upcall_done(struct upcall *upcall); /* for _cleanup_ */
 /* Collects everything about an upcall whose authority was assumed. Returns 0, or a negative errno and a word for the record. */
 int upcall_collect(struct upcall *upcall, const struct arguments *arguments, const char **ret_reason);
 
+/* Whether it was found out who asked, also when something else could not be collected. */
+bool upcall_caller_known(const struct upcall *upcall);
+
 /* The caller is not in any pid or user namespace but the host's initial ones. */
 bool caller_is_hosts(const struct process_facts *caller);
 

@@ -15,6 +15,10 @@ static const struct takeover_paths paths_default = {
         .program = PROGRAM_DIR "/" TAKEOVER_PROGRAM_NAME,
 };
 
+const struct takeover_paths *takeover_paths_default(void) {
+        return &paths_default;
+}
+
 static int print_status(const struct takeover_paths *paths, bool json) {
         static const char *const words[] = { [TAKEOVER_OFF] = "off", [TAKEOVER_ON] = "on", [TAKEOVER_REPLACED] = "replaced" };
         struct takeover_status status;

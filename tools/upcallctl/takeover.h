@@ -31,6 +31,8 @@ struct takeover_status {
         bool host; /* on: whether there is a program of the distribution's beside ours; off: whether there is one in its place */
 };
 
+const struct takeover_paths *takeover_paths_default(void);
+
 int takeover_look(const struct takeover_paths *paths, struct takeover_status *ret_status);
 
 /* Both do nothing when it is so already. Return 0; -ENOENT from takeover_on() when our program is missing; another negative errno. */

@@ -9,6 +9,7 @@
 typedef int (*verb_fn)(const struct arguments *arguments);
 
 int verb_status(const struct arguments *arguments);
+int verb_doctor(const struct arguments *arguments);
 int verb_observe(const struct arguments *arguments);
 
 int verb_container_register(const struct arguments *arguments);
