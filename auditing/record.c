@@ -234,15 +234,13 @@ static void fields_label(struct text *text, const char *label) {
         put(text, model);
 }
 
-/* What dispatch and completion share, behind their opening fields. */
-static void fields_upcall(struct text *text, const struct record_upcall *upcall) {
-        fields_container(text, upcall->vm, upcall->uuid);
-        field_number(text, "seqno", upcall->seqno);
-        field_agent(text, upcall->agent);
-        fields_subject(text, &upcall->subject);
+static void fields_key(struct text *text, const struct record_upcall *upcall) {
         field_number(text, "key-serial", upcall->key);
         field_key_type(text, upcall->key_type);
         field_hex_cut(text, "name", "desc-sha256", upcall->description, upcall->description_size);
+}
+
+static void fields_question(struct text *text, const struct record_upcall *upcall) {
         field(text, "upcall");
         if (upcall->id)
                 put_hex(text, upcall->id, UPCALL_ID_SIZE, "0123456789abcdef");
@@ -252,10 +250,30 @@ static void fields_upcall(struct text *text, const struct record_upcall *upcall)
         field_word(text, "found", upcall->found);
         field_word(text, "origin", upcall->origin);
         field_word(text, "answer-mode", upcall->mode); /* mode= alone auparse takes for a file's */
+}
+
+/* What dispatch and completion share, behind their opening fields. */
+static void fields_upcall(struct text *text, const struct record_upcall *upcall) {
+        fields_container(text, upcall->vm, upcall->uuid);
+        field_number(text, "seqno", upcall->seqno);
+        field_agent(text, upcall->agent);
+        fields_subject(text, &upcall->subject);
+        fields_key(text, upcall);
+        fields_question(text, upcall);
         if (upcall->nested > 0)
                 field_number(text, "nested", upcall->nested);
         if (upcall->late)
                 field_number(text, "late", 1);
+}
+
+static void fields_outcome(struct text *text, const struct record_upcall *upcall) {
+        field_word(text, "outcome", upcall->outcome);
+        if (upcall->error > 0) {
+                field(text, "exit");
+                put(text, "-"); /* auparse names the errno of a negative exit */
+                put_number(text, upcall->error);
+        } else if (upcall->outcome && strcmp(upcall->outcome, "instantiated") == 0)
+                field_number(text, "exit", 0);
 }
 
 static struct text text_open(char *data, size_t size) {
@@ -280,13 +298,33 @@ int record_completion(const struct record_upcall *upcall, char *data, size_t siz
         field_word(&text, "reason", upcall->reason);
         field_word(&text, "op", "upcall-complete");
         fields_upcall(&text, upcall);
-        field_word(&text, "outcome", upcall->outcome);
-        if (upcall->error > 0) {
-                field(&text, "exit");
-                put(&text, "-"); /* auparse names the errno of a negative exit */
-                put_number(&text, upcall->error);
-        } else if (upcall->outcome && strcmp(upcall->outcome, "instantiated") == 0)
-                field_number(&text, "exit", 0);
+        fields_outcome(&text, upcall);
+        return finish(&text);
+}
+
+/* A caller that is not known has no fields: auparse takes "?" in a field of a user's for root. */
+static void fields_namespaces(struct text *text, const struct record_namespaces *namespaces) {
+        field_number(text, "pid-ns", namespaces->pid);
+        field_number(text, "user-ns", namespaces->user);
+        field_number(text, "mnt-ns", namespaces->mnt);
+}
+
+int record_unbrokered(const struct record_unbrokered *record, char *data, size_t size) {
+        struct text text = text_open(data, size);
+
+        field_word(&text, "virt", "container");
+        field_word(&text, "op", "upcall-unbrokered");
+        field_word(&text, "reason", record->upcall.reason);
+        fields_container(&text, NULL, NULL);
+        if (record->caller)
+                fields_subject(&text, &record->upcall.subject);
+        fields_key(&text, &record->upcall);
+        fields_question(&text, &record->upcall);
+        if (record->caller)
+                fields_namespaces(&text, record->caller);
+        if (record->missed > 0)
+                field_number(&text, "missed", record->missed);
+        fields_outcome(&text, &record->upcall);
         return finish(&text);
 }
 
@@ -348,6 +386,18 @@ int record_config(const struct record_config *config, char *data, size_t size) {
         fields_container(&text, config->vm, config->uuid);
         fields_subject(&text, &config->subject);
         field_command(&text, config);
+        return finish(&text);
+}
+
+int record_head(const struct record_head *head, char *data, size_t size) {
+        struct text text = text_open(data, size);
+
+        field_word(&text, "op", "ledger-chain");
+        field_word(&text, "reason", head->reason);
+        field_number(&text, "chain-seq", head->chain_seq);
+        field(&text, "chain-hash");
+        put_hex(&text, head->hash, 32, "0123456789abcdef");
+        field_number(&text, "rows-open", head->rows_open);
         return finish(&text);
 }
 

@@ -58,6 +58,18 @@ struct record_upcall {
         bool late;
 };
 
+/* Inode numbers, which identify nobody for good: see /proc/PID/ns and upcallctl container show. */
+struct record_namespaces {
+        uint64_t pid, user, mnt;
+};
+
+/* What upcall-request-key did alone. Nobody said which container it was, and there is no seqno and no agent. */
+struct record_unbrokered {
+        struct record_upcall upcall;
+        const struct record_namespaces *caller; /* NULL: not known who asked; the subject is left out then, too */
+        uint64_t missed; /* how many upcalls before this one have no record; 0: left out */
+};
+
 struct record_container {
         const char *op;     /* register, unregister, … */
         const char *reason; /* NULL: left out */
@@ -80,6 +92,14 @@ struct record_config {
         struct record_subject subject;
 };
 
+/* Where the ledger's hash chain ends: what the ledger is held against. */
+struct record_head {
+        const char *reason;  /* start, interval, stop */
+        uint64_t chain_seq;  /* of the last finished row */
+        const uint8_t *hash; /* 32 bytes */
+        uint64_t rows_open;  /* rows that are not finished */
+};
+
 /* Records that could not be made in time. */
 struct record_gap {
         uint64_t from, to; /* microseconds since 1970: the first and the last of them */
@@ -94,10 +114,12 @@ struct record_gap {
  * the text is emptied. */
 int record_dispatch(const struct record_upcall *upcall, char *data, size_t size);    /* RECORD_CONTROL, op=upcall-dispatch */
 int record_completion(const struct record_upcall *upcall, char *data, size_t size);  /* RECORD_RESOURCE, resrc=key, op=upcall-complete */
+int record_unbrokered(const struct record_unbrokered *record, char *data, size_t size); /* RECORD_CONTROL, op=upcall-unbrokered */
 int record_register(const struct record_container *container, char *data, size_t size);   /* RECORD_MACHINE */
 int record_unregister(const struct record_container *container, char *data, size_t size); /* RECORD_CONTROL */
 int record_bind_agent(const struct record_config *config, char *data, size_t size);  /* RECORD_RESOURCE, resrc=agent, op=bind-agent */
 int record_config(const struct record_config *config, char *data, size_t size);      /* RECORD_CONFIG */
+int record_head(const struct record_head *head, char *data, size_t size);            /* RECORD_CONFIG, op=ledger-chain */
 int record_gap(const struct record_gap *gap, char *data, size_t size);               /* RECORD_CONFIG, op=audit-gap */
 
 /* The text of a dispatch or completion record again, as its repeat number retry. -EINVAL for a text that is none. */

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
 #include <uuid/uuid.h>
 
@@ -24,16 +20,11 @@
 #define ACCEPTS_PER_TURN 16
 #define PAUSE_USEC (100 * USEC_PER_MSEC)
 
-/* What a socket is called, who may connect, and who takes its connections. The agents' socket is alone in its folder, which is bind-mounted into
- * containers; who is at the other end of it is decided for each connection, not by its mode. */
-static const struct listener_kind {
-        const char *name;
-        mode_t mode;
-        int (*accept)(Broker *broker, int fd);
-} listener_kinds[LISTENERS] = {
-        [LISTENER_UPCALL] = { "upcall.sock", 0600, upcall_accept },
-        [LISTENER_AGENT] = { "agent/agent.sock", 0666, session_accept },
-        [LISTENER_CONTROL] = { "control.sock", 0600, control_accept },
+/* Who takes a socket's connections */
+static int (*const accept_functions[LISTENERS])(Broker *broker, int fd) = {
+        [LISTENER_UPCALL] = upcall_accept,
+        [LISTENER_AGENT] = session_accept,
+        [LISTENER_CONTROL] = control_accept,
 };
 
 /* ---- audit ---- */
@@ -131,53 +122,27 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
                 if (connection < 0) {
                         if (errno == EAGAIN || errno == ECONNABORTED)
                                 break;
-                        fprintf(stderr, "%s: no connection could be taken, trying again: %s\n", listener_kinds[which].name, strerror(errno));
+                        fprintf(stderr, "%s: no connection could be taken, trying again: %s\n", sockets_name(which), strerror(errno));
                         pause_listening(broker);
                         break;
                 }
-                (void) listener_kinds[which].accept(broker, connection);
+                (void) accept_functions[which](broker, connection);
         }
         return 0;
-}
-
-static int listen_at(const char *runtime_dir, const struct listener_kind *kind) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        _cleanup_close_ int fd = -1;
-        int n;
-
-        n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", runtime_dir, kind->name);
-        if (n < 0 || (size_t) n >= sizeof(address.sun_path))
-                return -ENAMETOOLONG;
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return negative_errno();
-        /* The folder is ours alone: what stands there is what an earlier broker left */
-        if (unlink(address.sun_path) < 0 && errno != ENOENT)
-                return negative_errno();
-        if (fchmod(fd, kind->mode) < 0 || bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ||
-            chmod(address.sun_path, kind->mode) < 0 || listen(fd, SOMAXCONN) < 0)
-                return negative_errno();
-        return TAKE_FD(fd);
 }
 
 static int open_listeners(Broker *broker, const char *runtime_dir) {
         int r;
 
         r = sd_event_add_time_relative(broker->event, &broker->resume_source, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_resume, broker);
-        if (r < 0)
-                return r;
-        for (enum broker_listener i = 0; i < LISTENERS; i++) {
-                r = listen_at(runtime_dir, &listener_kinds[i]);
-                if (r < 0) {
-                        fprintf(stderr, "%s/%s: %s\n", runtime_dir, listener_kinds[i].name, strerror(-r));
-                        return r;
-                }
-                broker->listeners[i] = r;
-                r = sd_event_add_io(broker->event, &broker->listener_sources[i], broker->listeners[i], EPOLLIN, on_connection, broker);
+        for (enum broker_listener i = 0; r >= 0 && i < LISTENERS; i++) {
+                r = sockets_listen(runtime_dir, i, TAKE_FD(broker->listeners[i]));
                 if (r < 0)
                         return r;
+                broker->listeners[i] = r;
+                r = sd_event_add_io(broker->event, &broker->listener_sources[i], broker->listeners[i], EPOLLIN, on_connection, broker);
         }
-        return 0;
+        return r;
 }
 
 /* ---- signals ---- */
@@ -196,7 +161,7 @@ static int on_end(sd_event_source *source, const struct signalfd_siginfo *info, 
 
         (void) source;
         (void) info;
-        (void) sd_notify(0, "STOPPING=1");
+        (void) sd_notify(0, "STOPPING=1\nSTATUS=Ending");
         return sd_event_exit(broker->event, 0);
 }
 
@@ -283,6 +248,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = start_sender(broker);
         if (r >= 0)
+                r = chain_start(broker); /* before any other record of this broker */
+        if (r >= 0)
                 r = open_spool(broker);
         if (r >= 0)
                 r = container_load_all(broker);
@@ -304,6 +271,8 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         broker = calloc(1, sizeof(*broker));
         if (!broker) {
                 close_fd(start->witness_fd);
+                for (enum broker_listener i = 0; start->listeners && i < LISTENERS; i++)
+                        close_fd(start->listeners[i]);
                 return -ENOMEM;
         }
         broker->config_path = start->config_path;
@@ -315,7 +284,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         TAILQ_INIT(&broker->settling);
         TAILQ_INIT(&broker->controls);
         for (enum broker_listener i = 0; i < LISTENERS; i++)
-                broker->listeners[i] = -1;
+                broker->listeners[i] = start->listeners ? start->listeners[i] : -1;
         packet_init(&broker->packet);
         broker->index = attribution_index_new();
         broker->closing = closing_new();
@@ -330,8 +299,14 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         return 0;
 }
 
+/* The watchdog is fed by the loop itself: a loop that does not turn is one that answers nobody. */
 int broker_run(Broker *broker) {
-        (void) sd_notify(0, broker->config.mode == CONFIG_MODE_OBSERVE ? "READY=1" : "READY=1\nSTATUS=Answering key upcalls");
+        int r;
+
+        r = sd_event_set_watchdog(broker->event, true);
+        if (r < 0)
+                fprintf(stderr, "the service manager's watchdog cannot be fed (WATCHDOG_USEC): %s, ignoring\n", strerror(-r));
+        broker_say_ready(broker, 0);
         return sd_event_loop(broker->event);
 }
 
@@ -363,6 +338,7 @@ Broker *broker_free(Broker *broker) {
                 return NULL;
         free_connections(broker);
         spool_free(broker->spool);
+        chain_stop(broker);
         for (enum broker_listener i = 0; i < LISTENERS; i++) {
                 sd_event_source_disable_unref(broker->listener_sources[i]);
                 close_fd(broker->listeners[i]);

@@ -18,9 +18,11 @@
 
 #include "auditing/sender.h"
 #include "broker/attribution.h"
+#include "broker/chain.h"
 #include "broker/config.h"
 #include "broker/descriptor.h"
 #include "broker/registry.h"
+#include "broker/sockets.h"
 #include "broker/spool.h"
 #include "broker/witness.h"
 #include "util/packet.h"
@@ -36,13 +38,6 @@ TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
-
-enum broker_listener {
-        LISTENER_UPCALL,
-        LISTENER_AGENT,
-        LISTENER_CONTROL,
-        LISTENERS,
-};
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
@@ -76,12 +71,13 @@ struct Broker {
         struct upcall_list upcalls;        /* all */
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
-        unsigned n_containers, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
+        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
         sd_event_source *settle_timer, *settle_turn;
+        struct chain chain;
 
         Closing *closing; /* descriptors that others than agents sent */
 
@@ -97,6 +93,7 @@ struct broker_start {
         const char *runtime_dir, *state_dir;
         struct config config;
         int witness_fd; /* taken over */
+        const int *listeners; /* LISTENERS of them, taken over: what a service manager passed, -1 for what is to be made; NULL: all are */
 };
 
 int broker_new(const struct broker_start *start, Broker **ret_broker);
@@ -110,6 +107,9 @@ void broker_note_audit(Broker *broker, int error);
 
 /* Reads the settings again, also on SIGHUP. by: who wants it, NULL: nobody knows. 0, or a negative errno: those in effect stay. */
 int broker_reload(Broker *broker, const struct process_facts *by);
+
+/* Tells the service manager that we answer, and in which mode; settings: what broker_reload() returns. */
+void broker_say_ready(const Broker *broker, int settings);
 
 /* Says in the log and the trail which mode is in effect: after a change, and at a start in observe mode. */
 void broker_announce_mode(Broker *broker, const struct process_facts *by);

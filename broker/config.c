@@ -35,6 +35,7 @@ static const struct setting settings[] = {
         { "max-connections-per-agent", SETTING(max_per_agent), 64, 1, 8192, NULL },
         { "witness-timeout-ms", SETTING(witness_timeout_ms), 1000, 10, 60000, NULL },
         { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL },
+        { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL },
         { "spool-max-kib", SETTING(spool_max_kib), 65536, 0, 16777216, NULL },
         { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words },
         { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words },

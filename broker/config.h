@@ -32,6 +32,7 @@ struct config {
         unsigned max_per_agent;         /* connections of one agent */
         unsigned witness_timeout_ms;
         unsigned read_back_ms;
+        unsigned chain_interval;        /* seconds after which a change of the ledger's chain is recorded */
         unsigned spool_max_kib;         /* records that are kept for later, KiB */
         unsigned unregistered; /* enum config_unregistered */
         unsigned audit;        /* enum config_audit */

@@ -114,7 +114,7 @@ static int on_cgroup_events(sd_event_source *source, int fd, uint32_t events, vo
         return 0;
 }
 
-static int watch_cgroup(Container *container) {
+int container_watch_cgroup(Container *container) {
         char path[PROCESS_CGROUP_PATH_MAX + 64];
         int watched = -1, r;
 
@@ -141,6 +141,6 @@ int container_watch(Container *container) {
         }
         /* only where a cgroup alone keeps a tombstone up */
         if ((container->found & UPCALL_FOUND_CGROUP) && !(container->found & UPCALL_FOUND_PIDNS))
-                r = watch_cgroup(container);
+                r = container_watch_cgroup(container);
         return r;
 }

@@ -31,7 +31,7 @@ static void container_set_identity(Container *container, const struct registry_c
         memcpy(container->parent_contid, row->parent, sizeof(container->parent_contid));
         uuid_unparse_lower(row->contid, container->contid_text);
         container->state = row->state;
-        container->found = row->found;
+        container->found = row->cgroup_pending ? UPCALL_FOUND_NONE : row->found;
         container->pid = row->pid;
         container->start_time = row->start_time;
         container->time = row->time;
@@ -39,9 +39,25 @@ static void container_set_identity(Container *container, const struct registry_c
                 .parent = parent ? &parent->entry : NULL,
                 .pid_ns = row->pid_ns,
                 .user_ns = row->user_ns,
-                .cgroup = row->found & UPCALL_FOUND_CGROUP ? row->cgroup : 0,
+                .cgroup = container->found & UPCALL_FOUND_CGROUP ? row->cgroup : 0,
                 .owns_pid_ns = row->found & UPCALL_FOUND_PIDNS,
         };
+}
+
+static int copy_text(const char *text, char **ret_copy) {
+        *ret_copy = text ? strdup(text) : NULL;
+        return text && !*ret_copy ? -ENOMEM : 0;
+}
+
+static int container_set_labels(Container *container, const struct registry_container *row) {
+        int r;
+
+        r = copy_text(row->runtime_id, &container->runtime_id);
+        if (r >= 0)
+                r = copy_text(row->image, &container->image);
+        if (r >= 0)
+                r = copy_text(row->pod, &container->pod);
+        return r;
 }
 
 /* The object for a row, indexed and watched */
@@ -58,9 +74,16 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         container->closing = closing_new();
         if (!container->name || !container->cgroup_path || !container->closing)
                 return -ENOMEM;
-        r = attribution_index_add(broker->index, &container->entry);
+        r = container_set_labels(container, row);
         if (r < 0)
                 return r;
+        if (row->cgroup_pending)
+                container_await_cgroup(container, row->cgroup);
+        else {
+                r = attribution_index_add(broker->index, &container->entry);
+                if (r < 0)
+                        return r;
+        }
         container->pidfd = pidfd;
         r = container_watch(container);
         if (r < 0) {
@@ -72,11 +95,11 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         return 0;
 }
 
-/* The cgroup tells the container apart only when it is not also the parent's, the host's root, or the registrar's. */
+/* The cgroup tells the container apart only when it is not also the parent's, the host's root, the registrar's, or, by his word, others'. */
 static bool cgroup_is_own(const struct container_registration *registration, const Container *parent) {
         const struct process_facts *facts = registration->facts, *registrar = registration->registrar;
 
-        if (facts->n_cgroups == 0)
+        if (facts->n_cgroups == 0 || registration->cgroup_shared)
                 return false;
         if (parent && parent->entry.cgroup == facts->cgroups[0])
                 return false;
@@ -100,7 +123,7 @@ static _printf_(3, 4) void say(char *problem, size_t size, const char *format, .
 }
 
 static int find_parent(Broker *broker, const struct process_facts *facts, Container **ret_parent, char *problem, size_t size) {
-        struct attribution attribution = attribution_find(broker->index, facts);
+        struct attribution attribution = container_attribute(broker, facts);
 
         *ret_parent = NULL;
         if (attribution.verdict == ATTRIBUTION_AMBIGUOUS) {
@@ -133,13 +156,21 @@ static int check_process(Broker *broker, const struct process_facts *facts, cons
         return 0;
 }
 
-static int check_criteria(const struct process_facts *facts, const Container *parent, uint32_t found, char *problem, size_t size) {
+/* A run time that has not moved it yet has given it a mount namespace, by which it is at least no process of the run time itself. */
+static bool may_get_cgroup(const struct container_registration *registration) {
+        return registration->late_cgroup && registration->facts->n_mnt_ns == 2 && registration->registrar->n_mnt_ns == 2 &&
+                !namespace_id_equal(registration->facts->mnt_ns, registration->registrar->mnt_ns);
+}
+
+static int check_criteria(const struct container_registration *registration, const Container *parent, uint32_t found, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
+
         if ((found & UPCALL_FOUND_PIDNS) && facts->pids[facts->n_pids - 1] != 1) {
                 say(problem, size, "process %" PRIu32 " is number %" PRIu32 " in its pid namespace: register the first one, which is number 1 there",
                     facts->tgid, facts->pids[facts->n_pids - 1]);
                 return -EINVAL;
         }
-        if (found != 0)
+        if (found != 0 || may_get_cgroup(registration))
                 return 0;
         if (parent) {
                 say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", facts->tgid, parent->name,
@@ -194,7 +225,7 @@ int container_plan(Broker *broker, const struct container_registration *registra
         if (r < 0)
                 return r;
         plan.found = (pid_ns_is_own(facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
-        r = check_criteria(facts, plan.parent, plan.found, problem, problem_size);
+        r = check_criteria(registration, plan.parent, plan.found, problem, problem_size);
         if (r == 0)
                 r = check_names(broker, registration, plan.parent, problem, problem_size);
         if (r == 0)
@@ -202,18 +233,27 @@ int container_plan(Broker *broker, const struct container_registration *registra
         return r;
 }
 
+/* The root's id is 1 (kernel/cgroup/cgroup.c). */
+static uint64_t process_cgroup(const struct process_facts *facts) {
+        return facts->n_cgroups > 0 ? facts->cgroups[0] : 1;
+}
+
 int container_register(Broker *broker, const struct container_registration *registration, const struct container_plan *plan, int pidfd,
                        int pid_ns, int user_ns, Container **ret_container) {
         const struct process_facts *facts = registration->facts;
         struct registry_container row = {
                 .name = registration->name,
+                .runtime_id = registration->runtime_id,
+                .image = registration->image,
+                .pod = registration->pod,
                 .state = UPCALL_CONTAINER_ACTIVE,
-                .found = plan->found,
+                .found = plan->found ? plan->found : UPCALL_FOUND_CGROUP,
+                .cgroup_pending = !plan->found,
                 .pid = facts->tgid,
                 .start_time = facts->start_time,
                 .pid_ns = facts->pid_ns.ids[0],
                 .user_ns = facts->user_ns.ids[0],
-                .cgroup = plan->found & UPCALL_FOUND_CGROUP ? facts->cgroups[0] : 0,
+                .cgroup = plan->found == UPCALL_FOUND_PIDNS ? 0 : process_cgroup(facts),
                 .cgroup_path = facts->cgroup_path,
                 .registrar_uid = registration->registrar->euid,
                 .registrar_loginuid = registration->registrar->loginuid,

@@ -9,15 +9,25 @@
 
 /* ---- looking things up ---- */
 
-static bool container_named(const Container *container, const char *text) {
-        return strcmp(container->name, text) == 0 || strcasecmp(container->contid_text, text) == 0;
+static Container *find_by_contid_text(Broker *broker, const char *text) {
+        Container *container;
+
+        TAILQ_FOREACH(container, &broker->containers, link)
+                if (strcasecmp(container->contid_text, text) == 0)
+                        return container;
+        return NULL;
 }
 
+/* A contid goes before a name: whoever chooses a container's name must not get in the way of another's contid by it. */
 int container_find(Broker *broker, const char *name_or_contid, Container **ret_container) {
-        Container *container, *found = NULL;
+        Container *container, *found = find_by_contid_text(broker, name_or_contid);
 
+        if (found) {
+                *ret_container = found;
+                return 0;
+        }
         TAILQ_FOREACH(container, &broker->containers, link) {
-                if (!container_named(container, name_or_contid))
+                if (strcmp(container->name, name_or_contid) != 0)
                         continue;
                 if (found)
                         return -ENOTUNIQ;
@@ -163,6 +173,8 @@ Container *container_free(Container *container) {
         attribution_index_remove(container->broker->index, &container->entry);
         TAILQ_REMOVE(&container->broker->containers, container, link);
         container->broker->n_containers--;
+        if (container->cgroup_pending)
+                container->broker->n_pending--;
         witness_cancel(container->question);
         sd_event_source_disable_unref(container->exit_source);
         sd_event_source_disable_unref(container->cgroup_source);
@@ -176,6 +188,9 @@ Container *container_free(Container *container) {
         free(container->routes);
         free(container->name);
         free(container->cgroup_path);
+        free(container->runtime_id);
+        free(container->image);
+        free(container->pod);
         free(container);
         return NULL;
 }

@@ -42,6 +42,7 @@ struct Container {
         uint8_t contid[16];
         char contid_text[37];
         char *name, *cgroup_path;
+        char *runtime_id, *image, *pod; /* as the run time's hook said; NULL: nothing was said */
         uint8_t parent_contid[16]; /* also when the parent has ended */
         uint32_t state;            /* enum upcall_container_state: ACTIVE or HELD */
         uint32_t found;            /* set of enum upcall_found */
@@ -52,6 +53,8 @@ struct Container {
         sd_event_source *exit_source;
         int cgroup_events;      /* inotify */
         sd_event_source *cgroup_source;
+        bool cgroup_pending;    /* only a cgroup can tell it apart, and it is not in one of its own yet: it is in left_cgroup */
+        uint64_t left_cgroup;
         WitnessQuestion *question;
         struct agent_list agents;
         struct route **routes;
@@ -65,9 +68,12 @@ struct Container {
 /* What a registration needs to know; all borrowed. */
 struct container_registration {
         const char *name;
+        const char *runtime_id, *image, *pod; /* NULL: none */
         uint8_t contid[16];
         const struct process_facts *facts;     /* of its first process, from the witness */
         const struct process_facts *registrar; /* who asks */
+        bool cgroup_shared;                    /* who asks says that others sit in its cgroup */
+        bool late_cgroup;                      /* the run time may move it into its cgroup later */
 };
 
 static inline Container *container_of_entry(const struct attribution_entry *entry) {
@@ -78,7 +84,7 @@ static inline Container *container_of_entry(const struct attribution_entry *entr
  * and words for people in problem. */
 struct container_plan {
         Container *parent;
-        uint32_t found;
+        uint32_t found; /* 0: a cgroup that it is not in yet */
 };
 int container_plan(Broker *broker, const struct container_registration *registration, struct container_plan *ret_plan, char *problem,
                    size_t problem_size);
@@ -86,6 +92,9 @@ int container_plan(Broker *broker, const struct container_registration *registra
 /* Registers: registry, index, watches. Takes pidfd, pid_ns and user_ns over when it succeeds. */
 int container_register(Broker *broker, const struct container_registration *registration, const struct container_plan *plan, int pidfd,
                        int pid_ns, int user_ns, Container **ret_container);
+
+/* Who is it? attribution_find(), after the cgroups that were not there yet at registration have been looked for. */
+struct attribution container_attribute(Broker *broker, const struct process_facts *facts);
 
 /* Takes up what the registry knows: at start. */
 int container_load_all(Broker *broker);

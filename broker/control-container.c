@@ -10,7 +10,8 @@
 
 static void send_container(Control *control, const Container *container) {
         struct message_container row = { .name = wire_text(container->name), .state = container->state, .pid = container->pid, .found = container->found,
-                                         .time = container->time };
+                                         .time = container->time, .start_time = container->start_time, .runtime_id = wire_text(container->runtime_id),
+                                         .image = wire_text(container->image), .pod = wire_text(container->pod) };
 
         memcpy(row.contid, container->contid, sizeof(row.contid));
         memcpy(row.parent, container->parent_contid, sizeof(row.parent));
@@ -19,7 +20,8 @@ static void send_container(Control *control, const Container *container) {
 
 static int send_ended(void *userdata, const struct registry_container *ended) {
         struct message_container row = { .name = wire_text(ended->name), .state = ended->state, .pid = ended->pid, .found = ended->found, .time = ended->time,
-                                         .time_end = ended->time_end, .reason = wire_text(ended->reason) };
+                                         .time_end = ended->time_end, .reason = wire_text(ended->reason), .start_time = ended->start_time,
+                                         .runtime_id = wire_text(ended->runtime_id), .image = wire_text(ended->image), .pod = wire_text(ended->pod) };
 
         if (ended->state != UPCALL_CONTAINER_ENDED)
                 return 0;
@@ -80,8 +82,16 @@ static int container_show_check(Control *control) {
         return 0;
 }
 
+/* An empty text says nothing: the registry has none for it. */
+static const char *said(const char *text) {
+        return text && *text ? text : NULL;
+}
+
 static struct container_registration registration(const Control *control) {
-        struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by };
+        struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by,
+                                                       .cgroup_shared = control->request.flags & UPCALL_FLAG_CGROUP_SHARED,
+                                                       .late_cgroup = control->request.flags & UPCALL_FLAG_LATE_CGROUP,
+                                                       .runtime_id = said(control->runtime_id), .image = said(control->image), .pod = said(control->pod) };
 
         memcpy(registration.contid, control->contid, sizeof(registration.contid));
         return registration;
@@ -167,10 +177,22 @@ static int container_register_apply(Control *control) {
         return 0;
 }
 
+/* A run time's last hook may come late, when another container has the same id: it must not end one that lives. */
+static int need_container_to_end(Control *control, Container **ret_container) {
+        int r;
+
+        r = control_need_active_container(control, ret_container);
+        if (r < 0)
+                return r;
+        if ((control->request.flags & UPCALL_FLAG_ENDED) && (*ret_container)->pidfd >= 0 && process_pidfd_alive((*ret_container)->pidfd))
+                return control_refuse(control, EBUSY, "the first process of container %s is alive: it stays registered", (*ret_container)->name);
+        return 0;
+}
+
 static int container_unregister_check(Control *control) {
         Container *container;
 
-        return control_need_active_container(control, &container);
+        return need_container_to_end(control, &container);
 }
 
 static int container_unregister_apply(Control *control) {
@@ -178,7 +200,7 @@ static int container_unregister_apply(Control *control) {
         Container *container;
         int r;
 
-        r = control_need_active_container(control, &container);
+        r = need_container_to_end(control, &container);
         if (r < 0)
                 return r;
         container_end(container, "unregistered", &by);

@@ -43,6 +43,7 @@ struct Control {
 
         char container[UPCALL_NAME_MAX + 1], agent[UPCALL_AGENT_NAME_MAX + 1];
         char *key_type, *description, *callout;
+        char *runtime_id, *image, *pod; /* NULL: not said */
         char command[512]; /* what was asked for, for the record */
         struct packet packet;
 };

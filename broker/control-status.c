@@ -15,6 +15,7 @@ static int status_check(Control *control) {
                 .in_flight = broker->n_in_flight,
                 .upcalls = broker->counters.upcalls,
                 .time = broker->time_started,
+                .unregistered = broker->config.unregistered == CONFIG_UNREGISTERED_DEFER ? UPCALL_ACTION_DEFER : UPCALL_ACTION_REJECT,
                 .audit = wire_text(broker->audit_problem[0] ? broker->audit_problem : "ok"),
                 .mode = broker->config.mode == CONFIG_MODE_OBSERVE ? UPCALL_MODE_OBSERVE : UPCALL_MODE_ENFORCE,
                 .records_lost = broker->counters.records_lost,

@@ -25,8 +25,12 @@ static void request_done(Control *control) {
         free(control->key_type);
         free(control->description);
         free(control->callout);
+        free(control->runtime_id);
+        free(control->image);
+        free(control->pod);
         control->target = NULL;
         control->key_type = control->description = control->callout = NULL;
+        control->runtime_id = control->image = control->pod = NULL;
         control->verb = NULL;
         packet_drop(control->broker->closing, &control->packet);
 }
@@ -137,7 +141,7 @@ static void describe_request(Control *control) {
                 struct wire_span value;
         } parts[] = {
                 { "container", request->container }, { "name", request->name }, { "agent", request->agent },
-                { "type", request->key_type }, { "description", request->description }, { "callout", request->callout },
+                { "runtime-id", request->runtime_id }, { "type", request->key_type }, { "description", request->description }, { "callout", request->callout },
         };
         size_t length = 0;
 
@@ -148,19 +152,31 @@ static void describe_request(Control *control) {
                                                     (int) parts[i].value.size, (const char *) parts[i].value.data);
 }
 
+static int copy_texts(Control *control) {
+        const struct message_control *request = &control->request;
+        const struct {
+                struct wire_span value;
+                char **copy;
+        } texts[] = {
+                { request->key_type, &control->key_type }, { request->description, &control->description }, { request->callout, &control->callout },
+                { request->runtime_id, &control->runtime_id }, { request->image, &control->image }, { request->pod, &control->pod },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(texts); i++) {
+                *texts[i].copy = wire_text_dup(texts[i].value);
+                if (texts[i].value.data && !*texts[i].copy)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
 static int copy_request(Control *control) {
         const struct message_control *request = &control->request;
 
         if (wire_text_copy(request->container, control->container, sizeof(control->container)) < 0 ||
             wire_text_copy(request->agent, control->agent, sizeof(control->agent)) < 0)
                 return -EBADMSG;
-        control->key_type = wire_text_dup(request->key_type);
-        control->description = wire_text_dup(request->description);
-        control->callout = wire_text_dup(request->callout);
-        if ((request->key_type.data && !control->key_type) || (request->description.data && !control->description) ||
-            (request->callout.data && !control->callout))
-                return -ENOMEM;
-        return 0;
+        return copy_texts(control);
 }
 
 /* uid 0, also when it connected (see session.c), with CAP_SYS_ADMIN in effect, in the initial user and pid namespace, and in no container. Root of a container that shares the
@@ -169,7 +185,7 @@ static bool is_administrator(const Control *control) {
         const struct process_facts *by = &control->by;
 
         return control->uid == 0 && by->euid == 0 && (by->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN)) && by->n_pids == 1 &&
-                attribution_find(control->broker->index, by).verdict == ATTRIBUTION_HOST;
+                container_attribute(control->broker, by).verdict == ATTRIBUTION_HOST;
 }
 
 static void on_peer_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {

@@ -215,3 +215,11 @@ int evidence_gap(Broker *broker, const struct registry_gap *gap, uint32_t retry,
         return submit(broker, record_gap(&record, text, sizeof(text)), text,
                       &(struct submission){ RECORD_CONFIG, NULL, NULL, gap->dropped == 0, done, userdata, ret_job });
 }
+
+int evidence_head(Broker *broker, const struct registry_head *head, sender_done_t done, void *userdata, SenderJob **ret_job) {
+        char text[RECORD_TEXT_MAX + 1];
+        struct record_head record = { .reason = head->reason, .chain_seq = head->chain_seq, .hash = head->chain_hash, .rows_open = head->rows_open };
+
+        return submit(broker, record_head(&record, text, sizeof(text)), text,
+                      &(struct submission){ RECORD_CONFIG, NULL, NULL, true, done, userdata, ret_job });
+}

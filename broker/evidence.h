@@ -30,6 +30,8 @@ int evidence_bind_agent(Broker *broker, const Agent *agent, const struct process
 int evidence_dispatch(Upcall *upcall, sender_done_t done);
 int evidence_completion(Upcall *upcall, sender_done_t done);
 
+/* Where the ledger's chain ends, as the registry wrote it down. */
+int evidence_head(Broker *broker, const struct registry_head *head, sender_done_t done, void *userdata, SenderJob **ret_job);
 /* The same, but into the spool, marked late. Errors as spool_keep(). */
 int evidence_keep(const Upcall *upcall, enum evidence_kind kind);
 

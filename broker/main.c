@@ -42,7 +42,8 @@ static const char help_text[] =
         "  --help, --version\n"
         "\n"
         "Folders come from RUNTIME_DIRECTORY, STATE_DIRECTORY and CONFIGURATION_DIRECTORY, else\n"
-        "they are " RUNTIME_DIR ", " STATE_DIR " and " CONFIG_DIR ".\n";
+        "they are " RUNTIME_DIR ", " STATE_DIR " and " CONFIG_DIR ". Sockets that a service manager\n"
+        "passes as upcall, agent and control (LISTEN_FDNAMES) are used, the others are made.\n";
 
 /* The service manager may hand over several, separated by colons: ours is the first */
 static int folder(const char *variable, const char *fallback, char path[static PATH_SIZE]) {
@@ -107,6 +108,22 @@ static void raise_descriptor_limit(void) {
         }
 }
 
+/* The sockets first: looking up a user may make an upcall, which is known for ours then. Returns the lock. */
+static int prepare(struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
+        int r;
+
+        r = find_folders(folders);
+        if (r == 0)
+                r = sockets_take(folders->runtime, ret_listeners);
+        if (r < 0)
+                return r;
+        r = privileges_find_user(BROKER_USER, ret_uid, ret_gid);
+        if (r < 0)
+                return r;
+        r = make_folders(folders, *ret_uid, *ret_gid);
+        return r < 0 ? r : take_lock(folders);
+}
+
 static int run(const struct arguments *arguments, const struct config *config) {
         _cleanup_(broker_freep) Broker *broker = NULL;
         _cleanup_close_ int lock = -1;
@@ -115,21 +132,14 @@ static int run(const struct arguments *arguments, const struct config *config) {
         pid_t witness;
         uid_t uid;
         gid_t gid;
-        int r, fd = -1;
+        int r, fd = -1, listeners[LISTENERS];
 
         if (geteuid() != 0) {
                 fprintf(stderr, "start upcalld as root: it starts its witness, then becomes user " BROKER_USER " with two capabilities\n");
                 return -EPERM;
         }
         (void) umask(0077);
-        r = find_folders(&folders);
-        if (r == 0)
-                r = privileges_find_user(BROKER_USER, &uid, &gid);
-        if (r == 0)
-                r = make_folders(&folders, uid, gid);
-        if (r < 0)
-                return r;
-        lock = take_lock(&folders);
+        lock = prepare(&folders, listeners, &uid, &gid);
         if (lock < 0)
                 return lock;
         raise_descriptor_limit();
@@ -144,7 +154,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return r;
         }
         start = (struct broker_start){ .config_path = arguments->config, .runtime_dir = folders.runtime, .state_dir = folders.state, .config = *config,
-                                       .witness_fd = fd };
+                                       .witness_fd = fd, .listeners = listeners };
         r = broker_new(&start, &broker);
         return r < 0 ? r : broker_run(broker);
 }

@@ -15,9 +15,6 @@
 #include "util/cleanup.h"
 #include "util/error.h"
 
-/* "UPCL": tells our files from other programs' (PRAGMA application_id). */
-#define APPLICATION_ID 0x5550434c
-
 /* Nobody else should use the file; who looks at it by hand must not make the broker's loop wait for long. */
 #define BUSY_TIMEOUT_MS 50
 
@@ -28,24 +25,27 @@
 /* After a burst the write-ahead log is cut down to this. */
 #define WAL_SIZE_KEPT (8 * 1024 * 1024)
 
-/* Larger than anything that is stored; bounds what a damaged file can make us allocate. */
-#define VALUE_SIZE_MAX (1024 * 1024)
-
 #define CONTAINER_COLUMNS "id, contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, " \
-                          "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason"
+                          "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, " \
+                          "runtime_id, image, pod, cgroup_pending"
 
-#define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
-                       "caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, "  \
-                       "completion_serial, completion_ms, outcome, reason, error, time_done"
+/* A finished row enters the chain in the statement that finishes it: what it changes stands here with its new value. */
+#define CHAINED(number, previous, state, completion_serial, completion_ms, reason)                                                     \
+        "chain_seq = " number ", chain_hash = ledger_hash(" previous ", " number ", seqno, id, retry, contid, boot_id, " state         \
+        ", key, key_type, description, agent, mode, found, origin, caller_pid, caller_uid, caller_loginuid, caller_sessionid, "        \
+        "caller_comm, nested, time_open, dispatch_serial, dispatch_ms, " completion_serial ", " completion_ms ", outcome, " reason     \
+        ", error, time_done)"
 
 static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE state <> 3 OR ?1 ORDER BY id",
         [STATEMENT_CONTAINER_TAKEN] = "SELECT 1 FROM container WHERE contid = ?1",
         [STATEMENT_CONTAINER_ADD] =
                 "INSERT INTO container (contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, "
-                "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+                "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, "
+                "runtime_id, image, pod, cgroup_pending) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
         [STATEMENT_CONTAINER_STATE] = "UPDATE container SET state = ?2, time_end = ?3, reason = ?4 WHERE id = ?1 AND state <> 3",
+        [STATEMENT_CONTAINER_CGROUP] = "UPDATE container SET cgroup = ?2, cgroup_path = ?3, cgroup_pending = 0 WHERE id = ?1 AND cgroup_pending = 1 AND state <> 3",
         [STATEMENT_CONTAINER_DELETE] = "DELETE FROM container WHERE id = ?1",
         [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
         [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid) VALUES (?1, ?2, ?3)",
@@ -75,9 +75,11 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
                                         "WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_DONE] = "UPDATE ledger SET state = 3, outcome = ?2, reason = ?3, error = ?4, time_done = ?5 "
                                   "WHERE seqno = ?1 AND finished = 0",
-        [STATEMENT_LEDGER_CLOSED] = "UPDATE ledger SET state = 4, finished = 1, completion_serial = ?2, completion_ms = ?3 "
-                                    "WHERE seqno = ?1 AND state = 3",
-        [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2 WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_CLOSED] = "UPDATE ledger SET state = 4, finished = 1, completion_serial = ?2, completion_ms = ?3, "
+                                    CHAINED("?4", "?5", "4", "?2", "?3", "reason") " WHERE seqno = ?1 AND state = 3 RETURNING chain_hash",
+        [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2, "
+                                 CHAINED("?3", "?4", "5", "completion_serial", "completion_ms", "?2")
+                                 " WHERE seqno = ?1 AND finished = 0 RETURNING chain_hash",
         [STATEMENT_LEDGER_COMPLETED] = "UPDATE ledger SET completion_serial = ?2, completion_ms = ?3 WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_HAS_DISPATCH] = "SELECT 1 FROM ledger WHERE seqno = ?1 AND dispatch_serial IS NOT NULL",
         [STATEMENT_LEDGER_UNFINISHED] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 ORDER BY seqno",
@@ -85,6 +87,11 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
                                   "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ledger'), 0))",
         [STATEMENT_LEDGER_RESERVED] = "SELECT boot_id, upto FROM ledger_reserved WHERE one = 1",
         [STATEMENT_LEDGER_RESERVE] = "UPDATE ledger_reserved SET boot_id = ?1, upto = ?2 WHERE one = 1",
+        [STATEMENT_CHAIN_LAST] = "SELECT chain_seq, chain_hash FROM ledger WHERE chain_seq IS NOT NULL ORDER BY chain_seq DESC LIMIT 1",
+        [STATEMENT_HEAD_ADD] = "INSERT INTO ledger_head (pid, uid, reason, chain_seq, chain_hash, time, lost_from, lost_upto, rows_open) "
+                               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+                               "(SELECT count(*) FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0)) RETURNING id, rows_open",
+        [STATEMENT_HEAD_RECORDED] = "UPDATE ledger_head SET serial = ?2, serial_ms = ?3 WHERE id = ?1 AND serial IS NULL",
         [STATEMENT_LEDGER_FORGET_SEQUENCE] = "DELETE FROM sqlite_sequence WHERE name = 'ledger'",
         [STATEMENT_LEDGER_SET_SEQUENCE] = "INSERT INTO sqlite_sequence (name, seq) VALUES ('ledger', ?1)",
 };
@@ -276,6 +283,8 @@ static int configure(Registry *registry) {
         (void) sqlite3_limit(registry->db, SQLITE_LIMIT_ATTACHED, 0);
         (void) sqlite3_limit(registry->db, SQLITE_LIMIT_LENGTH, VALUE_SIZE_MAX);
         code = sqlite3_busy_timeout(registry->db, BUSY_TIMEOUT_MS);
+        if (code == SQLITE_OK)
+                code = chain_function(registry->db);
         if (code != SQLITE_OK)
                 return registry_fail(registry, code, "configuring SQLite");
         return execute(registry, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
@@ -410,7 +419,8 @@ static int set_up(Registry *registry) {
         if (r < 0)
                 return r;
         (void) sqlite3_wal_hook(registry->db, on_commit, registry);
-        return ledger_start(registry);
+        r = chain_load(registry);
+        return r < 0 ? r : ledger_start(registry);
 }
 
 int registry_open(const char *path, Registry **ret_registry) {

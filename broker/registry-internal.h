@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What registry.c, registry-file.c and registry-ledger.c share: the only files that know SQLite. */
+/* What registry*.c and ledger-snapshot.c share: the only files that know SQLite. */
 #ifndef BROKER_REGISTRY_INTERNAL_H
 #define BROKER_REGISTRY_INTERNAL_H
 
@@ -8,13 +8,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "auditing/chain.h"
 #include "broker/registry.h"
+
+/* "UPCL": tells our files from other programs' (PRAGMA application_id). */
+#define APPLICATION_ID 0x5550434c
+
+/* Larger than anything that is stored; bounds what a damaged file can make us allocate. */
+#define VALUE_SIZE_MAX (1024 * 1024)
+
+/* All that the ledger says of an upcall, in the order in which it goes into the hash chain: part of its format. */
+#define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
+                       "caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, "  \
+                       "completion_serial, completion_ms, outcome, reason, error, time_done"
 
 enum statement {
         STATEMENT_CONTAINER_EACH,
         STATEMENT_CONTAINER_TAKEN,
         STATEMENT_CONTAINER_ADD,
         STATEMENT_CONTAINER_STATE,
+        STATEMENT_CONTAINER_CGROUP,
         STATEMENT_CONTAINER_DELETE,
         STATEMENT_AGENT_EACH,
         STATEMENT_AGENT_ADD,
@@ -43,6 +56,9 @@ enum statement {
         STATEMENT_LEDGER_LAST,
         STATEMENT_LEDGER_RESERVED,
         STATEMENT_LEDGER_RESERVE,
+        STATEMENT_CHAIN_LAST,
+        STATEMENT_HEAD_ADD,
+        STATEMENT_HEAD_RECORDED,
         STATEMENT_LEDGER_FORGET_SEQUENCE,
         STATEMENT_LEDGER_SET_SEQUENCE,
 
@@ -56,6 +72,9 @@ struct Registry {
         int wal_frames_tried;     /* when it was last put back into the file, or could not be */
         int64_t seqno_last;       /* the last one given */
         int64_t seqno_reserved;   /* the last one that may be given before more are reserved */
+        int64_t lost_from, lost_upto; /* numbers that were reserved when the machine went down: (from, upto] */
+        uint64_t chain_seq;       /* the last finished row's, 0: none */
+        uint8_t chain_hash[CHAIN_HASH_SIZE];
         char boot_id[40];         /* "" when it could not be read: no boot is believed to be the same then */
         char error[512];
 };
@@ -123,8 +142,15 @@ const char *column_text(struct columns *columns, bool nullable);
 const void *column_blob(struct columns *columns, size_t *ret_size);
 void column_id(struct columns *columns, uint8_t ret_id[static 16]); /* NULL is all zero */
 
+/* registry-chain.c */
+int chain_function(sqlite3 *db); /* before the migrations: makes ledger_hash() known. SQLite's code */
+int chain_load(Registry *registry);     /* after them: where the chain ends */
+/* Runs a statement that finishes a row: binds the chain's next number and last hash as its next parameters. */
+int chain_run(Query *query, const char *missing);
+
 /* registry-ledger.c */
 int ledger_start(Registry *registry); /* after the migrations: which number comes next */
+void ledger_read(struct columns *columns, struct ledger_row *ret_row); /* LEDGER_COLUMNS */
 void ledger_stop(Registry *registry); /* a clean end: gives reserved numbers back */
 
 #endif

@@ -88,7 +88,8 @@ int ledger_start(Registry *registry) {
         registry->seqno_reserved = upto;
         if (same_boot || upto <= registry->seqno_last)
                 return 0;
-        registry->seqno_last = upto;
+        registry->lost_from = registry->seqno_last;
+        registry->lost_upto = registry->seqno_last = upto;
         return set_sequence(registry, upto);
 }
 
@@ -169,7 +170,7 @@ int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sende
         query_int(&query, seqno);
         query_u64(&query, receipt->serial);
         query_u64(&query, receipt->time_ms);
-        return finish(registry, query_run_one(&query, DURABLE_NORMAL, "there is no such row, or its outcome is not known yet"));
+        return finish(registry, chain_run(&query, "there is no such row, or its outcome is not known yet"));
 }
 
 int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason) {
@@ -177,7 +178,7 @@ int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason) {
 
         query_int(&query, seqno);
         query_text(&query, reason);
-        return finish(registry, query_run_one(&query, DURABLE_NORMAL, NO_ROW));
+        return finish(registry, chain_run(&query, NO_ROW));
 }
 
 int registry_ledger_completed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt) {
@@ -230,16 +231,21 @@ static void read_later(struct columns *columns, struct ledger_row *ret_row) {
         ret_row->time_done = column_u64(columns);
 }
 
+void ledger_read(struct columns *columns, struct ledger_row *ret_row) {
+        *ret_row = (struct ledger_row){ 0 };
+        read_opened(columns, ret_row);
+        read_later(columns, ret_row);
+}
+
 int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_UNFINISHED, "reading the unfinished ledger rows");
         int r;
 
         while ((r = query_step(&query)) > 0) {
                 struct columns columns = { .statement = query.statement };
-                struct ledger_row row = {};
+                struct ledger_row row;
 
-                read_opened(&columns, &row);
-                read_later(&columns, &row);
+                ledger_read(&columns, &row);
                 if (columns.damaged)
                         return registry_refuse(registry, -EUCLEAN, query.action, NULL);
                 r = fn(userdata, &row);

@@ -36,6 +36,10 @@ static void read_container(struct columns *columns, struct registry_container *r
         ret_row->time = column_u64(columns);
         ret_row->time_end = column_u64(columns);
         ret_row->reason = column_text(columns, true);
+        ret_row->runtime_id = column_text(columns, true);
+        ret_row->image = column_text(columns, true);
+        ret_row->pod = column_text(columns, true);
+        ret_row->cgroup_pending = column_u32(columns);
 }
 
 int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata) {
@@ -151,6 +155,10 @@ int registry_add_container(Registry *registry, struct registry_container *contai
         query_u64(&query, container->time);
         query_int_or_null(&query, (int64_t) container->time_end);
         query_text(&query, container->reason);
+        query_text(&query, container->runtime_id);
+        query_text(&query, container->image);
+        query_text(&query, container->pod);
+        query_int(&query, container->cgroup_pending);
         return run_add(&query, &container->id);
 }
 
@@ -162,6 +170,15 @@ int registry_set_container_state(Registry *registry, int64_t id, uint32_t state,
         query_int_or_null(&query, (int64_t) time_end);
         query_text(&query, reason);
         return query_run_one(&query, DURABLE_FULL, "there is no such container, or it has ended");
+}
+
+int registry_set_container_cgroup(Registry *registry, int64_t id, uint64_t cgroup, const char *cgroup_path) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_CGROUP, "changing a container's cgroup");
+
+        query_int(&query, id);
+        query_u64(&query, cgroup);
+        query_text(&query, cgroup_path);
+        return query_run_one(&query, DURABLE_FULL, "there is no such container, it has ended, or its cgroup is known");
 }
 
 int registry_delete_container(Registry *registry, int64_t id) {

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "auditing/chain.h"
 #include "auditing/sender.h"
 #include "util/cleanup.h"
 #include "util/process.h"
@@ -40,6 +41,8 @@ struct registry_container {
         uint32_t registrar_uid, registrar_loginuid;
         uint64_t time, time_end; /* microseconds since 1970; end 0: not yet */
         const char *reason;   /* why it ended, NULL: it has not */
+        const char *runtime_id, *image, *pod; /* what the run time said of it; NULL: nothing */
+        uint32_t cgroup_pending; /* 1: cgroup is its run time's, and tells nothing apart; it is to be moved to one of its own */
 };
 
 struct registry_agent {
@@ -115,6 +118,7 @@ int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]);
 
 int registry_add_container(Registry *registry, struct registry_container *container); /* sets id */
 int registry_set_container_state(Registry *registry, int64_t id, uint32_t state, uint64_t time_end, const char *reason);
+int registry_set_container_cgroup(Registry *registry, int64_t id, uint64_t cgroup, const char *cgroup_path); /* no longer pending */
 int registry_delete_container(Registry *registry, int64_t id); /* only for one whose registration was taken back: no record of it exists */
 
 int registry_add_agent(Registry *registry, struct registry_agent *agent); /* sets id */
@@ -135,6 +139,23 @@ int registry_ledger_has_dispatch(Registry *registry, int64_t seqno);
 /* Rows that are not closed and no gap, oldest first: what a broker that died left behind. */
 int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata);
 
+/* The hash chain (auditing/chain.h): rows enter it in the order in which they are finished, in the statement that finishes them. */
+struct registry_head {
+        int64_t id;
+        uint64_t chain_seq;                  /* of the last finished row; 0: none */
+        uint8_t chain_hash[CHAIN_HASH_SIZE];
+        uint64_t rows_open;
+        const char *reason;                  /* start, interval, stop */
+        uint32_t pid, uid;                   /* the broker's */
+        uint64_t time;                       /* microseconds since 1970 */
+};
+
+uint64_t registry_chain_seq(const Registry *registry);
+
+/* Writes down where the chain ends, synced, so that no record may speak of rows that a power failure takes. Wants reason, pid, uid and time;
+ * the rest is filled in. */
+int registry_head_add(Registry *registry, struct registry_head *head);
+int registry_head_recorded(Registry *registry, int64_t id, const struct sender_receipt *receipt);
 /* The spool: records of upcalls that audit did not take, oldest first, and the gap in the trail that no record has told of yet. */
 enum evidence_kind {
         EVIDENCE_DISPATCH = 1,

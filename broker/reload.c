@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Settings that change while the broker runs, and what is said of the mode. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
 #include "broker/broker.h"
 #include "broker/evidence.h"
+#include "util/deadline.h"
 
 static void on_mode_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Broker *broker = userdata;
@@ -28,14 +30,18 @@ static void record_mode(Broker *broker, const struct process_facts *by) {
                 broker->counters.records_lost++;
 }
 
+void broker_say_ready(const Broker *broker, int settings) {
+        const char *does = broker->config.mode == CONFIG_MODE_OBSERVE ? "OBSERVE MODE: deferring every key upcall" : "Answering key upcalls";
+
+        (void) sd_notifyf(0, "READY=1\nSTATUS=%s%s", does, settings < 0 ? "; the settings read last are bad, those before them are in effect" : "");
+}
+
 void broker_announce_mode(Broker *broker, const struct process_facts *by) {
         if (broker->config.mode == CONFIG_MODE_OBSERVE)
                 fprintf(stderr, "OBSERVE MODE: every upcall is recorded and handed to the host's own request-key, nothing is refused, no agent is asked; "
                                 "`upcallctl observe off` ends it\n");
         else
                 fprintf(stderr, "observe mode has ended: upcalls are answered and refused by what is registered\n");
-        (void) sd_notify(0, broker->config.mode == CONFIG_MODE_OBSERVE ? "STATUS=OBSERVE MODE: deferring every key upcall" :
-                                                                         "STATUS=Answering key upcalls");
         record_mode(broker, by);
 }
 
@@ -43,7 +49,8 @@ int broker_reload(Broker *broker, const struct process_facts *by) {
         unsigned before = broker->config.mode;
         int r;
 
-        (void) sd_notify(0, "RELOADING=1");
+        /* with the time, by which a service manager knows that this is the reload it asked for (Type=notify-reload, systemd 253) */
+        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, usec_now(CLOCK_MONOTONIC));
         r = config_load(broker->config_path, &broker->config);
         if (r < 0)
                 fprintf(stderr, "the settings in effect stay as they were\n");
@@ -51,6 +58,6 @@ int broker_reload(Broker *broker, const struct process_facts *by) {
                 fprintf(stderr, "settings read again from %s\n", broker->config_path);
         if (broker->config.mode != before)
                 broker_announce_mode(broker, by);
-        (void) sd_notify(0, "READY=1");
+        broker_say_ready(broker, r);
         return r;
 }

@@ -95,7 +95,7 @@ static bool has_uid(const Session *session, uint32_t uid) {
 /* Which agent is it? NULL, and words that tell a stranger nothing, when it is none. */
 static Agent *session_identify(Session *session, Container **ret_container, int *ret_error, const char **ret_text, const char **ret_reason) {
         const struct process_facts *facts = session->facts;
-        struct attribution attribution = attribution_find(session->broker->index, facts);
+        struct attribution attribution = container_attribute(session->broker, facts);
         Container *container;
         Agent *agent;
 

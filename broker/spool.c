@@ -5,6 +5,7 @@
 
 #include "auditing/record.h"
 #include "broker/broker.h"
+#include "broker/chain.h"
 #include "broker/evidence.h"
 #include "broker/spool.h"
 #include "util/deadline.h"
@@ -197,6 +198,7 @@ static void on_replayed(void *userdata, int error, const struct sender_receipt *
                 r = replay->seqno > 0 ? note_in_ledger(spool->broker->registry, replay, receipt) : 0;
                 if (r < 0 && r != -ENOENT)
                         fprintf(stderr, "the ledger could not be written, ignoring: %s\n", registry_error(spool->broker->registry));
+                chain_grew(spool->broker);
                 remove_row(spool, replay);
         } else {
                 spool->failed = true;

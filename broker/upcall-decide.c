@@ -181,7 +181,7 @@ static void upcall_resolve(Upcall *upcall) {
 }
 
 void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
-        struct attribution attribution = attribution_find(upcall->broker->index, facts);
+        struct attribution attribution = container_attribute(upcall->broker, facts);
         struct route_subject subject = upcall_subject(upcall);
         const Upcall *outer = find_living_outer(upcall);
         const struct route *route;

@@ -61,7 +61,7 @@ static void drop_predecessor(Upcall *upcall) {
 }
 
 static void upcall_dry_run(Upcall *upcall, const struct process_facts *facts) {
-        struct attribution attribution = attribution_find(upcall->broker->index, facts);
+        struct attribution attribution = container_attribute(upcall->broker, facts);
         struct route_subject subject = upcall_subject(upcall);
         const struct route *route;
         struct upcall_decision decision = upcall_decide(upcall->broker, &attribution, &subject, NULL, &route), done = decision;

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "broker/chain.h"
 #include "broker/evidence.h"
 #include "broker/spool.h"
 #include "broker/upcall-internal.h"
@@ -28,8 +29,12 @@ static int end_row(Upcall *upcall) {
 }
 
 void upcall_close(Upcall *upcall) {
-        if (upcall->seqno > 0 && !upcall->completion_spooled && end_row(upcall) < 0)
-                upcall_row_lost(upcall);
+        if (upcall->seqno > 0 && !upcall->completion_spooled) {
+                if (end_row(upcall) < 0)
+                        upcall_row_lost(upcall);
+                else
+                        chain_grew(upcall->broker);
+        }
         upcall_free(upcall);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -344,6 +345,17 @@ static void upcall_client_gone(Upcall *upcall) {
         upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
 }
 
+/* A request may have waited while no broker ran, in a socket that a service manager holds, longer than its client did. The client has refused it; its
+ * number may be another client's by now. */
+static bool client_has_given_up(const Upcall *upcall) {
+        struct pollfd poll_fd = { .fd = upcall->fd, .events = POLLRDHUP };
+
+        if (poll(&poll_fd, 1, 0) <= 0 || !(poll_fd.revents & (POLLRDHUP | POLLHUP)))
+                return false;
+        fprintf(stderr, "upcall socket: a request was dropped, since its client had given up before it was read\n");
+        return true;
+}
+
 void upcall_read(Upcall *upcall) {
         struct packet *packet = &upcall->broker->packet;
         int r;
@@ -351,7 +363,7 @@ void upcall_read(Upcall *upcall) {
         r = packet_receive(upcall->fd, packet, upcall->state == UPCALL_READING ? 1 : 0);
         if (r == PACKET_AGAIN)
                 return;
-        if (r == PACKET_END || r == -ECONNRESET) {
+        if (r == PACKET_END || r == -ECONNRESET || (r == 0 && upcall->state == UPCALL_READING && client_has_given_up(upcall))) {
                 packet_drop(upcall->broker->closing, packet);
                 upcall_client_gone(upcall);
                 return;

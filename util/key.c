@@ -65,6 +65,12 @@ int key_set_timeout(int32_t key, uint32_t seconds) {
         return (int) keyctl(KEYCTL_SET_TIMEOUT, serial(key), seconds, 0, 0);
 }
 
+int key_leave_session(void) {
+        long r = keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0);
+
+        return r < 0 ? (int) r : 0;
+}
+
 int32_t key_serial(int32_t special) {
         return (int32_t) keyctl(KEYCTL_GET_KEYRING_ID, serial(special), 0, 0, 0);
 }

@@ -14,7 +14,9 @@
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
 
-#define FLAGS_ALL (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH)
+#define FLAGS_ALL \
+        (UPCALL_FLAG_DRY_RUN | UPCALL_FLAG_ALL | UPCALL_FLAG_UID_MISMATCH | UPCALL_FLAG_ENDED | UPCALL_FLAG_LATE_CGROUP | \
+         UPCALL_FLAG_CGROUP_SHARED)
 #define FOUND_ALL (UPCALL_FOUND_PIDNS | UPCALL_FOUND_CGROUP)
 
 /* One line per field: MUST or MAY, its tag, its place in the struct, and its bounds. */
@@ -185,6 +187,9 @@ static const struct wire_field message_control_fields[] = {
         U32_BETWEEN(message_control, MAY, ORIGIN, origin, 0, UPCALL_ORIGIN_KERNEL + 1),
         U32(message_control, MAY, PRIORITY, priority),
         U64(message_control, MAY, ROUTE, route),
+        TEXT(message_control, MAY, RUNTIME_ID, runtime_id, 0, UPCALL_RUNTIME_ID_MAX),
+        TEXT(message_control, MAY, IMAGE, image, 0, UPCALL_LABEL_MAX),
+        TEXT(message_control, MAY, POD, pod, 0, UPCALL_LABEL_MAX),
 };
 MESSAGE_LAYOUT(control, CONTROL, 0, 1);
 
@@ -201,6 +206,7 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, RECORDS_LOST, records_lost),
         U64(message_status, MAY, ROWS_LOST, rows_lost),
         U64(message_status, MAY, OVER_LIMIT, over_limit),
+        U32_BETWEEN(message_status, MAY, UNREGISTERED, unregistered, UPCALL_ACTION_REJECT, UPCALL_ACTION_DEFER),
         U64(message_status, MAY, SPOOLED, spooled),
         U64(message_status, MAY, GAP_RECORDS, gap_records),
         U64(message_status, MAY, GAP_DROPPED, gap_dropped),
@@ -218,6 +224,10 @@ static const struct wire_field message_container_fields[] = {
         U64(message_container, MUST, TIME, time),
         U64(message_container, MAY, TIME_END, time_end),
         TEXT(message_container, MAY, REASON, reason, 0, REASON_MAX),
+        U64(message_container, MAY, START_TIME, start_time),
+        TEXT(message_container, MAY, RUNTIME_ID, runtime_id, 0, UPCALL_RUNTIME_ID_MAX),
+        TEXT(message_container, MAY, IMAGE, image, 0, UPCALL_LABEL_MAX),
+        TEXT(message_container, MAY, POD, pod, 0, UPCALL_LABEL_MAX),
 };
 MESSAGE_LAYOUT(container, CONTAINER, 0, 0);
 

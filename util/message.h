@@ -99,6 +99,7 @@ struct message_control {
         uint32_t origin;            /* route: 0 any, else enum upcall_origin + 1 */
         uint32_t priority;
         uint64_t route;             /* route remove */
+        struct wire_span runtime_id, image, pod; /* container register: for people, and for finding the container again */
 };
 
 struct message_status {
@@ -110,6 +111,7 @@ struct message_status {
         struct wire_span audit; /* "ok", or what is wrong */
         uint32_t mode;          /* (optional) enum upcall_mode; 0: not known */
         uint64_t records_lost, rows_lost, over_limit; /* (optional) since the start */
+        uint32_t unregistered;  /* (optional) enum upcall_action: REJECT or DEFER */
         uint64_t spooled; /* (optional) audit records that wait */
         uint64_t gap_records, gap_dropped, gap_from; /* (optional) in the trail, not recorded yet; from: microseconds since 1970 */
 };
@@ -123,6 +125,8 @@ struct message_container {
         uint8_t parent[16]; /* (optional) all zero: none */
         uint64_t time, time_end; /* registered; (optional) ended */
         struct wire_span reason; /* (optional) why it ended */
+        uint64_t start_time;     /* (optional) of its first process, clock ticks since boot */
+        struct wire_span runtime_id, image, pod; /* (optional) */
 };
 
 struct message_agent {

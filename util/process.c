@@ -441,6 +441,19 @@ static void collect_cgroups(int dir, struct process_facts *facts) {
                 facts->n_cgroups = read_cgroup_ids(facts->cgroup_path, facts->cgroups);
 }
 
+int process_read_cgroups(pid_t pid, struct process_facts *ret_facts) {
+        char path[48];
+        _cleanup_close_ int dir = -1;
+
+        (void) proc_path(path, pid, "");
+        dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                return errno == ENOENT ? PROCESS_GONE : negative_errno();
+        ret_facts->n_cgroups = 0;
+        collect_cgroups(dir, ret_facts);
+        return 0;
+}
+
 static struct namespace_id namespace_id(const struct stat *st) {
         return (struct namespace_id){ .device = st->st_dev, .inode = st->st_ino };
 }

@@ -69,6 +69,10 @@ extern "C" {
 #define UPCALL_NAME_MAX 255
 #define UPCALL_AGENT_NAME_MAX 63
 
+/* How a run time calls a container (runc allows 1024), and what it says of it (image, pod): any text, which decides nothing. */
+#define UPCALL_RUNTIME_ID_MAX 1024
+#define UPCALL_LABEL_MAX 512
+
 #define UPCALL_ID_SIZE 16
 
 /* The longest lifetime or time-out that fits a key, in seconds. 0 for a lifetime means: does not expire. */
@@ -167,6 +171,10 @@ enum upcall_field_tag {
         UPCALL_FIELD_RECORDS_LOST = 51, /* u64: audit records that the kernel did not make */
         UPCALL_FIELD_ROWS_LOST = 52,   /* u64: upcalls that the ledger does not know, or not to their end */
         UPCALL_FIELD_OVER_LIMIT = 53,  /* u64: upcalls that were too many */
+        UPCALL_FIELD_UNREGISTERED = 54, /* u32: enum upcall_action, REJECT or DEFER: for callers in foreign namespaces that nobody registered */
+        UPCALL_FIELD_RUNTIME_ID = 42,  /* text: what the run time calls a container */
+        UPCALL_FIELD_IMAGE = 43,       /* text */
+        UPCALL_FIELD_POD = 44,         /* text */
         UPCALL_FIELD_SPOOLED = 60,     /* u64: audit records that wait until audit works again */
         UPCALL_FIELD_GAP_RECORDS = 61, /* u64: records that were not made in time, which no record has told of yet */
         UPCALL_FIELD_GAP_DROPPED = 62, /* u64: of which so many are lost */
@@ -205,6 +213,9 @@ enum upcall_flag {
         UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
+        UPCALL_FLAG_CGROUP_SHARED = 1 << 5, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
+        UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
+        UPCALL_FLAG_LATE_CGROUP = 1 << 4,  /* CONTROL, container register: its run time may move it into its cgroup later */
 };
 
 /* What the client is to do. */

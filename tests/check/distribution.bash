@@ -42,6 +42,29 @@ distribution_check() {
         }
 }
 
+# What systemd says of the units as they are made; also without systemd as the first process. It looks whether the program is there.
+units_check() {
+        local folder=build/check-units unit said status
+        command -v systemd-analyze >/dev/null || {
+                echo "no systemd-analyze"
+                return 77
+        }
+        build_make build all || return 1
+        rm -rf "$folder" && mkdir "$folder" || return 1
+        for unit in build/conf/*.service build/conf/*.socket; do
+                sed "s,=\\(!*\\)/usr/sbin/upcalld\$,=\\1$src/build/broker/upcalld," "$unit" >"$folder/${unit##*/}" || return 1
+        done
+        grep -qF "$src/build/broker/upcalld" "$folder/upcalld.service" || return 1
+        said=$(systemd-analyze verify --man=no "$folder"/* 2>&1)
+        status=$?
+        echo "$said"
+        # of other units on this machine it may say what it likes
+        ((status == 0)) && ! grep -q upcalld <<<"$said" || return 1
+        # 3.0 of 10; what is left is in the unit, with its reason
+        systemd-analyze security --offline=true --threshold=30 "$folder/upcalld.service"
+}
+
 distribution_steps() {
+        step distribution/units units_check
         step distribution/distcheck locked distribution_check
 }

@@ -73,6 +73,8 @@ static void check_upcall(const uint8_t *data, size_t size, const char *string) {
         require_repeats(text, &upcall);
         require_harmless(text, record_completion(&upcall, text, sizeof(text)));
         require_decodes(text, " name=", data, size > RECORD_DESCRIPTION_MAX ? RECORD_DESCRIPTION_MAX : size);
+        require_harmless(text, record_unbrokered(&(struct record_unbrokered){ .upcall = upcall, .missed = size }, text, sizeof(text)));
+        require_decodes(text, " name=", data, size > RECORD_DESCRIPTION_MAX ? RECORD_DESCRIPTION_MAX : size);
         upcall.reason = string; /* a word or an error */
         if (record_dispatch(&upcall, text, sizeof(text)) < 0)
                 require(text[0] == '\0');

@@ -128,7 +128,7 @@ end_container() {
 
 process_gone() { # a zombie is gone
         local machine_stat
-        ! machine_read_stat "$1" || [[ ${machine_stat[0]} == [ZX] ]]
+        ! machine_read_stat "$1" || [[ ${machine_stat[0]:-X} == [ZX] ]]
 }
 
 in_container() { # NAME COMMAND…
@@ -273,6 +273,12 @@ audit_no() {
         ! audit_match "$@" || fail "ausearch ${*:2} finds '$1': $(audit "${@:2}" | grep -E -- "$1")"
 }
 
+# With KERNEL_VERIFY=1 whatever a test has done must leave a trail that holds together.
+trail_proved() {
+        [[ -n ${KERNEL_VERIFY:-} && -e $WORK/state/registry.sqlite ]] || return 0
+        timeout 60 "$UPCALLCTL" verify --input "$AUDIT_LOG" --ledger "$WORK/state/registry.sqlite" || fail "the trail does not hold together"
+}
+
 if (($# == 2)); then
         mkdir -p "$WORK" || exit 1
         # the client's policy is not inherited from the test before
@@ -280,5 +286,6 @@ if (($# == 2)); then
         # shellcheck disable=SC1090
         . "$1"
         "$2"
+        trail_proved
         exit 0
 fi

@@ -142,22 +142,6 @@ test_second_broker_does_not_take_the_sockets() {
         expect_eq "$(upcallctl status --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["pid"])')" "$BROKER" pid
 }
 
-test_readiness_is_notified() {
-        mkdir -p "$WORK/conf" "$WORK/state"
-        machine_spawn "$WORK/notified" python3 -c '
-import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind(sys.argv[1])
-s.settimeout(15)
-print("bound", flush=True)
-while True:
-    print(s.recv(4096).decode().replace("\n", " "), flush=True)' "$WORK/notify"
-        machine_wait_for 5 grep -q bound "$WORK/notified" || fail "no socket"
-        chmod 0777 "$WORK" "$WORK/notify"
-        NOTIFY_SOCKET=$WORK/notify start_broker
-        machine_wait_for 5 grep -q 'READY=1' "$WORK/notified" || fail "no readiness: $(cat "$WORK/notified")"
-}
-
 test_socket_folder_is_not_made_anew() {
         local before
         start_broker

@@ -529,6 +529,7 @@ test_observing_client_defers_whatever_the_broker_does() {
         machine_wait_for 5 process_gone "$FAKE"
         foreign_request user debug:down spoon
         expect_answer ok "Debug spoon"
+        expect_match "$(dmesg | grep -F upcall-request-key | tail -n 1)" 'deferred, since .*/client.d/observe is there: no broker on' "the kernel's log"
         # what the host's program refuses is refused
         foreign_request user debug:r rejected
         expect_answer EKEYREJECTED

@@ -155,6 +155,26 @@ test_nothing_is_changed_for_a_run_that_was_killed() {
         expect_match "$(cat "$WORK/said")" "was killed" message
 }
 
+# The next run has read tests/machine.sh, and not this file
+test_function_that_the_next_run_does_not_know_undoes_nothing() {
+        expect_refused 'does not stand in tests/machine.sh' machine_undo machine_before
+        expect_refused 'does not stand in tests/machine.sh' machine_undo --boot machine_before
+        expect_ok machine_undo true
+        expect_ok machine_undo --boot machine_wait_for 1 true
+}
+
+# What run times leave behind when they are killed
+test_folder_of_a_run_goes_with_what_is_mounted_in_it() {
+        local run_folder
+        machine_folder run_folder
+        mkdir "$WORK/outside" "$run_folder/inside"
+        touch "$WORK/outside/file"
+        mount --bind "$WORK/outside" "$run_folder/inside" || fail mount
+        machine_remove_folder "$run_folder" || fail "not removed"
+        [[ ! -e $run_folder ]] || fail "it is there"
+        [[ -e $WORK/outside/file ]] || fail "what was mounted in it was removed"
+}
+
 test_line_of_another_boot_is_not_run() {
         machine_before
         mkdir "$WORK/machine"

@@ -117,6 +117,25 @@ SenderJob *sender_forget(SenderJob *job) {
         return NULL;
 }
 
+/* What became of all records that are there now */
+static void records_end(Broker *broker, int error) {
+        TAILQ_HEAD(, SenderJob) jobs = TAILQ_HEAD_INITIALIZER(jobs);
+        SenderJob *job;
+
+        TAILQ_CONCAT(&jobs, &broker->sender->jobs, link);
+        while ((job = TAILQ_FIRST(&jobs))) {
+                const struct sender_receipt receipt = { .serial = ++broker->sender->serial, .time_ms = 1 };
+                size_t length = strlen(trail);
+
+                TAILQ_REMOVE(&jobs, job, link);
+                if (error == 0)
+                        (void) snprintf(trail + length, sizeof(trail) - length, "%s res=%s\n", job->text, job->success ? "success" : "failed");
+                if (job->done)
+                        job->done(job->userdata, error, error == 0 ? &receipt : NULL);
+                free(job);
+        }
+}
+
 /* The kernel makes the first of the records that are there */
 static void record_made(Broker *broker) {
         const struct sender_receipt receipt = { .serial = ++broker->sender->serial, .time_ms = 1 };
@@ -238,20 +257,28 @@ static void witness_answers(struct world *world) {
         turn(world);
 }
 
-static int connect_to(struct world *world, const char *name) {
+/* To the socket, in which it waits for the broker's next turn */
+static int queue_at(struct world *world, const char *name) {
         char path[PATH_MAX + 64];
         int fd;
 
         (void) snprintf(path, sizeof(path), "%s/%s", world->folder, name);
         fd = packet_connect(path, deadline_in_ms(1000));
         assert_true(fd >= 0);
+        return fd;
+}
+
+static int connect_to(struct world *world, const char *name) {
+        int fd = queue_at(world, name);
+
         turn(world);
         return fd;
 }
 
 static const struct config usual = {
         .upcall_timeout = 20, .max_in_flight = 4096, .reserved_in_flight = 32, .max_per_container = 4096, .max_lifetime = 86400,
-        .max_refusal = 3600, .max_agent_connections = 64, .max_per_agent = 64, .witness_timeout_ms = 1000, .read_back_ms = 1000, .spool_max_kib = 1024,
+        .max_refusal = 3600, .max_agent_connections = 64, .max_per_agent = 64, .witness_timeout_ms = 1000, .read_back_ms = 1000,
+        .chain_interval = 1, .spool_max_kib = 1024,
 };
 
 static void make_folders(struct world *world) {
@@ -342,16 +369,22 @@ static int teardown(void **state) {
 
 /* ---- what clients and agents do ---- */
 
-/* A client that asks for key N on behalf of a thread; its connection */
-static int ask_for(struct world *world, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
+/* Asks for key N on behalf of a thread, over a connection */
+static void send_request(struct world *world, int fd, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
         struct message_request request = {
                 .key = n, .key_type = wire_text("user"), .description = wire_text("db:one"), .timeout_ms = timeout_ms, .caller = world->facts,
         };
-        int fd = connect_to(world, "upcall.sock");
 
         memcpy(request.id, &n, sizeof(n));
         request.caller.start_time += thread;
         assert_int_equal(packet_send(fd, &message_request_layout, &request, &world->pidfd, 1), 0);
+}
+
+/* A client that asks; its connection */
+static int ask_for(struct world *world, uint32_t n, uint32_t thread, uint32_t timeout_ms) {
+        int fd = connect_to(world, "upcall.sock");
+
+        send_request(world, fd, n, thread, timeout_ms);
         turn(world);
         return fd;
 }
@@ -531,6 +564,26 @@ static void test_client_that_dies_while_its_dispatch_record_is_made(void **state
         assert_int_equal(count_records("outcome=abandoned res=failed"), 1);
         assert_null(TAILQ_FIRST(&world->broker->upcalls));
         assert_int_equal(world->broker->n_in_flight, 0);
+}
+/* While no broker ran, in a socket that a service manager holds: one whose client has given up, and one that still waits */
+static void test_request_that_waited_longer_than_its_client(void **state) {
+        struct world *world = *state;
+        int agent = attach(world, 4), gone = queue_at(world, "upcall.sock"), waits = queue_at(world, "upcall.sock");
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        records_made(world->broker);
+        trail[0] = '\0';
+        send_request(world, gone, 1, 1, 20000);
+        send_request(world, waits, 2, 2, 20000);
+        close_fd(gone);
+        turn(world);
+        assert_int_equal(world->broker->n_in_flight, 1);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=upcall-dispatch"), 1);
+        take_question(world, agent);
+        assert_int_equal(next_type(world, agent), 0);
+        close_fd(waits);
+        close_fd(agent);
 }
 
 /* The reason goes into the record: what cannot stand there must not keep it from being made */
@@ -883,6 +936,7 @@ static void test_audit_failures_refuse_nothing_that_is_observed(void **state) {
         uint64_t lost = 0;
         uint32_t error, n = 0;
 
+        records_made(world->broker); /* the chain's head */
         world->broker->config.mode = CONFIG_MODE_OBSERVE;
         for (size_t i = 0; i < ELEMENTS(errors); i++)
                 for (unsigned at_once = 0; at_once < 2; at_once++) {
@@ -908,6 +962,7 @@ static void test_completion_record_waits_for_the_dispatch_record(void **state) {
         uint32_t error;
         int client;
 
+        records_made(world->broker); /* the chain's head */
         world->broker->config.mode = CONFIG_MODE_OBSERVE;
         for (uint32_t n = 1; n <= 2; n++) {
                 client = ask(world, n, 20000);
@@ -1289,6 +1344,92 @@ static void test_change_of_the_mode_is_recorded(void **state) {
         assert_int_equal(world->broker->counters.records_lost, 1);
 }
 
+/* ---- the ledger's chain ---- */
+
+static void finish_rows(struct world *world, unsigned n) {
+        const struct sender_receipt receipt = { 1, 1 };
+
+        for (unsigned i = 0; i < n; i++) {
+                struct ledger_row row = { .id = { 1 }, .boot_id = { 1 }, .key_type = "user", .description = "d", .description_size = 1, .mode = "payload",
+                                          .found = "pidns", .origin = "user", .time_open = 1 };
+
+                assert_int_equal(registry_ledger_open(world->broker->registry, &row), 0);
+                assert_int_equal(registry_ledger_done(world->broker->registry, row.seqno, "rejected", "", 1, 2), 0);
+                assert_int_equal(registry_ledger_closed(world->broker->registry, row.seqno, &receipt), 0);
+                chain_grew(world->broker);
+        }
+}
+
+/* Until the time has passed at which a head is due, its accuracy included */
+static void wait_for_interval(struct world *world) {
+        for (unsigned ms = 0; ms < 3000 && TAILQ_EMPTY(&world->broker->sender->jobs); ms += 10) {
+                (void) usleep(10000);
+                turn(world);
+        }
+}
+
+static bool head_is_due(const struct world *world) {
+        int enabled = SD_EVENT_OFF;
+
+        assert_true(sd_event_source_get_enabled(world->broker->chain.timer, &enabled) >= 0);
+        return enabled != SD_EVENT_OFF;
+}
+
+static void test_head_of_the_chain_is_the_brokers_first_record(void **state) {
+        struct world *world = *state;
+
+        records_made(world->broker);
+        assert_int_equal(strncmp(trail, "op=ledger-chain reason=start chain-seq=0 ", 41), 0);
+        assert_int_equal(count_records("op=ledger-chain"), 1);
+        assert_false(head_is_due(world)); /* nothing is to be said: it is not woken up */
+}
+
+static void test_head_is_recorded_some_time_after_a_change(void **state) {
+        struct world *world = *state;
+
+        records_made(world->broker);
+        finish_rows(world, 2);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=ledger-chain"), 1);
+        assert_true(head_is_due(world));
+        wait_for_interval(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=2 "), 1);
+        assert_false(head_is_due(world));
+}
+
+static void test_head_is_recorded_after_many_rows(void **state) {
+        struct world *world = *state;
+
+        world->broker->config.chain_interval = 3600;
+        records_made(world->broker);
+        finish_rows(world, 255);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=ledger-chain"), 1);
+        finish_rows(world, 300);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=256 "), 1);
+        assert_int_equal(count_records("op=ledger-chain"), 2); /* one at a time */
+        assert_true(head_is_due(world)); /* those that came since */
+        finish_rows(world, 1);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=556 "), 1);
+}
+
+static void test_head_that_was_not_read_back_is_sent_again(void **state) {
+        struct world *world = *state;
+
+        records_end(world->broker, -ENODATA);
+        assert_true(head_is_due(world));
+        wait_for_interval(world);
+        records_end(world->broker, -ENODATA);
+        assert_int_equal(count_records("op=ledger-chain"), 0);
+        wait_for_interval(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("reason=interval chain-seq=0 "), 1);
+        assert_false(head_is_due(world));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
@@ -1296,6 +1437,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_at_once, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_request_that_waited_longer_than_its_client, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
@@ -1316,6 +1458,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_upcall_keeps_the_mode_it_began_with, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_change_of_the_mode_is_recorded, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_of_the_chain_is_the_brokers_first_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_is_recorded_some_time_after_a_change, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_is_recorded_after_many_rows, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_head_that_was_not_read_back_is_sent_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_goes_on_without_the_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_tries_audit_with_one_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_keeps_the_order_of_an_upcall, setup, teardown),

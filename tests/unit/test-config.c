@@ -42,6 +42,7 @@ static void test_missing_file_gives_the_defaults(void **state) {
         assert_int_equal(config.audit, CONFIG_AUDIT_REQUIRED);
         assert_int_equal(config.spool_max_kib, 65536);
         assert_int_equal(config.mode, CONFIG_MODE_ENFORCE);
+        assert_int_equal(config.chain_interval, 60);
 }
 
 static void test_good_values_are_taken(void **state) {

@@ -2,6 +2,8 @@
 /* The ledger: rows that go forward, numbers that are never given twice, what is synced, and how large the log grows. */
 #include <sys/syscall.h>
 
+#include "broker/ledger-snapshot.h"
+#include "schema/migrations.h"
 #include "tests/unit/registry-fixture.h"
 
 /* The ledger */
@@ -265,6 +267,246 @@ static void test_the_log_does_not_grow_without_bound(void **state) {
         assert_true(st.st_size < 4100 * 1100L);
 }
 
+/* The chain */
+
+struct chain_walk {
+        uint64_t n, in_chain;
+        int64_t seqno[64];
+        int misfits;
+};
+
+static int walk_chain(void *userdata, const struct ledger_chained *row) {
+        struct chain_walk *walk = userdata;
+
+        walk->n++;
+        if (row->chain_seq == 0)
+                return 0;
+        assert_true(row->chain_seq == ++walk->in_chain);
+        if (walk->in_chain <= ELEMENTS(walk->seqno))
+                walk->seqno[walk->in_chain - 1] = row->seqno;
+        walk->misfits += !row->fits;
+        assert_true(row->finished);
+        return 0;
+}
+
+static struct chain_walk chain_of(const struct fixture *fixture) {
+        _cleanup_(ledger_snapshot_closep) LedgerSnapshot *snapshot = NULL;
+        struct chain_walk walk = {};
+
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), 0);
+        assert_int_equal(ledger_snapshot_each_chained(snapshot, walk_chain, &walk), 0);
+        return walk;
+}
+
+static void finish_row(Registry *registry, int64_t seqno) {
+        assert_int_equal(registry_ledger_done(registry, seqno, "instantiated", NULL, 0, 5), 0);
+        assert_int_equal(registry_ledger_closed(registry, seqno, &receipt), 0);
+}
+
+static void test_rows_enter_the_chain_in_the_order_of_their_end(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        int64_t first = ledger_open(registry, 1), second = ledger_open(registry, 2), third = ledger_open(registry, 3);
+        struct chain_walk walk;
+
+        assert_true(registry_chain_seq(registry) == 0);
+        finish_row(registry, second);
+        assert_int_equal(registry_ledger_gap(registry, third, "audit-lost"), 0);
+        assert_true(registry_chain_seq(registry) == 2);
+        /* refused ones leave no hole, and a restart goes on where the chain ended */
+        assert_int_equal(registry_ledger_gap(registry, third, "audit-lost"), -ENOENT);
+        assert_int_equal(registry_ledger_closed(registry, first, &receipt), -ENOENT);
+        registry = reopen(fixture);
+        assert_true(registry_chain_seq(registry) == 2);
+        finish_row(registry, first);
+        walk = chain_of(fixture);
+        assert_true(walk.in_chain == 3 && walk.n == 3 && walk.misfits == 0);
+        assert_true(walk.seqno[0] == second && walk.seqno[1] == third && walk.seqno[2] == first);
+}
+
+static void tampering_fails(const struct fixture *fixture, const char *sql) {
+        sqlite3 *db = NULL;
+
+        assert_int_equal(sqlite3_open(fixture->path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_CONSTRAINT);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void test_a_finished_row_stays_as_it_was(void **state) {
+        static const char *const changes[] = {
+                "UPDATE ledger SET reason = 'x' WHERE seqno = 1", "UPDATE ledger SET dispatch_serial = 1 WHERE seqno = 1",
+                "UPDATE ledger SET state = 1, finished = 0 WHERE seqno = 1", "UPDATE ledger SET chain_seq = NULL WHERE seqno = 1",
+                "UPDATE ledger SET seqno = 9 WHERE seqno = 1", "DELETE FROM ledger WHERE seqno = 1", "DELETE FROM ledger",
+        };
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+
+        finish_row(registry, ledger_open(registry, 1));
+        (void) ledger_open(registry, 2);
+        for (size_t i = 0; i < ELEMENTS(changes); i++)
+                tampering_fails(fixture, changes[i]);
+        assert_int_equal(chain_of(fixture).misfits, 0);
+        tamper(fixture, "DROP TRIGGER ledger_finished; UPDATE ledger SET reason = 'x' WHERE seqno = 1");
+        assert_int_equal(chain_of(fixture).misfits, 1);
+}
+
+/* Every column is in the hash */
+static void test_a_change_of_any_column_shows(void **state) {
+        static const char *const columns[] = {
+                "id", "retry", "contid", "boot_id", "state", "key", "key_type", "description", "agent", "mode", "found", "origin", "caller_pid",
+                "caller_uid", "caller_loginuid", "caller_sessionid", "caller_comm", "nested", "time_open", "dispatch_serial", "dispatch_ms",
+                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "seqno", "chain_hash",
+        };
+        struct fixture *fixture = *state;
+        char sql[600];
+
+        for (size_t i = 0; i < ELEMENTS(columns); i++) {
+                Registry *registry = reopen(fixture);
+
+                finish_row(registry, ledger_open(registry, 1));
+                fixture->registry = registry_close(registry);
+                (void) snprintf(sql, sizeof(sql), "DROP TRIGGER ledger_finished; DROP TRIGGER ledger_kept; PRAGMA ignore_check_constraints = ON; "
+                                "UPDATE ledger SET %s = CASE typeof(%s) WHEN 'integer' THEN %s + 1 WHEN 'text' THEN %s || 'x' WHEN 'blob' THEN "
+                                "zeroblob(length(%s)) WHEN 'null' THEN 1 END", columns[i], columns[i], columns[i], columns[i], columns[i]);
+                tamper(fixture, sql);
+                if (chain_of(fixture).misfits != 1)
+                        fail_msg("a change of %s does not show", columns[i]);
+                tamper(fixture, "DELETE FROM ledger");
+                (void) unlink(fixture->path);
+        }
+}
+
+/* A file of the first release, with rows of each state */
+static void test_rows_from_before_the_chain_enter_it_in_the_order_of_their_numbers(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry;
+        struct chain_walk walk;
+
+        tamper(fixture, schema_migrations[0]);
+        tamper(fixture, "PRAGMA application_id = 0x5550434c; PRAGMA user_version = 1;"
+                        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40) "
+                        "INSERT INTO ledger (id, retry, boot_id, state, finished, key, key_type, description, mode, found, origin, caller_pid, caller_uid, "
+                        "caller_loginuid, caller_sessionid, caller_comm, nested, time_open, outcome, time_done, completion_serial, completion_ms, reason) "
+                        "SELECT randomblob(16), 0, randomblob(16), CASE WHEN i % 3 = 0 THEN 1 WHEN i % 3 = 1 THEN 4 ELSE 5 END, i % 3 <> 0, i, 'user', "
+                        "x'64', 'payload', 'none', 'user', 1, 1, 1, 1, 'c', 0, 1, 'rejected', 2, i, 3, 'r' FROM n");
+        registry = reopen(fixture);
+        assert_true(registry_chain_seq(registry) == 27);
+        walk = chain_of(fixture);
+        assert_true(walk.n == 40 && walk.in_chain == 27 && walk.misfits == 0);
+        for (size_t i = 1; i < walk.in_chain; i++)
+                assert_true(walk.seqno[i] > walk.seqno[i - 1]);
+        assert_int_equal(registry_ledger_gap(registry, 3, "x"), 0);
+        assert_true(registry_chain_seq(registry) == 28);
+        assert_int_equal(chain_of(fixture).misfits, 0);
+}
+
+/* Rows that somebody puts in are not taken into the chain by a restart */
+static void test_a_restart_adopts_no_row(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct chain_walk walk;
+
+        finish_row(registry, ledger_open(registry, 1));
+        tamper(fixture, "CREATE TEMP TABLE t AS SELECT * FROM ledger; UPDATE t SET seqno = 50, chain_seq = NULL, chain_hash = NULL; "
+                        "INSERT INTO ledger SELECT * FROM t");
+        registry = reopen(fixture);
+        assert_true(registry_chain_seq(registry) == 1);
+        walk = chain_of(fixture);
+        assert_true(walk.n == 2 && walk.in_chain == 1);
+}
+
+static int take_head(void *userdata, const struct ledger_head *head) {
+        struct ledger_head *last = userdata;
+
+        *last = *head;
+        last->head.reason = NULL;
+        return 0;
+}
+
+static void test_a_head_is_synced_and_knows_its_record(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct registry_head head = { .reason = "start", .pid = 7, .uid = 997, .time = 5 };
+        _cleanup_(ledger_snapshot_closep) LedgerSnapshot *snapshot = NULL;
+        struct ledger_head last = {};
+        uint8_t hash[CHAIN_HASH_SIZE];
+
+        finish_row(registry, ledger_open(registry, 1));
+        (void) ledger_open(registry, 2);
+        n_syncs = 0;
+        assert_int_equal(registry_head_add(registry, &head), 0);
+        assert_int_equal(n_syncs, 1);
+        assert_true(head.chain_seq == 1 && head.rows_open == 1 && head.id > 0);
+        assert_int_equal(registry_head_recorded(registry, head.id, &receipt), 0);
+        assert_int_equal(registry_head_recorded(registry, head.id, &receipt), -ENOENT);
+        assert_int_equal(n_syncs, 1);
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), 0);
+        assert_int_equal(ledger_snapshot_each_head(snapshot, take_head, &last), 0);
+        assert_true(last.head.pid == 7 && last.head.uid == 997 && last.head.time == 5 && last.receipt.serial == 77 && last.lost_upto == 0);
+        assert_int_equal(ledger_snapshot_hash(snapshot, 1, hash), 1);
+        assert_memory_equal(last.head.chain_hash, hash, sizeof(hash));
+        assert_int_equal(ledger_snapshot_hash(snapshot, 2, hash), 0);
+}
+
+/* What a power failure took is named, so that its records are not taken for forged ones */
+static void test_a_head_says_which_numbers_may_be_lost(void **state) {
+        struct fixture *fixture = *state;
+        struct registry_head head = { .reason = "start", .pid = 7, .time = 5 };
+        _cleanup_(ledger_snapshot_closep) LedgerSnapshot *snapshot = NULL;
+        struct ledger_head last = {};
+        Registry *second = NULL;
+
+        (void) ledger_open(reopen(fixture), 1);
+        tamper(fixture, "UPDATE ledger_reserved SET boot_id = 'another'");
+        assert_int_equal(registry_open(fixture->path, &second), 0);
+        assert_int_equal(registry_head_add(second, &head), 0);
+        assert_int_equal(ledger_open(second, 2), 4097);
+        second = registry_close(second);
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), 0);
+        assert_int_equal(ledger_snapshot_each_head(snapshot, take_head, &last), 0);
+        assert_true(last.lost_from == 1 && last.lost_upto == 4096);
+}
+
+/* A snapshot is of one moment, and the broker goes on */
+static void test_a_snapshot_does_not_move(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        _cleanup_(ledger_snapshot_closep) LedgerSnapshot *snapshot = NULL;
+        struct ledger_row row;
+        const char *vm;
+        int n = 0;
+
+        finish_row(registry, ledger_open(registry, 1));
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), 0);
+        finish_row(registry, ledger_open(registry, 2));
+        assert_int_equal(ledger_snapshot_each_row(snapshot, count_row, &n), 0);
+        assert_int_equal(n, 1);
+        assert_int_equal(ledger_snapshot_row(snapshot, 1, &row, &vm), 1);
+        assert_true(row.seqno == 1 && row.state == LEDGER_CLOSED && vm == NULL);
+        assert_int_equal(ledger_snapshot_row(snapshot, 2, &row, &vm), 0);
+}
+
+static void test_a_snapshot_of_what_is_none_is_refused(void **state) {
+        struct fixture *fixture = *state;
+        LedgerSnapshot *snapshot = NULL;
+        char sql[64];
+        int n = 0;
+
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), -EACCES);
+        tamper(fixture, "CREATE TABLE other (a)");
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), -EMEDIUMTYPE);
+        tamper(fixture, "PRAGMA application_id = 0x5550434c; PRAGMA user_version = 1");
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), -ESTALE);
+        tamper(fixture, "PRAGMA user_version = 99");
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), -EPROTO);
+        while (schema_migrations[n])
+                n++;
+        (void) snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", n);
+        tamper(fixture, sql);
+        assert_int_equal(ledger_snapshot_open(fixture->path, &snapshot), -EUCLEAN);
+        assert_null(snapshot);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_an_unfinished_row_comes_back_as_it_was),
@@ -275,6 +517,15 @@ int main(void) {
                 TEST(test_numbers_that_a_power_failure_took_are_not_given_again),
                 TEST(test_registrations_are_synced_before_they_are_acknowledged_and_ledger_rows_are_not),
                 TEST(test_the_log_does_not_grow_without_bound),
+                TEST(test_rows_enter_the_chain_in_the_order_of_their_end),
+                TEST(test_a_finished_row_stays_as_it_was),
+                TEST(test_a_change_of_any_column_shows),
+                TEST(test_rows_from_before_the_chain_enter_it_in_the_order_of_their_numbers),
+                TEST(test_a_restart_adopts_no_row),
+                TEST(test_a_head_is_synced_and_knows_its_record),
+                TEST(test_a_head_says_which_numbers_may_be_lost),
+                TEST(test_a_snapshot_does_not_move),
+                TEST(test_a_snapshot_of_what_is_none_is_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -204,6 +204,37 @@ static void test_upcall_of_nobody(void **state) {
                       "origin=? answer-mode=? outcome=?");
 }
 
+static void assert_unbrokered(const struct record_unbrokered *record, const char *expected) {
+        char text[RECORD_TEXT_MAX + 1];
+
+        assert_int_equal(record_unbrokered(record, text, sizeof(text)), strlen(expected));
+        assert_string_equal(text, expected);
+}
+
+static void test_unbrokered(void **state) {
+        const struct record_namespaces namespaces = { .pid = 4026531836, .user = UINT64_MAX, .mnt = 1 };
+        struct record_unbrokered record = { .upcall = upcall_sample(), .caller = &namespaces };
+
+        (void) state;
+        /* who found no broker knows of no container, number or agent, whatever is in the structure */
+        record.upcall.found = "none";
+        record.upcall.mode = "reject";
+        record.upcall.reason = "broker-down";
+        assert_unbrokered(&record,
+                          "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? spid=554 suid=1000 sauid=1001 oses=3 "
+                          "ocomm=6D6F756E742E63696673 key-serial=728371923 key-type=cifs.spnego name=61623B3D2227 "
+                          "upcall=00112233445566778899aabbccddeeff retry=0 found=none origin=user answer-mode=reject "
+                          "pid-ns=4026531836 user-ns=18446744073709551615 mnt-ns=1 outcome=rejected exit=-126");
+        record.caller = NULL;
+        record.missed = 17;
+        assert_unbrokered(&record,
+                          "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? key-serial=728371923 key-type=cifs.spnego "
+                          "name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=0 found=none origin=user answer-mode=reject "
+                          "missed=17 outcome=rejected exit=-126");
+        record.upcall.reason = "a b";
+        assert_int_equal(record_unbrokered(&record, (char[RECORD_TEXT_MAX + 1]){ 0 }, RECORD_TEXT_MAX + 1), -EINVAL);
+}
+
 static void test_register(void **state) {
         struct record_container container = container_sample();
 
@@ -681,6 +712,16 @@ static bool field_documented(const char *name, size_t length) {
         return false;
 }
 
+static void assert_unbrokered_documented(const struct record_upcall *upcall) {
+        const struct record_unbrokered record = { .upcall = *upcall, .caller = &(struct record_namespaces){ 1, 2, 3 }, .missed = 1 };
+        char text[RECORD_TEXT_MAX + 1];
+
+        assert_true(record_unbrokered(&record, text, sizeof(text)) > 0);
+        for (char *at = text; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+                if (!field_documented(at, strcspn(at, "=")))
+                        fail_msg("%s has no line for: %.40s", RECORD_FIELDS, at);
+}
+
 static void test_dictionary_has_every_field(void **state) {
         char description[RECORD_DESCRIPTION_MAX + 1];
         struct record_upcall upcall = upcall_sample();
@@ -709,6 +750,25 @@ static void test_dictionary_has_every_field(void **state) {
                         if (!field_documented(at, strcspn(at, "=")))
                                 fail_msg("%s has no line for: %.40s", RECORD_FIELDS, at);
         }
+        assert_unbrokered_documented(&upcall);
+}
+
+static void test_head(void **state) {
+        const uint8_t hash[32] = { 0x01, 0xab, [31] = 0xff };
+        const struct record_head head = { .reason = "interval", .chain_seq = UINT64_MAX, .hash = hash, .rows_open = 3 };
+        const struct record_head unsafe = { .reason = "in terval", .hash = hash };
+        static const char expected[] = "op=ledger-chain reason=interval chain-seq=18446744073709551615 chain-hash="
+                                       "01ab0000000000000000000000000000000000000000000000000000000000ff rows-open=3";
+        char text[RECORD_TEXT_MAX + 1];
+
+        (void) state;
+        assert_int_equal(record_head(&head, text, sizeof(text)), strlen(expected));
+        assert_string_equal(text, expected);
+        for (char *at = text; at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+                assert_true(field_documented(at, strcspn(at, "=")));
+        assert_int_equal(record_head(&unsafe, text, sizeof(text)), -EINVAL);
+        for (size_t size = 0; size <= strlen(expected); size++)
+                assert_int_equal(record_head(&head, text, size), -ENOBUFS);
 }
 
 /* FIPS 180-4's own examples (csrc.nist.gov, SHA256.pdf, SHA2_Additional.pdf), and the lengths around a block's end as
@@ -767,6 +827,7 @@ int main(void) {
                 cmocka_unit_test(test_completion),
                 cmocka_unit_test(test_exit_follows_error_and_outcome),
                 cmocka_unit_test(test_upcall_of_nobody),
+                cmocka_unit_test(test_unbrokered),
                 cmocka_unit_test(test_register),
                 cmocka_unit_test(test_unregister),
                 cmocka_unit_test(test_bind_agent),
@@ -786,6 +847,7 @@ int main(void) {
                 cmocka_unit_test(test_small_buffers_are_never_overrun),
                 cmocka_unit_test(test_searched_fields_are_found_first),
                 cmocka_unit_test(test_dictionary_has_every_field),
+                cmocka_unit_test(test_head),
                 cmocka_unit_test(test_sha256),
         };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The registry on real files: opening, what each rule refuses, what comes back. */
+#include "schema/migrations.h"
 #include "tests/unit/registry-fixture.h"
 
 /* Opening */
@@ -309,6 +310,7 @@ static void test_an_identity_cannot_be_changed_even_by_hand(void **state) {
         static const char *const attempts[] = {
                 "UPDATE container SET contid = zeroblob(15) || x'01'", "UPDATE container SET parent = NULL", "UPDATE container SET name = 'x'",
                 "UPDATE container SET pid = 1", "UPDATE container SET start_time = 1", "UPDATE container SET boot_id = zeroblob(16)",
+                "UPDATE container SET runtime_id = 'x'", "UPDATE container SET image = 'x'", "UPDATE container SET pod = 'x'",
                 "UPDATE container SET contid = 'text'", "UPDATE container SET state = 'active'",
         };
         struct fixture *fixture = *state;
@@ -437,6 +439,66 @@ static void test_registrations_come_back_as_they_were(void **state) {
         assert_int_equal(n, 4);
 }
 
+/* ---- what hooks say ---- */
+
+static int check_labels(void *userdata, const struct registry_container *row) {
+        const struct registry_container *expected = userdata;
+
+        assert_string_equal(row->runtime_id, expected->runtime_id);
+        assert_string_equal(row->image, expected->image);
+        assert_null(row->pod);
+        assert_int_equal(row->cgroup_pending, expected->cgroup_pending);
+        assert_true(row->cgroup == expected->cgroup);
+        assert_string_equal(row->cgroup_path, expected->cgroup_path);
+        return 0;
+}
+
+static void test_what_hooks_say_comes_back_and_a_late_cgroup_is_set_once(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct registry_container container = sample(1);
+
+        container.runtime_id = "abc\x01\xff";
+        container.image = "quay.io/x:1";
+        container.found = UPCALL_FOUND_CGROUP;
+        container.cgroup = 1;
+        container.cgroup_pending = 1;
+        assert_int_equal(registry_add_container(registry, &container), 0);
+        registry = reopen(fixture);
+        assert_int_equal(registry_each_container(registry, false, check_labels, &container), 0);
+
+        container.cgroup = 4711;
+        container.cgroup_path = "/machine/web";
+        container.cgroup_pending = 0;
+        assert_int_equal(registry_set_container_cgroup(registry, container.id, 4711, "/machine/web"), 0);
+        assert_int_equal(registry_set_container_cgroup(registry, container.id, 4712, "/other"), -ENOENT);
+        registry = reopen(fixture);
+        assert_int_equal(registry_each_container(registry, false, check_labels, &container), 0);
+}
+
+static int check_no_labels(void *userdata, const struct registry_container *row) {
+        *(int *) userdata += 1;
+        assert_string_equal(row->name, "web");
+        assert_null(row->runtime_id);
+        assert_null(row->image);
+        assert_null(row->pod);
+        assert_int_equal(row->cgroup_pending, 0);
+        return 0;
+}
+
+static void test_file_of_the_first_version_is_migrated(void **state) {
+        struct fixture *fixture = *state;
+        int n = 0;
+
+        tamper(fixture, schema_migrations[0]);
+        tamper(fixture, "PRAGMA application_id = 0x5550434c; PRAGMA user_version = 1;"
+                        "INSERT INTO container (contid, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, user_ns_device, "
+                        "user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time) "
+                        "VALUES (randomblob(16), randomblob(16), 'web', 1, 1, 7, 8, 4, 9, 4, 10, 0, '', 0, 0, 1)");
+        assert_int_equal(registry_each_container(reopen(fixture), false, check_no_labels, &n), 0);
+        assert_int_equal(n, 1);
+}
+
 struct walk {
         Registry *registry;
         int n, inner;
@@ -506,6 +568,8 @@ int main(void) {
                 TEST(test_taking_back_goes_with_what_hangs_on_it_but_never_under_children),
                 TEST(test_row_numbers_are_never_given_twice),
                 TEST(test_registrations_come_back_as_they_were),
+                TEST(test_what_hooks_say_comes_back_and_a_late_cgroup_is_set_once),
+                TEST(test_file_of_the_first_version_is_migrated),
                 TEST(test_a_walk_can_be_stopped_and_may_change_what_it_walks),
                 TEST(test_every_problem_has_words),
         };

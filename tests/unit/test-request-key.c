@@ -372,6 +372,14 @@ static void test_broker_is_known_by_its_socket(void **state _unused_) {
         /* a socket that the service manager made names nobody: its children are everybody */
         facts.parent_pid = 1;
         assert_false(caller_is_broker(&facts, &manager));
+        /* but itself, which cannot start a broker while it waits for one */
+        facts = hosts(1, 0);
+        facts.parent_pid = 0;
+        assert_true(caller_is_broker(&facts, &manager));
+        assert_false(caller_is_broker(&facts, &broker));
+        /* somebody in another pid namespace listens */
+        facts.tgid = 0;
+        assert_false(caller_is_broker(&facts, &(struct ucred){ .pid = 0, .uid = 0 }));
         /* the same numbers in a container */
         facts = hosts(500, 200);
         facts.pid_ns.ids[0].inode = 4026532000;

@@ -409,6 +409,7 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
 #define DB_1                                                                                                          \
         SAY(container, .contid = { 0xff, 1 }, .name = SPAN("database-of-everything"), .state = UPCALL_CONTAINER_ENDED, .pid = 7, \
             .found = UPCALL_FOUND_CGROUP, .time = 1763773200000000, .time_end = 1763773201000001, .reason = SPAN("exited"),      \
+            .image = SPAN("quay.io/db:1"), .runtime_id = SPAN("\x1b[2J"), .start_time = 9,                                          \
             .parent = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0x4c, 0xde, 0x8f, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd })
 #define ROUTE_1                                                                                                       \
         SAY(route, .route = 1, .container = SPAN("web-1"), .contid = { 1 }, .action = UPCALL_ACTION_ANSWER, .agent = SPAN("nfs-a"), \
@@ -422,6 +423,7 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
 #define STATUS                                                                                                        \
         SAY(status, .version = SPAN("0.1.0"), .pid = 99, .containers = 2, .agents = 3, .in_flight = 4, .upcalls = 5000000000, \
             .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8, \
+            .unregistered = UPCALL_ACTION_REJECT, \
             .spooled = 9, .gap_records = 11, .gap_dropped = 2, .gap_from = 1763773201123456)
 
 static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
@@ -478,15 +480,18 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
         assert_span(bench->order.container, "database-of-everything");
         assert_int_equal(bench->order.verb, UPCALL_VERB_CONTAINER_SHOW);
         assert_string_equal(bench->out,
-                "      Name: database-of-everything\n"
-                "     State: ended\n"
-                "       Pid: 7\n"
-                "    Contid: ff010000-0000-0000-0000-000000000000\n"
-                "    Parent: 01234567-89ab-4cde-8f01-23456789abcd\n"
-                "  Found by: cgroup\n"
-                "Registered: 2025-11-22T02:00:00+01:00\n"
-                "     Ended: 2025-11-22T02:00:01+01:00\n"
-                "    Reason: exited\n");
+                "         Name: database-of-everything\n"
+                "        State: ended\n"
+                "          Pid: 7\n"
+                "       Contid: ff010000-0000-0000-0000-000000000000\n"
+                "       Parent: 01234567-89ab-4cde-8f01-23456789abcd\n"
+                "     Found by: cgroup\n"
+                "        Image: quay.io/db:1\n"
+                "          Pod: -\n"
+                "Run time's id: \\x1b[2J\n"
+                "   Registered: 2025-11-22T02:00:00+01:00\n"
+                "        Ended: 2025-11-22T02:00:01+01:00\n"
+                "       Reason: exited\n");
 
         run(bench, SCRIPT(STATUS, DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
@@ -501,6 +506,7 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "            Agents: 3\n"
                 " Upcalls in flight: 4\n"
                 "    Upcalls so far: 5000000000\n"
+                "      Unregistered: reject\n"
                 "      Over a limit: 6\n"
                 "Audit records lost: 7\n"
                 "  Ledger rows lost: 8\n"
@@ -586,7 +592,10 @@ static void test_containers_come_back_from_json(void **state) {
         assert_int_equal(json_object_array_length(array), 2);
 
         row = json_object_array_get_idx(array, 0);
-        assert_int_equal(json_object_object_length(row), 9);
+        assert_int_equal(json_object_object_length(row), 12);
+        assert_json_text(row, "image", NULL);
+        assert_json_text(row, "pod", NULL);
+        assert_json_text(row, "runtime_id", NULL);
         assert_json_text(row, "contid", CONTID_1);
         assert_json_text(row, "name", "web-1");
         assert_json_text(row, "state", "active");
@@ -601,6 +610,8 @@ static void test_containers_come_back_from_json(void **state) {
         assert_json_text(row, "state", "ended");
         assert_json_text(row, "parent", CONTID_1);
         assert_json_text(row, "ended", "2025-11-22T01:00:01.000001Z");
+        assert_json_text(row, "image", "quay.io/db:1");
+        assert_json_text(row, "runtime_id", "\x1b[2J");
         assert_json_text(row, "reason", "exited");
         json_object_put(array);
 
@@ -668,7 +679,7 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 17);
+        assert_int_equal(json_object_object_length(row), 18);
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
         assert_json_number(row, "over_limit", 6);
@@ -679,6 +690,7 @@ static void test_status_comes_back_from_json(void **state) {
         assert_json_number(row, "gap_dropped", 2);
         assert_json_text(row, "gap_from", "2025-11-22T01:00:01.123456Z");
         assert_json_text(row, "version", "0.1.0");
+        assert_json_text(row, "unregistered", "reject");
         assert_json_number(row, "pid", 99);
         assert_json_text(row, "started", "2025-11-22T01:00:00.123456Z");
         assert_json_number(row, "containers", 2);
@@ -1133,7 +1145,7 @@ static void test_the_manual_explains_every_key_option_and_code(void **state) {
 static void test_words_for_people_need_no_broker(void **state) {
         static const char *const verbs[][3] = {
                 { "status" }, { "container", "register" }, { "container", "unregister" }, { "container", "list" }, { "container", "show" },
-                { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
+                { "container", "adopt" }, { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
                 { "route", "test" }, { "observe" },
         };
         struct bench *bench = *state;

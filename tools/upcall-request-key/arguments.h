@@ -20,9 +20,6 @@ int arguments_parse_key(int argc, char *const *argv, int32_t *ret_key);
 /* Returns 0; -EOPNOTSUPP for another operation than create; -EINVAL. */
 int arguments_parse(int argc, char *const *argv, struct arguments *ret_arguments);
 
-/* A number as the kernel writes it with %d: no blanks, no plus sign, no leading zeros. Returns 0, -EINVAL or -ERANGE. */
-int number_parse(const char *text, int64_t min, int64_t max, int64_t *ret_number);
-
 enum command {
         COMMAND_HELP,
         COMMAND_VERSION,

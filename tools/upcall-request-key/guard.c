@@ -71,6 +71,10 @@ void guard_alarm(unsigned seconds) {
         (void) alarm(seconds);
 }
 
+void guard_end(void) {
+        set_handlers(SIG_DFL);
+}
+
 void guard_release(const struct inherited *inherited) {
         set_handlers(SIG_DFL);
         (void) umask(inherited->mask);

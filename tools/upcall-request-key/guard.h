@@ -30,6 +30,9 @@ void guard_child(pid_t child);
 /* SIGALRM after so many seconds: behind every other deadline, in case that one of them did not work. */
 void guard_alarm(unsigned seconds);
 
+/* In a forked child that has nothing to do with the key: a fatal signal ends it and nothing else. */
+void guard_end(void);
+
 /* In a forked child: everything as the kernel had given it to us. */
 void guard_release(const struct inherited *inherited);
 

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tools/upcall-request-key/arguments.h"
 #include "tools/upcall-request-key/keylist.h"
+#include "tools/upcall-request-key/number.h"
 #include "upcall/protocol.h"
 #include "util/cleanup.h"
 #include "util/error.h"

@@ -16,6 +16,7 @@
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/policy.h"
+#include "tools/upcall-request-key/unbrokered.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -39,6 +40,7 @@ struct job {
         struct policy policy;
         void *payload; /* out of a memfd */
         size_t payload_size;
+        bool decided_by_broker; /* whose records tell of it, then */
 };
 
 static void job_init(struct job *job) {
@@ -48,6 +50,7 @@ static void job_init(struct job *job) {
                           deadline_in_ms(policy_deadline(&job->policy) * 1000ull));
         job->payload = NULL;
         job->payload_size = 0;
+        job->decided_by_broker = false;
 }
 
 static void job_done(struct job *job) {
@@ -69,6 +72,8 @@ static const char *fate(const struct job *job) {
 
 /* Without a broker the host itself goes on as before; a container must not get the host's keys by it, unless the administrator says so. */
 static struct decision decide_without_broker(const struct job *job, const char *what) {
+        if (job->policy.observe) /* that is all that anybody will know of it */
+                kmsg("key %d %s: %s " BROKER_SOCKET, job->upcall.arguments.key, fate(job), what);
         if (job->policy.observe || job->policy.on_broker_down_defer || caller_is_surely_hosts(&job->upcall.request.caller))
                 return decide_defer("broker-down");
         kmsg("key %d refused: %s " BROKER_SOCKET " (start upcalld, or let the host's own program answer: touch " POLICY_FOLDER
@@ -133,6 +138,7 @@ static struct decision decide_by_broker(struct job *job) {
         r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &verdict);
         switch (r) {
         case 0:
+                job->decided_by_broker = true;
                 return decide_by_verdict(job, &verdict);
         case ASK_OURSELVES:
                 return decide_defer("broker-asks");
@@ -190,6 +196,8 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
         } else
                 carry_out(&job.upcall, &decision, ret_outcome);
         conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
+        if (!job.decided_by_broker)
+                unbrokered_record(&job.upcall, &decision, ret_outcome);
 }
 
 static void refuse(int32_t key, uint32_t error, uint32_t seconds, struct outcome *ret_outcome) {

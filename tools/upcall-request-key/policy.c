@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tools/upcall-request-key/arguments.h"
+#include "tools/upcall-request-key/number.h"
 #include "tools/upcall-request-key/policy.h"
 #include "util/cleanup.h"
 

@@ -17,6 +17,7 @@
 
 void upcall_init(struct upcall *upcall) {
         memset(&upcall->request, 0, sizeof upcall->request);
+        memset(&upcall->key, 0, sizeof upcall->key);
         upcall->pidfd = -1;
 }
 
@@ -148,6 +149,11 @@ int upcall_collect(struct upcall *upcall, const struct arguments *arguments, con
         return make_id(upcall->request.id);
 }
 
+/* The request is filled in when the caller was seen to wait. */
+bool upcall_caller_known(const struct upcall *upcall) {
+        return upcall->request.key != 0;
+}
+
 bool caller_is_hosts(const struct process_facts *caller) {
         return caller->pid_ns.ids[0].inode == PROCESS_INIT_PID_NS && caller->user_ns.ids[0].inode == PROCESS_INIT_USER_NS;
 }
@@ -171,7 +177,9 @@ bool caller_is_auditd(const struct process_facts *caller) {
 bool caller_is_broker(const struct process_facts *caller, const struct ucred *peer) {
         if (!caller_is_hosts(caller))
                 return false;
-        if (peer->pid > 1 && (caller->tgid == (uint32_t) peer->pid || caller->parent_pid == (uint32_t) peer->pid))
+        if (peer->pid > 0 && caller->tgid == (uint32_t) peer->pid)
+                return true;
+        if (peer->pid > 1 && caller->parent_pid == (uint32_t) peer->pid)
                 return true;
         return peer->uid != 0 && caller->fsuid == peer->uid && caller_shares_mounts(caller);
 }

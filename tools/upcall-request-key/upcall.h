@@ -25,6 +25,9 @@ void upcall_done(struct upcall *upcall); /* for _cleanup_ */
 /* Collects everything about an upcall whose authority was assumed. Returns 0, or a negative errno and a word for the record. */
 int upcall_collect(struct upcall *upcall, const struct arguments *arguments, const char **ret_reason);
 
+/* Whether it was found out who asked, also when something else could not be collected. */
+bool upcall_caller_known(const struct upcall *upcall);
+
 /* The caller is not in any pid or user namespace but the host's initial ones. */
 bool caller_is_hosts(const struct process_facts *caller);
 
@@ -35,7 +38,8 @@ bool caller_is_surely_hosts(const struct process_facts *caller);
 /* What auditd asks for is answered without the broker, which may be waiting for auditd. */
 bool caller_is_auditd(const struct process_facts *caller);
 
-/* What the broker and its witness ask for is answered without the broker, too. peer: who made the broker's socket listen. */
+/* What the broker and its witness ask for is answered without the broker, too. peer: who made the broker's socket listen. While a service manager
+ * holds it and no broker runs, that is the service manager, which could not start one while it waits. */
 bool caller_is_broker(const struct process_facts *caller, const struct ucred *peer);
 
 #endif

@@ -25,16 +25,23 @@ static int agent_named(const struct arguments *arguments, struct message_control
         return ask_container("--container", arguments->values[OPTION_CONTAINER], &order->container);
 }
 
-int verb_agent_add(const struct arguments *arguments) {
-        struct message_control order = { .verb = UPCALL_VERB_AGENT_ADD };
+int agent_request(const struct arguments *arguments, struct message_control *request) {
         int r;
 
-        r = agent_named(arguments, &order);
+        request->verb = UPCALL_VERB_AGENT_ADD;
+        r = agent_named(arguments, request);
         if (r != 0)
                 return r;
 
         /* (uint32_t) -1 is nobody's uid: chown(2) takes it for "leave as it is" */
-        r = argument_u32(arguments, OPTION_UID, 0, UINT32_MAX - 1, &order.uid);
+        return argument_u32(arguments, OPTION_UID, 0, UINT32_MAX - 1, &request->uid);
+}
+
+int verb_agent_add(const struct arguments *arguments) {
+        struct message_control order = { 0 };
+        int r;
+
+        r = agent_request(arguments, &order);
         if (r != 0)
                 return r;
 

@@ -45,6 +45,10 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_ORIGIN] = { "origin", "kernel|user" },
         [OPTION_PRIORITY] = { "priority", "N" },
         [OPTION_CONFIG] = { "config", "FILE" },
+        [OPTION_YES] = { "yes", NULL },
+        [OPTION_DRY_RUN] = { "dry-run", NULL },
+        [OPTION_REQUIRED] = { "required", NULL },
+        [OPTION_POLICY] = { "policy", "NAME" },
 };
 
 const char *option_name(enum option_id option) {

@@ -46,6 +46,10 @@ enum option_id {
         OPTION_ORIGIN,
         OPTION_PRIORITY,
         OPTION_CONFIG,
+        OPTION_YES,
+        OPTION_DRY_RUN,
+        OPTION_REQUIRED,
+        OPTION_POLICY,
         OPTION_COUNT,
 };
 

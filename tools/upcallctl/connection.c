@@ -9,7 +9,6 @@
 #include "util/packet.h"
 
 #define TIMEOUT_DEFAULT 20u    /* seconds */
-#define TIMEOUT_LONGEST 86400u /* a day: also keeps milliseconds far from overflow */
 
 /* A row of any kind. */
 union row {
@@ -100,18 +99,25 @@ static int complain_answer(const char *socket, int error) {
 }
 
 /* The broker's own words say what to do; without any, the error's. */
-static int complain_refused(uint32_t error, struct wire_span text) {
+static int take_refusal(struct refusal *ret_refusal, uint32_t error, struct wire_span text) {
         const char *name = errno_name((int) error);
+        struct refusal refusal = { .error = error };
 
         if (text.size > 0)
-                complain("%.*s", (int) text.size, (const char *) text.data);
+                (void) snprintf(refusal.text, sizeof(refusal.text), "%.*s", (int) text.size, (const char *) text.data);
         else
-                complain("the broker refused: %s (%s)", strerror((int) error), name ? name : "an unknown error");
+                (void) snprintf(refusal.text, sizeof(refusal.text), "the broker refused: %s (%s)", strerror((int) error),
+                                name ? name : "an unknown error");
+
+        if (ret_refusal)
+                *ret_refusal = refusal;
+        else
+                complain("%s", refusal.text);
 
         return exit_code_of(error);
 }
 
-static int answer_error(const char *socket, const struct packet *packet) {
+static int answer_error(const char *socket, const struct packet *packet, struct refusal *ret_refusal) {
         struct message_error error;
         int r;
 
@@ -121,10 +127,10 @@ static int answer_error(const char *socket, const struct packet *packet) {
         if (error.error == EPROTONOSUPPORT)
                 return complain_version(socket);
 
-        return complain_refused(error.error == 0 ? EPROTO : error.error, error.text);
+        return take_refusal(ret_refusal, error.error == 0 ? EPROTO : error.error, error.text);
 }
 
-static int answer_done(const char *socket, const struct packet *packet, char **ret_text) {
+static int answer_done(const char *socket, const struct packet *packet, struct refusal *ret_refusal, char **ret_text) {
         _cleanup_free_ char *text = NULL;
         struct message_done done;
         int r;
@@ -133,7 +139,7 @@ static int answer_done(const char *socket, const struct packet *packet, char **r
         if (r < 0)
                 return complain_answer(socket, r);
         if (done.error != 0)
-                return complain_refused(done.error, done.text);
+                return take_refusal(ret_refusal, done.error, done.text);
         if (!ret_text)
                 return 0;
 
@@ -177,9 +183,9 @@ static int answer_receive(const char *socket, int fd, uint64_t deadline, const s
                         return complain_answer(socket, r);
 
                 if (type == UPCALL_MESSAGE_DONE)
-                        return answer_done(socket, &packet, ret_text);
+                        return answer_done(socket, &packet, conversation->refusal, ret_text);
                 if (type == UPCALL_MESSAGE_ERROR)
-                        return answer_error(socket, &packet);
+                        return answer_error(socket, &packet, conversation->refusal);
 
                 r = conversation->rows && type == conversation->rows->type ? answer_row(conversation, &packet) : -EBADMSG;
                 if (r < 0)
@@ -201,7 +207,7 @@ int conversation_run(const struct arguments *arguments, const struct conversatio
         if (r != 0)
                 return r;
 
-        deadline = deadline_in_ms((uint64_t) timeout * 1000);
+        deadline = conversation->deadline ? conversation->deadline : deadline_in_ms((uint64_t) timeout * 1000);
         fd = packet_connect(socket, deadline);
         if (fd < 0)
                 return complain_connect(socket, fd);

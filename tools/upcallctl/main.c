@@ -8,6 +8,7 @@
 #include "tools/upcallctl/ask.h"
 #include "tools/upcallctl/takeover.h"
 #include "tools/upcallctl/verbs.h"
+#include "tools/upcallctl/verify.h"
 
 enum verb_operand {
         OPERAND_NONE,
@@ -29,6 +30,9 @@ static const struct verb verbs[] = {
         { NULL, "status", verb_status, NULL, OPERAND_NONE, 0, OPTION_BIT(JSON),
           "[--json]",
           "Whether the broker runs, and how it does." },
+        { NULL, "doctor", verb_doctor, NULL, OPERAND_NONE, 0, OPTION_BIT(JSON),
+          "[--json]",
+          "Looks whether everything is in order on this host, and says what to do where it is not. For root." },
         { "container", "register", verb_container_register, NULL, OPERAND_NONE,
           OPTION_BIT(NAME) | OPTION_BIT(PID), OPTION_BIT(CONTID),
           "--name NAME --pid PID [--contid UUID]",
@@ -36,6 +40,10 @@ static const struct verb verbs[] = {
         { "container", "unregister", verb_container_unregister, NULL, OPERAND_REQUIRED, 0, 0,
           "CONTAINER",
           "Ends a container's registration; what still runs of it is refused its upcalls." },
+        { "container", "adopt", verb_container_adopt, NULL, OPERAND_NONE, 0,
+          OPTION_BIT(YES) | OPTION_BIT(DRY_RUN) | OPTION_BIT(ALL) | OPTION_BIT(JSON),
+          "[--yes | --dry-run] [--all] [--json]",
+          "Finds the containers that run already, shows them, and registers those that are not." },
         { "container", "list", verb_container_list, NULL, OPERAND_NONE, 0, OPTION_BIT(ALL) | OPTION_BIT(JSON),
           "[--all] [--json]",
           "Lists the containers; with --all, those that have ended, too." },
@@ -72,9 +80,15 @@ static const struct verb verbs[] = {
         { NULL, "observe", verb_observe, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(CONFIG),
           "on|off [--config FILE]",
           "Observe mode: everything is recorded and handed to the host's own request-key, nothing is refused." },
+        { NULL, "oci-hook", verb_oci_hook, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(REQUIRED) | OPTION_BIT(POLICY),
+          "createRuntime|prestart|createContainer|poststop [--required] [--policy NAME]",
+          "Registers or unregisters the container whose state an OCI run time writes to standard input." },
         { NULL, "takeover", NULL, takeover_main, OPERAND_REQUIRED, 0, 0,
           "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
+        { NULL, "verify", NULL, verify_main, OPERAND_NONE, 0, 0,
+          "[--input FILE...] [--ledger FILE] [--node NAME] [--json]",
+          "Holds ledger and audit log against each other. Exit status: 0 proved, 1 not, 2 could not be read." },
 };
 
 static const char help_global[] =
@@ -192,6 +206,18 @@ static int print_version(void) {
         return ask_printed(output_print_line(version, strlen(version)));
 }
 
+/* Not even a line in a hook's configuration that a later version does not know may keep containers from starting. */
+static int verb_mistake(const struct verb *verb, int r, int argc, char **argv) {
+        if (verb->run != verb_oci_hook)
+                return r;
+
+        for (int i = 1; i < argc; i++)
+                if (strcmp(argv[i], "--required") == 0)
+                        return EXIT_REFUSED;
+
+        return EXIT_DONE;
+}
+
 /* argv[0] is the verb's last word. */
 static int verb_run(const struct verb *verb, struct arguments *arguments, int argc, char **argv) {
         char context[sizeof(struct verb_label) + 2];
@@ -203,7 +229,7 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
         (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
         r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);
         if (r != 0)
-                return r;
+                return verb_mistake(verb, r, argc, argv);
         if (option_given(arguments, OPTION_HELP))
                 return help(verb->group ? verb->group : verb->name, verb->group ? verb->name : NULL);
         if (option_given(arguments, OPTION_VERSION))
@@ -211,7 +237,7 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
 
         r = verb_check(verb, arguments);
         if (r != 0)
-                return r;
+                return verb_mistake(verb, r, argc, argv);
 
         return verb->run(arguments);
 }

@@ -233,6 +233,8 @@ static int cell_time(const struct output_column *column _unused_, const void *va
 static int cell_of_words(const struct output_column *column, const void *value, struct cell *ret_cell) {
         const uint32_t *number = value;
 
+        if (*number == 0 && column->zero_is_none)
+                return cell_none(ret_cell);
         for (const struct output_word *word = column->words; word->word; word++)
                 if (word->value == *number)
                         return cell_word(word->word, ret_cell);

@@ -34,7 +34,7 @@ struct output_column {
         const struct output_word *words; /* WORD, SET */
         size_t offset;
         enum output_kind kind;
-        bool zero_is_none; /* U32, U64 */
+        bool zero_is_none; /* U32, U64, WORD */
         bool detail;       /* not in the table of many rows */
 };
 

@@ -90,20 +90,27 @@ static int print_number(const char *text) {
         return ask_printed(printable ? output_print_line(printable, strlen(printable)) : -ENOMEM);
 }
 
+int route_request(const struct arguments *arguments, struct message_control *request) {
+        int r;
+
+        request->verb = UPCALL_VERB_ROUTE_ADD;
+        r = route_action(arguments, request);
+        if (r != 0)
+                return r;
+
+        r = route_subject(arguments, 1, request);
+        if (r != 0)
+                return r;
+
+        return argument_u32(arguments, OPTION_PRIORITY, 0, UINT32_MAX, &request->priority);
+}
+
 int verb_route_add(const struct arguments *arguments) {
-        struct message_control order = { .verb = UPCALL_VERB_ROUTE_ADD };
+        struct message_control order = { 0 };
         _cleanup_free_ char *text = NULL;
         int r;
 
-        r = route_action(arguments, &order);
-        if (r != 0)
-                return r;
-
-        r = route_subject(arguments, 1, &order);
-        if (r != 0)
-                return r;
-
-        r = argument_u32(arguments, OPTION_PRIORITY, 0, UINT32_MAX, &order.priority);
+        r = route_request(arguments, &order);
         if (r != 0)
                 return r;
 

@@ -14,6 +14,7 @@ struct status {
 };
 
 static const struct output_word mode_words[] = { { UPCALL_MODE_ENFORCE, "enforce" }, { UPCALL_MODE_OBSERVE, "observe" }, { 0, NULL } };
+static const struct output_word unregistered_words[] = { { UPCALL_ACTION_REJECT, "reject" }, { UPCALL_ACTION_DEFER, "defer" }, { 0, NULL } };
 static const struct output_word client_words[] = {
         { OBSERVE_CLIENT_REFUSES, "refuse" }, { OBSERVE_CLIENT_DEFERS_WHEN_DOWN, "defer-when-down" }, { OBSERVE_CLIENT_DEFERS, "defer" }, { 0, NULL },
 };
@@ -33,6 +34,7 @@ static const struct output_column columns[] = {
         COLUMN("agents", "Agents", OUTPUT_U32, broker.agents),
         COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, broker.in_flight),
         COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, broker.upcalls),
+        WORD_COLUMN("unregistered", "Unregistered", unregistered_words, broker.unregistered),
         COLUMN("over_limit", "Over a limit", OUTPUT_U64, broker.over_limit),
         COLUMN("records_lost", "Audit records lost", OUTPUT_U64, broker.records_lost),
         COLUMN("rows_lost", "Ledger rows lost", OUTPUT_U64, broker.rows_lost),

@@ -8,18 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/upcallctl/arguments.h"
 #include "tools/upcallctl/takeover.h"
 #include "util/cleanup.h"
 #include "util/error.h"
-
-#define PROGRAM_NAME "upcall-request-key"
-
-static const struct takeover_paths paths_default = {
-        .request_key = "/sbin/request-key",
-        .host = "/sbin/request-key.upcalld-host",
-        .program = PROGRAM_DIR "/" PROGRAM_NAME,
-};
 
 /* ---- what is there ---- */
 
@@ -43,7 +34,7 @@ static bool links_to_us(const char *path) {
         if (n < 0)
                 return false;
         target[n] = '\0';
-        return strcmp(basename(target), PROGRAM_NAME) == 0;
+        return strcmp(basename(target), TAKEOVER_PROGRAM_NAME) == 0;
 }
 
 static int look_at(const struct takeover_paths *paths, const char *path, enum what *ret_what) {
@@ -177,59 +168,4 @@ int takeover_off(const struct takeover_paths *paths) {
         if (beside != NOTHING)
                 return rename(paths->host, paths->request_key) < 0 ? negative_errno() : 0;
         return place == OURS && unlink(paths->request_key) < 0 ? negative_errno() : 0;
-}
-
-/* ---- for people and programs ---- */
-
-static int print_status(const struct takeover_paths *paths, bool json) {
-        static const char *const words[] = { [TAKEOVER_OFF] = "off", [TAKEOVER_ON] = "on", [TAKEOVER_REPLACED] = "replaced" };
-        struct takeover_status status;
-        const char *host;
-        int r = takeover_look(paths, &status);
-
-        if (r < 0) {
-                (void) fprintf(stderr, "upcallctl: cannot look at %s: %s\n", paths->request_key, strerror(-r));
-                return EXIT_REFUSED;
-        }
-        host = !status.host ? NULL : status.state == TAKEOVER_ON ? paths->host : paths->request_key;
-        if (json)
-                (void) printf("{\"state\":\"%s\",\"request_key\":\"%s\",\"program\":\"%s\",\"host_program\":%s%s%s}\n", words[status.state],
-                              paths->request_key, paths->program, host ? "\"" : "", host ? host : "null", host ? "\"" : "");
-        else if (status.state == TAKEOVER_ON)
-                (void) printf("on: %s is upcall-request-key; the host's own program: %s\n", paths->request_key, host ? host : "none");
-        else if (status.state == TAKEOVER_OFF)
-                (void) printf("off: %s is %s\n", paths->request_key, host ? "the host's own program" : "not there");
-        else
-                (void) printf("replaced: it was on, but %s is %s now; 'upcallctl takeover on' takes over again, 'off' ends it\n",
-                              paths->request_key, host ? "another program" : "not there");
-        return fflush(stdout) == 0 ? EXIT_DONE : EXIT_REFUSED;
-}
-
-static int complain(const struct takeover_paths *paths, const char *word, int error) {
-        if (error == -EACCES || error == -EPERM) {
-                (void) fprintf(stderr, "upcallctl: takeover %s changes %s, which only root may: run it as root\n", word, paths->request_key);
-                return EXIT_FORBIDDEN;
-        }
-        if (error == -ENOENT) {
-                (void) fprintf(stderr, "upcallctl: takeover %s: %s is missing or cannot be run: install it first\n", word, paths->program);
-                return EXIT_REFUSED;
-        }
-        (void) fprintf(stderr, "upcallctl: takeover %s: cannot change %s: %s\n", word, paths->request_key, strerror(-error));
-        return EXIT_REFUSED;
-}
-
-int takeover_main(int argc, char **argv) {
-        const struct takeover_paths *paths = &paths_default;
-        const char *word = argc > 1 ? argv[1] : "";
-        bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
-        int r;
-
-        if (strcmp(word, "status") == 0 && (argc == 2 || json))
-                return print_status(paths, json);
-        if (argc != 2 || (strcmp(word, "on") != 0 && strcmp(word, "off") != 0)) {
-                (void) fprintf(stderr, "upcallctl: usage: upcallctl takeover on|off|status [--json]\n");
-                return EXIT_USAGE;
-        }
-        r = geteuid() != 0 ? -EPERM : word[1] == 'n' ? takeover_on(paths) : takeover_off(paths);
-        return r < 0 ? complain(paths, word, r) : EXIT_DONE;
 }

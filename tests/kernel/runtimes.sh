@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # what tests use
+# What the tests of container run times have in common. Sourced by them, after lib.sh.
+. tests/kernel/bundle.sh
+
+need() { # PROGRAM…
+        local program
+        for program; do
+                command -v "$program" > /dev/null || skip "$program is not on this machine"
+        done
+}
+
+# Skips where not even a container without hooks starts.
+need_runc() {
+        need runc busybox
+        runc_bundle probe -- /bin/true && runc_start probe || skip "runc starts no container here: $(tail -n 1 "$WORK/bundle.probe/log")"
+        runc_own delete --force probe
+}
+
+# runtimes_world [SETTING…]: broker, takeover, the policy of all hooks here, and the program that containers run: `serve PAYLOAD` has an
+# agent that answers with PAYLOAD, and stays.
+runtimes_world() {
+        start_broker "$@"
+        takeover
+        policy
+        script serve "trap exit TERM
+                $KERNEL_SHARE/upcall-agent --name db -- /bin/echo -n \"\$1\" &
+                while :; do sleep 1000 & wait \$!; done"
+}
+
+# The policy that all hooks here name: policy [SOCKET [LINE of the agent's section]]
+policy() {
+        mkdir -p /etc/upcalld/policies.d
+        cat > /etc/upcalld/policies.d/tests.conf <<END
+[policy]
+annotation=yes
+agent-socket=${1:-mount}
+[agent db]
+resident=yes
+${2-}
+[route db]
+agent=db
+type=user
+description=db:*
+END
+}
+
+# The hooks as options of oci-config
+HOOKS=(--hook "createRuntime $UPCALLCTL oci-hook createRuntime --policy tests" --hook "poststop $UPCALLCTL oci-hook poststop")
+
+# runc_container NAME [OPTIONS of oci-config] -- PROGRAM…: started and registered by the hook
+runc_container() {
+        local name=$1
+        shift
+        runc_bundle "$name" "${HOOKS[@]}" "$@" || fail "bundle of $name"
+        runc_start "$name" || fail "runc: $(cat "$WORK/bundle.$name/log")"
+        PID[$name]=$(< "$WORK/bundle.$name/pid")
+        registered "$name"
+}
+
+status_field() { # PID FIELD: of /proc/PID/status
+        sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
+}
+
+runc_exec() { # NAME COMMAND…
+        runc_own exec "$@" < /dev/null
+}
+
+# Sets CONTID[NAME] of the container with the first process PID[NAME].
+registered() {
+        CONTID[$1]=$(contid_by_pid "${PID[$1]}")
+        expect_match "${CONTID[$1]}" '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' "contid of $1"
+}
+
+contid_by_pid() {
+        upcallctl container list --json | json_row "row['pid'] == $1" contid
+}
+
+agent_is_in() { # NAME: of the container with CONTID[NAME]
+        local connections
+        connections=$(agents_of "$1")
+        ((${connections:-0} > 0))
+}
+
+agents_of() {
+        upcallctl agent list --json | json_row "row['contid'] == '${CONTID[$1]}'" connections
+}
+
+agent_comes() {
+        machine_wait_for 10 agent_is_in "$1" || fail "the agent of $1 is not let in: $(upcallctl agent list); $(cat "$WORK/bundle.$1/log" "$WORK/$1.log" 2>/dev/null)"
+}
+
+# What is not there yet is removed at the end, with the folders above it that are not there yet.
+remove_if_new() { # PATH…
+        local path
+        for path; do
+                [[ ! -e $path ]] || continue
+                while [[ ! -e ${path%/*} ]]; do
+                        path=${path%/*}
+                done
+                machine_save_file "$path"
+        done
+}
+
+# ---- what is left -----------------------------------------------------------------------------------------------------------
+
+broker_descriptors() {
+        find "/proc/$BROKER/fd" -mindepth 1 | wc -l
+}
+
+# Everything on the machine that a container could leave behind because of us.
+traces() {
+        echo "sessions $(upcallctl agent list --json | json_row True connections | paste -sd+ | sed 's/^$/0/')"
+        echo "descriptors $(broker_descriptors)"
+        grep -F /run/upcalld /proc/self/mountinfo
+}
+
+traces_begin() {
+        TRACES=$(traces)
+}
+
+traces_are_gone() {
+        [[ $(traces) == "$TRACES" ]]
+}
+
+# expect_tombstone NAME: the container has ended, and nothing of it is left but that
+expect_tombstone() {
+        machine_wait_for 10 state_is "$1" ended || fail "$1 is not ended but '$(state_of "$1")': $(upcallctl container list --all)"
+        expect_eq "$(upcallctl container list --json | json_row "row['contid'] == '${CONTID[$1]}'" name)" "" "rows of $1 that count"
+        machine_wait_for 10 traces_are_gone || fail "left behind: $(diff <(echo "$TRACES") <(traces))"
+        audit_find 'op=unregister' -uu "${CONTID[$1]}" --raw > /dev/null
+}
+
+state_of() {
+        upcallctl container list --all --json | json_row "row['contid'] == '${CONTID[$1]}'" state
+}
+
+state_is() {
+        [[ $(state_of "$1") == "$2" ]]
+}
+
+# The record of what became of an upcall is made when the caller runs on already.
+completed() { # NAME…
+        local name
+        for name; do
+                audit_find 'op=upcall-complete' -uu "${CONTID[$name]}" --raw > /dev/null
+        done
+}
+
+# What auditd kept of a container, in the order of the records, without the changes of its agents and routes
+story() {
+        audit -uu "${CONTID[$1]}" -m VIRT_MACHINE_ID,VIRT_CONTROL,VIRT_RESOURCE --raw | sed -n 's/.* op=\([a-z-]*\) .*/\1/p' | uniq | paste -sd ' '
+}

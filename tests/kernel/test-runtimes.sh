@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Containers of run times without OCI hooks: registered by their first process.
+. tests/kernel/runtimes.sh
+
+runtime_world() { # PROGRAM…
+        need busybox "$@"
+        runtimes_world
+        traces_begin
+        # an /usr, which systemd-nspawn looks for, and where lxc-execute mounts
+        container_root "$WORK/root" && mkdir -p "$WORK/root"/{usr,run/upcalld/agent} || fail "root file system"
+}
+
+# serves NAME: registers the container with the first process PID[NAME], and has it ask for a key
+serves() {
+        expect_match "${PID[$1]}" '^[0-9]+$' "the first process of $1"
+        register "$1"
+        expect_ok upcallctl agent add db --container "$1" --resident
+        expect_ok upcallctl route add --container "$1" --agent db --type user --description 'db:*' > /dev/null
+        agent_comes "$1"
+        request_in "$1" user db:one
+        expect_answer ok "of $1"
+        request_in "$1" user other:one
+        expect_answer ENOKEY
+}
+
+# The child of a process that is the first one of a pid namespace
+first_process_below() { # PID
+        local child
+        for child in $(pgrep -P "$1"); do
+                [[ $(status_field "$child" NSpid) =~ ^[0-9]+[[:space:]]+1$ ]] && echo "$child" && return 0
+        done
+        return 1
+}
+
+nspawn_container() { # NAME [OPTIONS of systemd-nspawn]
+        local name=$1
+        shift
+        remove_if_new /run/systemd/nspawn
+        machine_spawn "$WORK/$name.log" systemd-nspawn --quiet --register=no --keep-unit --machine="$name" --directory="$WORK/root" \
+                --bind-ro="$KERNEL_SHARE" --bind-ro=/run/upcalld/agent --private-network "$@" "$KERNEL_SHARE/serve" "of $name"
+        NSPAWN=$MACHINE_PID
+        machine_wait_for 10 first_process_below "$NSPAWN" > /dev/null || skip "systemd-nspawn starts no container here: $(cat "$WORK/$name.log")"
+        PID[$name]=$(first_process_below "$NSPAWN")
+        machine_undo --boot machine_end "${PID[$name]}" "$(machine_start_time "${PID[$name]}")"
+}
+
+test_nspawn_container() {
+        runtime_world systemd-nspawn
+        nspawn_container web-1
+        serves web-1
+        kill -KILL "${PID[web-1]}"
+        expect_tombstone web-1
+}
+
+test_nspawn_killed_in_a_user_namespace() {
+        runtime_world systemd-nspawn
+        nspawn_container web-1 --private-users=131072:65536 --private-users-ownership=chown
+        expect_match "$(< "/proc/${PID[web-1]}/uid_map")" '^ *0 +131072 +65536$' "ids"
+        serves web-1
+        # its first process has other ids, and outlives it
+        kill -KILL "$NSPAWN"
+        request_in web-1 user db:two
+        expect_answer ok "of web-1"
+        kill -KILL "${PID[web-1]}"
+        expect_tombstone web-1
+}
+
+test_lxc_container() {
+        runtime_world lxc-execute
+        mkdir -p "$WORK/lxc/web-1"
+        remove_if_new /run/lxc
+        machine_undo --boot machine_remove_cgroups upcalld-test-lxc
+        cat > "$WORK/lxc.conf" <<END
+lxc.cgroup.dir.container = upcalld-test-lxc/container
+lxc.cgroup.dir.monitor = upcalld-test-lxc/monitor
+lxc.cgroup.dir.monitor.pivot = upcalld-test-lxc/pivot
+lxc.uts.name = web-1
+lxc.rootfs.path = dir:$WORK/root
+lxc.net.0.type = empty
+lxc.mount.auto = proc:mixed
+lxc.mount.entry = $KERNEL_SHARE ${KERNEL_SHARE#/} none bind,ro 0 0
+lxc.mount.entry = /run/upcalld/agent run/upcalld/agent none bind,ro 0 0
+END
+        machine_spawn "$WORK/web-1.log" lxc-execute --name web-1 --lxcpath "$WORK/lxc" --rcfile "$WORK/lxc.conf" -- "$KERNEL_SHARE/serve" "of web-1"
+        machine_wait_for 10 lxc_pid web-1 || skip "lxc-execute starts no container here: $(cat "$WORK/web-1.log")"
+        PID[web-1]=$(lxc_pid web-1)
+        serves web-1
+        kill -KILL "${PID[web-1]}"
+        expect_tombstone web-1
+}
+
+lxc_pid() {
+        lxc-info --lxcpath "$WORK/lxc" --name "$1" --no-humanize --pid 2> /dev/null | grep -E '^[1-9]'
+}
+
+# containerd with nothing of the machine's own
+containerd_start() {
+        local folder=$WORK/containerd
+        remove_if_new /run/containerd
+        mkdir -p "$folder"
+        cat > "$folder/config.toml" <<END
+version = 2
+root = "$folder/root"
+state = "$folder/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "$folder/sock"
+[ttrpc]
+address = "$folder/sock.ttrpc"
+END
+        CTR=(ctr --address "$folder/sock")
+        machine_spawn "$folder/log" containerd --config "$folder/config.toml"
+        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
+}
+
+ctr_pid() {
+        "${CTR[@]}" task ls 2> /dev/null | awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }'
+}
+
+ctr_undo() { # NAME
+        machine_undo --boot eval "${CTR[*]} task rm --force $1; ${CTR[*]} container rm $1; true"
+}
+
+ctr_container() { # NAME [OPTIONS of ctr run]
+        local name=$1
+        shift
+        ctr_undo "$name"
+        "${CTR[@]}" run --detach --fifo-dir "$WORK/fifo" --runc-root "$WORK/runc" --cgroup "/upcalld-test-$name" \
+                --mount "type=bind,src=$KERNEL_SHARE,dst=$KERNEL_SHARE,options=rbind:ro" \
+                --mount "type=bind,src=/run/upcalld/agent,dst=/run/upcalld/agent,options=rbind:ro" \
+                "$@" --rootfs "$WORK/root" "$name" "$KERNEL_SHARE/serve" "of $name" > "$WORK/$name.log" 2>&1 ||
+                skip "containerd starts no container here: $(tail -n 1 "$WORK/$name.log")"
+        PID[$name]=$(ctr_pid "$name")
+}
+
+test_containerd_container() {
+        runtime_world containerd ctr runc
+        containerd_start
+        ctr_container web-1
+        serves web-1
+        expect_ok "${CTR[@]}" task kill --signal SIGKILL web-1
+        expect_tombstone web-1
+}
+
+test_containerds_shim_killed() {
+        runtime_world containerd ctr runc
+        containerd_start
+        ctr_container web-1
+        serves web-1
+        kill -KILL "$(ps -o ppid= -p "${PID[web-1]}")"
+        # containerd ends a container that has lost its shim
+        expect_tombstone web-1
+}
+
+test_containerd_container_with_hooks_in_its_specification() {
+        runtime_world containerd ctr runc
+        containerd_start
+        runc_bundle web-1 "${HOOKS[@]}" -- "$KERNEL_SHARE/serve" "of web-1" || fail "the specification"
+        ctr_undo web-1
+        expect_ok "${CTR[@]}" run --detach --fifo-dir "$WORK/fifo" --runc-root "$WORK/runc" --config "$WORK/bundle.web-1/config.json" web-1
+        PID[web-1]=$(ctr_pid web-1)
+        registered web-1
+        agent_comes web-1
+        request_in web-1 user db:one
+        expect_answer ok "of web-1"
+        expect_ok "${CTR[@]}" task kill --signal SIGKILL web-1
+        expect_tombstone web-1
+}

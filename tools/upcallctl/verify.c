@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/upcallctl/output.h"
+#include "tools/upcallctl/reconcile.h"
+#include "tools/upcallctl/verify-input.h"
+#include "tools/upcallctl/verify-report.h"
+#include "tools/upcallctl/verify.h"
+#include "util/deadline.h"
+
+struct order {
+        const char *ledger, *node;
+        bool json;
+        char **files; /* borrowed from the command line */
+        size_t n_files;
+};
+
+/* ---- the command line ---- */
+
+static int usage(void) {
+        complain("verify: usage: upcallctl verify [--input FILE...] [--ledger FILE] [--node NAME] [--json]");
+        return -EINVAL;
+}
+
+/* What stands without an option are more files: --input /var/log/audit/audit.log* */
+static int read_arguments(int argc, char **argv, struct order *order) {
+        static const struct option options[] = {
+                { "input", required_argument, NULL, 'i' }, { "ledger", required_argument, NULL, 'l' }, { "node", required_argument, NULL, 'n' },
+                { "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 },
+        };
+        bool input = false;
+        int found;
+
+        opterr = 0;
+        optind = 0;
+        while ((found = getopt_long(argc, argv, "-", options, NULL)) != -1)
+                switch (found) {
+                case 'i':
+                        input = true;
+                        order->files[order->n_files++] = optarg;
+                        break;
+                case 1:
+                        if (!input)
+                                return usage();
+                        order->files[order->n_files++] = optarg;
+                        break;
+                case 'l':
+                        order->ledger = optarg;
+                        break;
+                case 'n':
+                        order->node = optarg;
+                        break;
+                case 'j':
+                        order->json = true;
+                        break;
+                default:
+                        return usage();
+                }
+        if (optind < argc)
+                return usage();
+        return 0;
+}
+
+/* ---- the work ---- */
+
+static const char *ledger_problem(int error) {
+        if (error == -ESTALE)
+                return "it was made by an upcalld whose ledger has no chain yet: start this one once";
+        if (error == -EACCES || error == -ENOENT)
+                return strerror(-error);
+        return registry_problem(error);
+}
+
+static int row_of(void *userdata, int64_t seqno, struct ledger_row *ret_row, const char **ret_vm) {
+        return ledger_snapshot_row(userdata, seqno, ret_row, ret_vm);
+}
+
+static int hash_of(void *userdata, uint64_t chain_seq, uint8_t ret_hash[static CHAIN_HASH_SIZE]) {
+        return ledger_snapshot_hash(userdata, chain_seq, ret_hash);
+}
+
+static int read_ledger(LedgerSnapshot *snapshot, Reconciliation *reconciliation) {
+        int r;
+
+        r = ledger_snapshot_each_row(snapshot, reconcile_row, reconciliation);
+        if (r >= 0)
+                r = ledger_snapshot_each_chained(snapshot, reconcile_chained, reconciliation);
+        if (r >= 0)
+                r = ledger_snapshot_each_head(snapshot, reconcile_head, reconciliation);
+        return r;
+}
+
+static int read_log(const struct order *order, const struct input *input, Reconciliation *reconciliation, struct trail_counts *ret_counts) {
+        _cleanup_(trail_freep) Trail *trail = NULL;
+        char host[256] = "";
+        int r;
+
+        if (!order->node && gethostname(host, sizeof(host) - 1) < 0)
+                return -errno;
+        r = trail_new(order->node ? order->node : host, reconcile_record, reconciliation, &trail);
+        for (size_t i = 0; i < input->n && r >= 0; i++)
+                r = trail_read(trail, input->fds[i]);
+        if (r < 0) {
+                complain("verify: the audit log cannot be read: %s", strerror(-r));
+                return r;
+        }
+        *ret_counts = *trail_counts(trail);
+        /* All would be too old to say anything of, and nothing wrong */
+        if (ret_counts->lines == 0) {
+                complain("verify: the audit log has no line of this host (%s): does auditd write it, is it the right file, has the host another name "
+                         "there (--node)?", order->node ? order->node : host);
+                return -ENODATA;
+        }
+        return 0;
+}
+
+static int verify(const struct order *order, const struct input *input, struct report *report) {
+        _cleanup_(ledger_snapshot_closep) LedgerSnapshot *snapshot = NULL;
+        _cleanup_(reconcile_freep) Reconciliation *reconciliation = NULL;
+        struct reconcile_source source = { .row = row_of, .hash = hash_of };
+        int r;
+
+        r = ledger_snapshot_open(order->ledger, &snapshot);
+        source.userdata = snapshot;
+        if (r >= 0)
+                r = reconcile_new(&source, usec_now(CLOCK_REALTIME) / 1000, report_add, report, &reconciliation);
+        if (r >= 0)
+                r = read_ledger(snapshot, reconciliation);
+        if (r < 0) {
+                complain("verify: the ledger %s cannot be read: %s", order->ledger, ledger_problem(r));
+                return r;
+        }
+        r = read_log(order, input, reconciliation, &report->log);
+        if (r >= 0)
+                r = reconcile_end(reconciliation, report->log.first_ms, report->log.last_ms);
+        report->counts = *reconcile_counts(reconciliation);
+        return r;
+}
+
+/* Files first, as root where it is; then the ledger, and what stands in both, with its owner's rights. */
+static int open_all(const struct order *order, struct input *input) {
+        int r;
+
+        r = order->n_files > 0 ? input_open_files(input, order->files, order->n_files) : input_open_log(input);
+        if (r < 0)
+                return r;
+        r = input_become_owner(order->ledger);
+        if (r < 0)
+                complain("verify: the ledger %s cannot be read: %s", order->ledger, strerror(-r));
+        return r;
+}
+
+int verify_main(int argc, char **argv) {
+        _cleanup_free_ char **files = calloc((size_t) argc + 1, sizeof(*files));
+        struct order order = { .ledger = STATE_DIR "/registry.sqlite", .files = files };
+        struct report report = { 0 };
+        struct input input = { .n = 0 };
+        int r;
+
+        r = files ? read_arguments(argc, argv, &order) : -ENOMEM;
+        if (r >= 0)
+                r = open_all(&order, &input);
+        if (r >= 0) {
+                report.ledger = order.ledger;
+                report.n_files = input.n;
+                r = verify(&order, &input, &report);
+        }
+        if (r >= 0)
+                r = order.json ? report_print_json(&report) : report_print_text(&report);
+        input_close(&input);
+        report_done(&report);
+        return r < 0 ? VERIFY_UNREADABLE : report_is_good(&report) ? VERIFY_PROVED : VERIFY_REFUTED;
+}
