@@ -59,6 +59,15 @@ status_field() { # KEY
         upcallctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
 }
 
+# The trail as a log that lost nothing would have it: what auditd lost is another question than what the kernel made
+verify_kernel_records() {
+        local output
+        sed -n 's/^1111 /type=USYS_CONFIG msg=/p; s/^2500 /type=VIRT_CONTROL msg=/p; s/^2501 /type=VIRT_RESOURCE msg=/p; s/^2502 /type=VIRT_MACHINE_ID msg=/p' \
+                "$KERNEL_RECORDS" > "$WORK/kernel.log"
+        output=$(timeout 60 "$UPCALLCTL" verify --input "$WORK/kernel.log" --ledger "$REGISTRY" 2>&1) || fail "verify: $output"
+        echo "verify: $output" | head -n 2
+}
+
 # Sets what check-trail.py counts: rows, closed, no_dispatch, no_completion, late, repeated, told, dropped
 check_trail() { # SECONDS [best-effort]: until every row is finished
         local line word
@@ -68,6 +77,7 @@ check_trail() { # SECONDS [best-effort]: until every row is finished
         in_container web-1 cat /tmp/heard > "$WORK/heard"
         line=$(python3 tests/kernel/check-trail.py "$REGISTRY" "$KERNEL_RECORDS" "$WORK/heard" "${@:2}") || fail "$line"
         echo "trail: $line"
+        verify_kernel_records
         for word in $line; do
                 printf -v "${word%%=*}" %s "${word#*=}"
         done
