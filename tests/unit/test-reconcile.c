@@ -572,6 +572,33 @@ static void test_records_of_the_client_are_counted(void **state) {
         }
 }
 
+/* The ledger could not be written: no container got a key then */
+static void test_records_without_a_row(void **state) {
+        static const struct {
+                const char *text;
+                uint32_t pid;
+                enum finding_kind kind;
+        } cases[] = {
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=0 outcome=rejected", BROKER_PID, FINDING_GAP },
+                { "op=upcall-complete uuid=? seqno=0 outcome=instantiated", BROKER_PID, FINDING_GAP }, /* the host's */
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=0 outcome=instantiated", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=x outcome=rejected", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-complete uuid=" CONTID_TEXT " outcome=rejected", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-dispatch uuid=" CONTID_TEXT " seqno=0", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=0 outcome=rejected", 78, FINDING_FORGED },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *world = world_new();
+
+                write_line(world->lines[world->n_lines++], "VIRT_RESOURCE", 700, T0 + 5000, cases[i].pid, BROKER_UID, cases[i].text, "?", "?", false);
+                run(world);
+                expect(world, cases[i].kind, 1);
+                free(world);
+        }
+}
+
 static void test_changes_are_the_brokers_alone(void **state) {
         static const struct {
                 const char *text;
@@ -614,6 +641,7 @@ int main(void) {
                 cmocka_unit_test(test_a_row_that_is_not_finished),
                 cmocka_unit_test(test_a_key_without_a_dispatch_record_is_missing_one),
                 cmocka_unit_test(test_records_of_the_client_are_counted),
+                cmocka_unit_test(test_records_without_a_row),
                 cmocka_unit_test(test_changes_are_the_brokers_alone),
         };
 

@@ -156,6 +156,19 @@ static int take_rowless(Reconciliation *reconciliation, const struct trail_recor
         return reconcile_say(reconciliation, finding, "the broker of that time wrote about an upcall of which the ledger has no row: it was removed");
 }
 
+/* When the ledger cannot be written a container's upcall is refused, the host's goes on, and the completion record says so under number 0. */
+static int take_numberless(Reconciliation *reconciliation, const struct trail_record *record, enum side side, struct finding *finding) {
+        bool none = side == COMPLETION && trail_field_is(record, "seqno", "0");
+        int r = check_sender(reconciliation, record, finding);
+
+        if (r <= 0)
+                return r;
+        if (!none || (trail_field_is(record, "outcome", "instantiated") && !trail_field_is(record, "uuid", "?")))
+                return reconcile_say(reconciliation, finding, "the broker's process, but without a number that could be one of ours");
+        finding->kind = FINDING_GAP;
+        return reconcile_say(reconciliation, finding, "the ledger could not be written then, so it has no row of this upcall");
+}
+
 static int doubt_record(Reconciliation *reconciliation, const struct doubt *doubt) {
         int r = reconcile_grow(&reconciliation->doubts, reconciliation->n_doubts, sizeof(*doubt));
 
@@ -203,10 +216,8 @@ static int take_upcall(Reconciliation *reconciliation, const struct trail_record
                 finding.kind = FINDING_BROKER_DOWN;
                 return reconcile_say(reconciliation, &finding, "-");
         }
-        if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX) {
-                r = check_sender(reconciliation, record, &finding);
-                return r <= 0 ? r : reconcile_say(reconciliation, &finding, "the broker's process, but without a number that could be one of ours");
-        }
+        if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX)
+                return take_numberless(reconciliation, record, side, &finding);
         finding.seqno = (int64_t) seqno;
         expected = find_expected(reconciliation, seqno);
         if (!expected)
