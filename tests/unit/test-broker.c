@@ -1113,26 +1113,31 @@ static void spool_wakes(struct world *world) {
 /* Its dispatch record is on its way out of the spool when it ends: its completion record comes behind, whatever becomes of the first */
 static void test_best_effort_keeps_the_order_of_an_upcall(void **state) {
         struct world *world = *state;
-        int agent = attach_best_effort(world), client = ask(world, 1, 20000);
+        int agent = attach_best_effort(world), client;
         const char *dispatch, *completion;
         uint32_t error;
 
+        answered(world, agent, 2);
+        all_fail(world, -EPERM);
+        client = ask(world, 1, 20000);
         take_question(world, agent);
-        record_fails(world->broker, -EPERM);
         spool_wakes(world);
         record_made(world->broker); /* the gap */
-        assert_int_equal(count_jobs(world->broker), 1);
+        record_made(world->broker); /* the first one's dispatch record: audit works */
+        assert_int_equal(count_jobs(world->broker), 2);
         refuse(world, agent, 1, "helper-refused");
         assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
         report(world, client, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
-        assert_int_equal(count_jobs(world->broker), 1);
+        assert_int_equal(count_jobs(world->broker), 2);
+        record_made(world->broker);
         record_fails(world->broker, -ENODATA);
         assert_int_equal(count_jobs(world->broker), 0);
         spool_replayed(world);
-        dispatch = strstr(trail, "op=upcall-dispatch");
-        completion = strstr(trail, "op=upcall-complete");
-        assert_true(dispatch && completion && dispatch < completion);
-        assert_int_equal(count_records("op=upcall"), 2);
+        dispatch = strstr(trail, "upcall=01");
+        completion = strstr(dispatch + 1, "upcall=01");
+        assert_true(dispatch && completion && strstr(dispatch, " retry=1 ") < completion);
+        assert_non_null(strstr(completion, " retry=0 "));
+        assert_int_equal(count_records("op=upcall"), 4);
         assert_int_equal(count_records("retry=1 "), 1); /* the dispatch record, which was in flight */
         assert_int_equal(ledger_unfinished(world), 0);
         close_fd(agent);
