@@ -549,12 +549,13 @@ static void test_records_of_the_client_are_counted(void **state) {
                 uint32_t uid;
                 enum finding_kind kind;
         } cases[] = {
-                { "uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_BROKER_DOWN },
-                { "uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 1000, FINDING_FORGED },
-                { "uuid=? seqno=? reason=broker-down", "/usr/sbin/other", 0, FINDING_FORGED },
-                { "uuid=? seqno=7 reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
-                { "uuid=? seqno=? reason=other", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
-                { "uuid=" CONTID_TEXT " seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_BROKER_DOWN },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=deadline", "/usr/sbin/upcall-request-key", 0, FINDING_BROKER_DOWN },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 1000, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=broker-down", "/usr/sbin/other", 0, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=? seqno=7 reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=" CONTID_TEXT " seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
+                { "op=upcall-complete uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
         };
 
         (void) state;
@@ -562,7 +563,7 @@ static void test_records_of_the_client_are_counted(void **state) {
                 struct world *world = world_new();
                 char text[512];
 
-                (void) snprintf(text, sizeof(text), "virt=container resrc=key op=upcall-complete vm=\"?\" %s", cases[i].text);
+                (void) snprintf(text, sizeof(text), "virt=container vm=\"?\" %s", cases[i].text);
                 write_line(world->lines[world->n_lines], "VIRT_RESOURCE", 700, T0 + 5000, 4242, cases[i].uid, text, "?", "?", false);
                 replace(world->lines[world->n_lines++], "/usr/sbin/upcalld", cases[i].exe);
                 run(world);

@@ -106,15 +106,21 @@ static int take_head(Reconciliation *reconciliation, const struct trail_record *
 
 /* ---- dispatch and completion ---- */
 
-/* Written by upcall-request-key itself while there was no broker: root's, about no container and no row. Only its client may tell more. */
-static bool is_broker_down(const struct trail_record *record) {
+/* Written by upcall-request-key itself when no broker decided: root's, about no container and no row. Only its client may tell more. */
+static bool is_clients(const struct trail_record *record) {
         static const char program[] = "/upcall-request-key";
         const struct trail_field *exe = trail_field(record, "exe");
         const size_t length = sizeof(program) - 1;
 
-        return record->uid == 0 && trail_field_is(record, "reason", "broker-down") && trail_field_is(record, "uuid", "?") &&
-               trail_field_is(record, "seqno", "?") && exe && exe->size >= length &&
+        return record->uid == 0 && trail_field_is(record, "uuid", "?") && trail_field_is(record, "seqno", "?") && exe && exe->size >= length &&
                memcmp(exe->value + exe->size - length, program, length) == 0;
+}
+
+static int take_unbrokered(Reconciliation *reconciliation, const struct trail_record *record) {
+        bool genuine = is_clients(record);
+        struct finding finding = about(genuine ? FINDING_BROKER_DOWN : FINDING_FORGED, "unbrokered", record);
+
+        return reconcile_say(reconciliation, &finding, genuine ? "-" : "only root's upcall-request-key writes such records, and without contid and number");
 }
 
 static struct expected *find_expected(const Reconciliation *reconciliation, uint64_t seqno) {
@@ -212,10 +218,6 @@ static int take_upcall(Reconciliation *reconciliation, const struct trail_record
         struct kept *kept;
         int r;
 
-        if (is_broker_down(record)) {
-                finding.kind = FINDING_BROKER_DOWN;
-                return reconcile_say(reconciliation, &finding, "-");
-        }
         if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX)
                 return take_numberless(reconciliation, record, side, &finding);
         finding.seqno = (int64_t) seqno;
@@ -290,6 +292,8 @@ int reconcile_record(void *userdata, const struct trail_record *record) {
                 return take_upcall(reconciliation, record, DISPATCH);
         if (trail_field_is(record, "op", "upcall-complete"))
                 return take_upcall(reconciliation, record, COMPLETION);
+        if (trail_field_is(record, "op", "upcall-unbrokered"))
+                return take_unbrokered(reconciliation, record);
         if (trail_field_is(record, "op", "ledger-chain"))
                 return take_head(reconciliation, record);
         if (!op || !trail_field(record, "spid")) /* another program's words */
