@@ -387,6 +387,7 @@ static void test_what_the_chain_says(void **state) {
                 { 1, { 3, 3, true, false }, 2, 1, false },       /* the one before removed */
                 { 0, { 2, 2, true, false }, 1, 2, false },       /* the first, and the last */
                 { 2, { 0, 3, true, false }, 3, 2, false },       /* taken out of the chain: the head is beyond its end, too */
+                { 2, { 2, 3, true, true }, 3, 2, true },  /* twice the same number */
                 { 3, { 0, 4, true, false }, 4, 1, false },       /* added */
                 { 3, { 0, 4, false, false }, 4, 0, false },      /* not finished yet */
                 { 2, { 3, 3, false, true }, 3, 1, false },       /* in the chain and not finished */
