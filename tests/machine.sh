@@ -97,13 +97,25 @@ machine_undo() {
         if [[ $1 == --boot ]]; then
                 shift
                 set -- machine_this_boot "$MACHINE_BOOT" "$@"
+                machine_replayable "$3" || return 1
         fi
+        machine_replayable "$1" || return 1
         printf -v line '%q ' "$@"
         [[ -e $MACHINE_UNDO ]] || new=true
         # one write; O_APPEND; a line that was cut by a crash has no newline, and its change was not made
         (umask 077; printf '%s\n' "$line" >> "$MACHINE_UNDO") || return 1
         sync "$MACHINE_UNDO" || return 1
         ! $new || sync "$MACHINE_DIR"
+}
+
+# Whoever replays has read this file, and perhaps not the test that a function stands in: his run could not begin.
+machine_replayable() { # WORD of a command
+        local where
+        [[ $(type -t -- "$1") == function ]] || return 0
+        where=$(shopt -s extdebug; declare -F "$1")
+        [[ ${where#* * } == "${BASH_SOURCE[0]}" ]] && return 0
+        machine_say "machine_undo $1: this function does not stand in ${BASH_SOURCE[0]}, and the next run may not know it"
+        return 1
 }
 
 machine_this_boot() {
@@ -216,9 +228,18 @@ machine_folder() {
         local -n machine_folder_result=$1
         local folder
         folder=${TMPDIR:-/tmp}/upcalld.$$.$RANDOM$RANDOM
-        machine_undo rm -rf -- "$folder" && mkdir -m "${2:-0755}" -- "$folder" || return 1
+        machine_undo machine_remove_folder "$folder" && mkdir -m "${2:-0755}" -- "$folder" || return 1
         # shellcheck disable=SC2034
         machine_folder_result=$folder
+}
+
+# What a container run time that was killed left mounted in it is not part of it.
+machine_remove_folder() {
+        local mount
+        while read -r mount; do
+                umount -l -- "$mount" || return 1
+        done < <(findmnt -rno TARGET | grep -F -- "$1/" | sort -r)
+        rm -rf --one-file-system -- "$1"
 }
 
 # ---- processes --------------------------------------------------------------------------------------------------------------
@@ -355,11 +376,38 @@ disk_error_action = IGNORE
 plugin_dir = $folder/plugins.d
 END
         chmod 0640 "$folder/auditd.conf"
+        # one that a test ended and started again is none of ours
+        machine_undo --boot machine_audit_end "$folder" || return 1
         machine_spawn "$folder/auditd.out" auditd -n -c "$folder"
         AUDITD_PID=$MACHINE_PID
         machine_wait_for 5 machine_audit_runs "$AUDITD_PID" && return 0
         machine_say "auditd did not start: $(tail -n 3 "$folder/auditd.out")"
         return 1
+}
+
+# The auditd of this FOLDER, whoever started it, ends.
+machine_audit_end() {
+        local pid
+        pid=$(machine_audit_value pid)
+        ((${pid:-0} > 0)) && grep -qF -- "$1" "/proc/$pid/cmdline" || return 0
+        kill -CONT "$pid"
+        machine_end "$pid" "$(machine_start_time "$pid")"
+}
+
+# It runs again, after a test has ended or suspended it. To be undone by whoever called machine_audit_start.
+machine_audit_revive() {
+        local folder=$1 pid
+        pid=$(machine_audit_value pid)
+        if ((${pid:-0} > 0)); then
+                kill -CONT "$pid"
+                return 0
+        fi
+        (
+                trap - EXIT INT TERM HUP
+                [[ -z ${MACHINE_FD:-} ]] || exec {MACHINE_FD}>&-
+                exec setsid auditd -n -c "$folder"
+        ) >> "$folder/auditd.out" 2>&1 < /dev/null &
+        machine_wait_for 5 machine_audit_runs $! || { machine_say "auditd did not start again: $(tail -n 3 "$folder/auditd.out")"; return 1; }
 }
 
 machine_audit_runs() {
@@ -440,4 +488,12 @@ machine_remove_cgroup() {
         done
         machine_say "$path is in use: $(tr '\n' ' ' 2>/dev/null < "$path/cgroup.procs")"
         return 1
+}
+
+# The control groups NAME in every hierarchy, version 1 or 2, with those below, which container run times may leave behind, empty.
+machine_remove_cgroups() {
+        local folder
+        while read -r folder; do
+                rmdir "$folder" || return 1
+        done < <(find /sys/fs/cgroup -depth -type d -path "*/$1*" 2>/dev/null)
 }

@@ -109,7 +109,7 @@ static int make_place(void **state) {
         struct place *place = calloc(1, sizeof(*place));
 
         assert_non_null(place);
-        (void) strcpy(place->folder, "/tmp/upcalld-slot.XXXXXX");
+        (void) snprintf(place->folder, sizeof(place->folder), "/tmp/upcalld-slot.XXXXXX");
         assert_non_null(mkdtemp(place->folder));
         (void) snprintf(place->file, sizeof(place->file), "%s/lock", place->folder);
         *state = place;
