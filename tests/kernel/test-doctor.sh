@@ -36,11 +36,25 @@ test_auditing_switched_off() {
         expect_eq "$(doctor_todo audit-self-test '')" "" "the self-test's finding"
 }
 
+test_auditd_not_attached() {
+        local pid
+        needs_our_own_auditd
+        expect_eq "$(doctor_todo audit 'no auditd')" "" "findings"
+        pid=$(machine_audit_value pid)
+        machine_undo --boot machine_audit_revive "${AUDIT_LOG%/*}"
+        kill -TERM "$pid"
+        machine_wait_for 10 process_gone "$pid" || fail "auditd does not end"
+        expect_match "$(doctor_todo audit 'no auditd is attached')" '^start auditd: ' "what to do"
+        # as systemctl would
+        machine_audit_revive "${AUDIT_LOG%/*}" || fail "auditd does not start"
+        expect_eq "$(doctor_todo audit 'no auditd')" "" "findings"
+}
+
 test_self_test_is_in_the_log() {
         local line
         line=$(upcallctl doctor | grep audit-self-test)
         expect_match "$line" '^fine .* ausearch -a [0-9]+$' "the self-test"
-        audit_find 'type=USYS_CONFIG .* op=self-test reason=doctor .* res=success' -a "${line##* }" --raw > /dev/null
+        audit_find '^type=USYS_CONFIG .*op=self-test reason=doctor .* res=success' -a "${line##* }" --raw > /dev/null
 }
 
 doctor_rule() { # ARGUMENTS of auditctl behind -a
@@ -97,6 +111,7 @@ test_small_queue_rate_limit_and_silence() {
 
 test_broker_that_does_not_run() {
         local todo
+        mkdir -p /etc/upcalld
         todo=$(doctor_todo broker 'does not run')
         expect_match "$todo" 'start upcalld' "what to do"
         start_broker

@@ -130,7 +130,8 @@ static void test_rules_are_told_apart(void **state _unused_) {
                 { { { AUDIT_MSGTYPE, AUDIT_EQUAL, RECORD_CONTROL, NULL } }, 1, RULES_YES, "auditctl -d always,exclude -F msgtype=VIRT_CONTROL" },
                 { { { AUDIT_MSGTYPE, AUDIT_EQUAL, RECORD_RESOURCE, NULL } }, 1, RULES_NO, "auditctl -d always,exclude -F msgtype=VIRT_RESOURCE" },
                 { { { AUDIT_MSGTYPE, AUDIT_NOT_EQUAL, RECORD_CONTROL, NULL } }, 1, RULES_NO, NULL },
-                { { { AUDIT_MSGTYPE, AUDIT_GREATER_THAN_OR_EQUAL, 2500, NULL } }, 1, RULES_YES, NULL },
+                { { { AUDIT_MSGTYPE, AUDIT_GREATER_THAN_OR_EQUAL, 2500, NULL } }, 1, RULES_YES, "auditctl -d always,exclude -F 'msgtype>=VIRT_CONTROL'" },
+                { { { AUDIT_EXE, AUDIT_EQUAL, 0, "/tmp/a b;$(x)" } }, 1, RULES_NO, "auditctl -d always,exclude -F 'exe=/tmp/a b;$(x)'" },
                 { { { AUDIT_MSGTYPE, AUDIT_LESS_THAN, 2500, NULL } }, 1, RULES_NO, NULL },
                 { { { AUDIT_MSGTYPE, AUDIT_LESS_THAN_OR_EQUAL, 2500, NULL } }, 1, RULES_YES, NULL },
                 { { { AUDIT_MSGTYPE, AUDIT_GREATER_THAN, 2500, NULL } }, 1, RULES_NO, NULL },
@@ -187,6 +188,8 @@ static void test_broken_rules_are_not_read_beyond_their_end(void **state _unused
         _cleanup_free_ struct audit_rule_data *rule = make_rule(AUDIT_FILTER_USER, AUDIT_NEVER, fields, 1);
         char text[256];
 
+        rule->buf[1] = '\'';
+        assert_true(rules_format_deletion(rule, text, sizeof(text)) < 0); /* nobody shall run what ends a quotation */
         rule->values[0] = UINT32_MAX;
         assert_int_equal(rules_match(rule, &broker, RECORD_CONTROL), RULES_MAYBE);
         assert_true(rules_format_deletion(rule, text, sizeof(text)) > 0);
