@@ -316,6 +316,7 @@ int record_unbrokered(const struct record_unbrokered *record, char *data, size_t
         field_word(&text, "op", "upcall-unbrokered");
         field_word(&text, "reason", record->upcall.reason);
         fields_container(&text, NULL, NULL);
+        field_word(&text, "seqno", NULL);
         if (record->caller)
                 fields_subject(&text, &record->upcall.subject);
         fields_key(&text, &record->upcall);

@@ -104,16 +104,28 @@ enum rules_match rules_match(const struct audit_rule_data *rule, const struct ru
         return match;
 }
 
-static int print_field(const struct audit_rule_data *rule, uint32_t i, char *data, size_t size) {
+/* name, operator, value; an operator or a text may mean something to a shell */
+static int format_field(const struct audit_rule_data *rule, uint32_t i, char *data, size_t size) {
         const char *name = audit_field_to_name((int) rule->fields[i]), *symbol = audit_operator_to_symbol((int) (rule->fieldflags[i] & AUDIT_OPERATORS));
         const char *type = rule->fields[i] == AUDIT_MSGTYPE ? audit_msg_type_to_name((int) rule->values[i]) : NULL;
         struct text text = is_text(rule->fields[i]) ? text_of(rule, i) : (struct text){ .data = NULL };
 
         if (text.data)
-                return snprintf(data, size, " -F %s%s%.*s", name ? name : "?", symbol ? symbol : "=", (int) text.size, text.data);
+                return snprintf(data, size, "%s%s%.*s", name ? name : "?", symbol ? symbol : "=", (int) text.size, text.data);
         if (type)
-                return snprintf(data, size, " -F %s%s%s", name ? name : "?", symbol ? symbol : "=", type);
-        return snprintf(data, size, " -F %s%s%u", name ? name : "?", symbol ? symbol : "=", rule->values[i]);
+                return snprintf(data, size, "%s%s%s", name ? name : "?", symbol ? symbol : "=", type);
+        return snprintf(data, size, "%s%s%u", name ? name : "?", symbol ? symbol : "=", rule->values[i]);
+}
+
+#define HARMLESS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_=.,:/@%+-"
+
+static int print_field(const struct audit_rule_data *rule, uint32_t i, char *data, size_t size) {
+        char field[512];
+        int n = format_field(rule, i, field, sizeof(field));
+
+        if (n < 0 || (size_t) n >= sizeof(field) || strchr(field, '\''))
+                return -EINVAL;
+        return snprintf(data, size, field[strspn(field, HARMLESS)] == '\0' ? " -F %s" : " -F '%s'", field);
 }
 
 int rules_format_deletion(const struct audit_rule_data *rule, char *data, size_t size) {
@@ -123,7 +135,9 @@ int rules_format_deletion(const struct audit_rule_data *rule, char *data, size_t
 
         for (uint32_t i = 0; used < size && i < rule->field_count && i < AUDIT_MAX_FIELDS; i++) {
                 n = print_field(rule, i, data + used, size - used);
-                used += n > 0 ? (size_t) n : size;
+                if (n < 0)
+                        return n;
+                used += (size_t) n;
         }
         return used < size ? (int) used : -ENOBUFS;
 }

@@ -28,7 +28,7 @@ bool rules_drops(const struct audit_rule_data *rule);
 /* Whether it matches a record of this type from this sender. */
 enum rules_match rules_match(const struct audit_rule_data *rule, const struct rules_sender *sender, uint16_t type);
 
-/* The command that deletes it. Returns its length, or -ENOBUFS. */
+/* The command that deletes it, for a shell. Returns its length; -ENOBUFS; -EINVAL for a text that cannot be written so. */
 int rules_format_deletion(const struct audit_rule_data *rule, char *data, size_t size);
 
 #endif

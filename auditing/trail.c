@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "auditing/trail-internal.h"
 #include "auditing/trail.h"
 #include "util/error.h"
 
@@ -30,8 +31,8 @@ struct Trail {
 
 /* What broker and client say that they do; each also with "refuse-" in front. */
 static const char *const ops[] = {
-        "upcall-dispatch", "upcall-complete", "ledger-chain", "register", "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent",
-        "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route",
+        "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "ledger-chain", "audit-gap", "observe-on", "observe-off", "register",
+        "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route",
 };
 
 /* Values that others chose (schema/record-fields.tsv) */
@@ -58,56 +59,6 @@ static bool is_our_op(const char *word, size_t size) {
 
 /* ---- fields ---- */
 
-const struct trail_field *trail_field(const struct trail_record *record, const char *name) {
-        for (size_t i = 0; i < record->n_fields; i++)
-                if (strcmp(record->fields[i].name, name) == 0)
-                        return &record->fields[i];
-        return NULL;
-}
-
-bool trail_field_is(const struct trail_record *record, const char *name, const char *value) {
-        const struct trail_field *field = trail_field(record, name);
-
-        return field && field->size == strlen(value) && memcmp(field->value, value, field->size) == 0;
-}
-
-static bool parse_number(const char *text, size_t size, uint64_t *ret_number) {
-        uint64_t number = 0;
-
-        for (size_t i = 0; i < size; i++) {
-                uint64_t digit = (uint64_t) (text[i] - '0');
-
-                if (text[i] < '0' || text[i] > '9' || number > (UINT64_MAX - digit) / 10)
-                        return false;
-                number = number * 10 + digit;
-        }
-        *ret_number = number;
-        return size > 0;
-}
-
-bool trail_field_number(const struct trail_record *record, const char *name, uint64_t *ret_number) {
-        const struct trail_field *field = trail_field(record, name);
-
-        return field && parse_number((const char *) field->value, field->size, ret_number);
-}
-
-static int hex_digit(char c) {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool decode_hex(const char *text, size_t size, uint8_t *bytes) {
-        if (size % 2 != 0)
-                return false;
-        for (size_t i = 0; i < size; i += 2) {
-                int high = hex_digit(text[i]), low = hex_digit(text[i + 1]);
-
-                if (high < 0 || low < 0)
-                        return false;
-                bytes[i / 2] = (uint8_t) (high << 4 | low);
-        }
-        return true;
-}
-
 /* All of a record's values together are no longer than its line: they fit. */
 static struct trail_field decode(Trail *trail, const char *name, const char *text) {
         struct trail_field field = { .name = name };
@@ -120,7 +71,7 @@ static struct trail_field decode(Trail *trail, const char *name, const char *tex
         } else if (is_one_of(name, strlen(name), hex_fields, ELEMENTS(hex_fields))) {
                 if (strcmp(text, "?") == 0)
                         size = 0;
-                else if (decode_hex(text, size, at))
+                else if (trail_decode_hex(text, size, at))
                         text = NULL;
                 else
                         trail->record.damaged = true;
@@ -156,11 +107,11 @@ static bool take_kernels(struct trail_record *record, const char *name, const ch
         static const char *const others[] = { "node", "type", "auid", "ses", "subj" };
         uint64_t number;
 
-        if (strcmp(name, "pid") == 0 && !*pid && parse_number(text, strlen(text), &number)) {
+        if (strcmp(name, "pid") == 0 && !*pid && trail_parse_number(text, strlen(text), &number)) {
                 record->pid = (uint32_t) number;
                 return *pid = true;
         }
-        if (strcmp(name, "uid") == 0 && !*uid && parse_number(text, strlen(text), &number)) {
+        if (strcmp(name, "uid") == 0 && !*uid && trail_parse_number(text, strlen(text), &number)) {
                 record->uid = (uint32_t) number;
                 return *uid = true;
         }

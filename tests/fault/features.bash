@@ -212,6 +212,30 @@ off client-reconnects tools/upcall-request-key/ask.c \
 off short-refusal-while-down tools/upcall-request-key/main.c \
         's/^#define SOON 1$/#define SOON 60/' \
         failure/broker_not_running_refuses_for_a_short_time
+off unbrokered-record tools/upcall-request-key/unbrokered.c \
+        '/^void unbrokered_record/,/^}/ s/pid_t pid = fork\(\);/pid_t pid = 1;/' \
+        down/container_is_refused_and_recorded
+off unbrokered-by-a-child tools/upcall-request-key/unbrokered.c \
+        '/^void unbrokered_record/,/^}/ s/pid_t pid = fork\(\);/pid_t pid = 0;/' \
+        down/full_queue_of_the_kernel_delays_no_caller
+off unbrokered-leaves-the-session tools/upcall-request-key/unbrokered.c \
+        's/return r < 0 \? r : key_leave_session\(\);/return r;/' \
+        down/full_queue_of_the_kernel_delays_no_caller
+off unbrokered-limit tools/upcall-request-key/slot.c \
+        's/return -EBUSY;/return 0;/' \
+        down/senders_are_limited_and_what_is_missed_is_counted
+off unbrokered-missed tools/upcall-request-key/slot.c \
+        '/^void slot_count/,/^}/ s/exchange\(fd, false, n\)/exchange(fd, false, 0 * n)/' \
+        down/senders_are_limited_and_what_is_missed_is_counted
+off unbrokered-only-alone tools/upcall-request-key/main.c \
+        's/if \(!job\.decided_by_broker\)/if (true)/' \
+        down/decided_upcalls_have_no_record_of_the_client
+off doctor-rules-in-order tools/upcallctl/doctor-audit.c \
+        's/rules->decided\[exclude\]\[s\]\[t\] = match == RULES_YES;/rules->decided[exclude][s][t] = false;/' \
+        doctor/rule_that_another_one_keeps_from_working
+off doctor-unknown-is-not-fine tools/upcallctl/doctor.c \
+        's/count\(&doctor, DOCTOR_UNKNOWN\) > 0 \? EXIT_NOT_SEEN : EXIT_DONE/EXIT_DONE/' \
+        doctor/exit_status_says_what_it_is_worth
 off broker-down-refuses-containers tools/upcall-request-key/main.c \
         's/if \(job->policy\.observe \|\| job->policy\.on_broker_down_defer \|\| caller_is_surely_hosts\(.*\)\)/if (true)/' \
         client/broker_down_defers_the_hosts_and_refuses_others

@@ -28,6 +28,7 @@ place_prepare() {
         KERNEL_SHARE=$KERNEL_WORK/share
         mkdir -m 0755 "$KERNEL_SHARE" "$KERNEL_WORK/logs" || return 1
         install -m 0755 "$UPCALL_AGENT" "$KERNEL_PROGRAMS"/{request,container} "$KERNEL_SHARE" || return 1
+        machine_save_file /run/upcalld-unbrokered.lock || return 1
         machine_own_folder /run/upcalld && machine_own_folder /etc/upcalld || return 1
         machine_user "$BROKER_USER" || return 1
         # where `upcallctl takeover on` and the drop-in look for it

@@ -18,10 +18,10 @@ need_runc() {
         runc_own delete --force probe
 }
 
-# runtimes_world [SETTING…]: broker, takeover, the policy of all hooks here, and the program that containers run: `serve PAYLOAD` has an
+# Broker, takeover, the policy of all hooks here, and the program that containers run: `serve PAYLOAD` has an
 # agent that answers with PAYLOAD, and stays.
 runtimes_world() {
-        start_broker "$@"
+        start_broker
         takeover
         policy
         script serve "trap exit TERM

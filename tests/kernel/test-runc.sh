@@ -13,7 +13,6 @@ runc_world() {
 }
 
 test_runc_container_has_its_own_contid_answers_and_story() {
-        local op
         runc_world web-1
         runc_container web-2 -- "$KERNEL_SHARE/serve" "of web-2"
         agent_comes web-2
@@ -148,7 +147,6 @@ test_runc_in_runc_registered_on_the_host_is_a_child() {
         expect_answer ok "of the outer one"
         audit_find "op=register.*parent=${CONTID[web-1]}" -uu "${CONTID[inner]}" --raw > /dev/null
         # the outer one takes it along
-        traces_begin
         expect_ok runc_own delete --force web-1
         machine_wait_for 10 state_is inner ended || fail "inner is $(state_of inner)"
         machine_wait_for 10 state_is web-1 ended || fail "web-1 is $(state_of web-1)"

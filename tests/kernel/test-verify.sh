@@ -406,6 +406,27 @@ test_rotated_log_is_read_in_pieces() {
         ! grep -q 'missing 0' "$WORK/verified" || fail "nothing is missing"
 }
 
+# Without --input: what auditd's own configuration names, and what was rotated away from there
+test_log_of_auditd_is_found_by_its_configuration() {
+        local lines
+        verify_world
+        lines=$(wc -l < "$LOG")
+        mkdir "$WORK/log"
+        head -n $((lines / 3)) "$LOG" > "$WORK/log/audit.log.2"
+        sed -n "$((lines / 3 + 1)),$((lines / 2))p" "$LOG" > "$WORK/log/audit.log.1"
+        tail -n +$((lines / 2 + 1)) "$LOG" > "$WORK/log/audit.log"
+        machine_save_file /etc/audit/auditd.conf
+        printf 'log_format = ENRICHED\nlog_file = %s\n' "$WORK/log/audit.log" > /etc/audit/auditd.conf
+        timeout 60 "$UPCALLCTL" verify --ledger "$LEDGER" > "$WORK/verified" 2>&1 || fail "verify: $(cat "$WORK/verified")"
+        count confirmed 8
+        verified '^log: 3 files'
+        # one that is not there
+        rm "$WORK/log/audit.log"
+        timeout 60 "$UPCALLCTL" verify --ledger "$LEDGER" > "$WORK/verified" 2>&1
+        expect_eq $? 2 "exit status"
+        verified 'audit.log cannot be read: No such file.*--input'
+}
+
 test_log_in_pieces_of_others_is_read() {
         verify_world
         cp "$LOG" "$LOG.whole"
@@ -413,9 +434,11 @@ test_log_in_pieces_of_others_is_read() {
         printf '%s' "$(tail -n 1 "$LOG" | head -c 100)" >> "$LOG"
         # another host's, with the same numbers
         sed 's/^/node=other.example /; s/suid=1234/suid=0/' "$LOG" > "$WORK/other"
-        cat "$WORK/other" >> "$LOG"
-        head -c 4096 /dev/urandom >> "$LOG"
-        printf '\ntype=VIRT_CONTROL msg=audit(x): op=upcall-dispatch \n%070000d\n' 0 >> "$LOG"
+        {
+                cat "$WORK/other"
+                head -c 4096 /dev/urandom
+                printf '\ntype=VIRT_CONTROL msg=audit(x): op=upcall-dispatch \n%070000d\n' 0
+        } >> "$LOG"
         verify 0
         count confirmed 8
         ! grep -q ' 0 lines are other hosts' "$WORK/verified" || fail "other hosts' lines are not told apart"
@@ -486,5 +509,9 @@ test_ledger_is_read_as_its_owner_and_not_changed() {
 }
 
 reads_ledger() { # PID
-        ls -l "/proc/$1/fd" 2>/dev/null | grep -q 'registry.sqlite$'
+        local descriptor
+        for descriptor in "/proc/$1/fd/"*; do
+                [[ $descriptor -ef $LEDGER ]] && return 0
+        done
+        return 1
 }

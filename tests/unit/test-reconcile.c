@@ -387,6 +387,7 @@ static void test_what_the_chain_says(void **state) {
                 { 1, { 3, 3, true, false }, 2, 1, false },       /* the one before removed */
                 { 0, { 2, 2, true, false }, 1, 2, false },       /* the first, and the last */
                 { 2, { 0, 3, true, false }, 3, 2, false },       /* taken out of the chain: the head is beyond its end, too */
+                { 2, { 2, 3, true, true }, 3, 2, true },  /* twice the same number */
                 { 3, { 0, 4, true, false }, 4, 1, false },       /* added */
                 { 3, { 0, 4, false, false }, 4, 0, false },      /* not finished yet */
                 { 2, { 3, 3, false, true }, 3, 1, false },       /* in the chain and not finished */
@@ -549,12 +550,13 @@ static void test_records_of_the_client_are_counted(void **state) {
                 uint32_t uid;
                 enum finding_kind kind;
         } cases[] = {
-                { "uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_BROKER_DOWN },
-                { "uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 1000, FINDING_FORGED },
-                { "uuid=? seqno=? reason=broker-down", "/usr/sbin/other", 0, FINDING_FORGED },
-                { "uuid=? seqno=7 reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
-                { "uuid=? seqno=? reason=other", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
-                { "uuid=" CONTID_TEXT " seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_BROKER_DOWN },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=deadline", "/usr/sbin/upcall-request-key", 0, FINDING_BROKER_DOWN },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 1000, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=? seqno=? reason=broker-down", "/usr/sbin/other", 0, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=? seqno=7 reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
+                { "op=upcall-unbrokered uuid=" CONTID_TEXT " seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
+                { "op=upcall-complete uuid=? seqno=? reason=broker-down", "/usr/sbin/upcall-request-key", 0, FINDING_FORGED },
         };
 
         (void) state;
@@ -562,12 +564,39 @@ static void test_records_of_the_client_are_counted(void **state) {
                 struct world *world = world_new();
                 char text[512];
 
-                (void) snprintf(text, sizeof(text), "virt=container resrc=key op=upcall-complete vm=\"?\" %s", cases[i].text);
+                (void) snprintf(text, sizeof(text), "virt=container vm=\"?\" %s", cases[i].text);
                 write_line(world->lines[world->n_lines], "VIRT_RESOURCE", 700, T0 + 5000, 4242, cases[i].uid, text, "?", "?", false);
                 replace(world->lines[world->n_lines++], "/usr/sbin/upcalld", cases[i].exe);
                 run(world);
                 if (world->kinds[cases[i].kind] != 1)
                         fail_msg("case %zu: %s", i, world->last.text);
+                free(world);
+        }
+}
+
+/* The ledger could not be written: no container got a key then */
+static void test_records_without_a_row(void **state) {
+        static const struct {
+                const char *text;
+                uint32_t pid;
+                enum finding_kind kind;
+        } cases[] = {
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=0 outcome=rejected", BROKER_PID, FINDING_GAP },
+                { "op=upcall-complete uuid=? seqno=0 outcome=instantiated", BROKER_PID, FINDING_GAP }, /* the host's */
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=0 outcome=instantiated", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=x outcome=rejected", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-complete uuid=" CONTID_TEXT " outcome=rejected", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-dispatch uuid=" CONTID_TEXT " seqno=0", BROKER_PID, FINDING_FORGED },
+                { "op=upcall-complete uuid=" CONTID_TEXT " seqno=0 outcome=rejected", 78, FINDING_FORGED },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *world = world_new();
+
+                write_line(world->lines[world->n_lines++], "VIRT_RESOURCE", 700, T0 + 5000, cases[i].pid, BROKER_UID, cases[i].text, "?", "?", false);
+                run(world);
+                expect(world, cases[i].kind, 1);
                 free(world);
         }
 }
@@ -614,6 +643,7 @@ int main(void) {
                 cmocka_unit_test(test_a_row_that_is_not_finished),
                 cmocka_unit_test(test_a_key_without_a_dispatch_record_is_missing_one),
                 cmocka_unit_test(test_records_of_the_client_are_counted),
+                cmocka_unit_test(test_records_without_a_row),
                 cmocka_unit_test(test_changes_are_the_brokers_alone),
         };
 

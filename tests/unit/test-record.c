@@ -221,14 +221,14 @@ static void test_unbrokered(void **state) {
         record.upcall.mode = "reject";
         record.upcall.reason = "broker-down";
         assert_unbrokered(&record,
-                          "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? spid=554 suid=1000 sauid=1001 oses=3 "
+                          "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? seqno=? spid=554 suid=1000 sauid=1001 oses=3 "
                           "ocomm=6D6F756E742E63696673 key-serial=728371923 key-type=cifs.spnego name=61623B3D2227 "
                           "upcall=00112233445566778899aabbccddeeff retry=0 found=none origin=user answer-mode=reject "
                           "pid-ns=4026531836 user-ns=18446744073709551615 mnt-ns=1 outcome=rejected exit=-126");
         record.caller = NULL;
         record.missed = 17;
         assert_unbrokered(&record,
-                          "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? key-serial=728371923 key-type=cifs.spnego "
+                          "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? seqno=? key-serial=728371923 key-type=cifs.spnego "
                           "name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=0 found=none origin=user answer-mode=reject "
                           "missed=17 outcome=rejected exit=-126");
         record.upcall.reason = "a b";

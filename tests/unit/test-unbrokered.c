@@ -84,7 +84,7 @@ static void test_text_of_what_is_known(void **state _unused_) {
                 .pid_ns = { .ids = { { .inode = 21 } } }, .user_ns = { .ids = { { .inode = 22 } } }, .mnt_ns = { .inode = 23 },
         };
         assert_text(upcall, &decision, &outcome,
-                    "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? spid=12 suid=1000 sauid=7 oses=8 ocomm=636174 "
+                    "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? seqno=? spid=12 suid=1000 sauid=7 oses=8 ocomm=636174 "
                     "key-serial=4711 key-type=user name=64623A6F6E65 upcall=00000000000000000000000000000001 retry=3 found=none origin=kernel "
                     "answer-mode=defer pid-ns=21 user-ns=22 mnt-ns=23 outcome=instantiated exit=0");
 }
@@ -97,7 +97,7 @@ static void test_text_of_what_is_not_known_names_nobody(void **state _unused_) {
 
         upcall->request.caller.tgid = 12; /* collected, and then seen not to wait */
         assert_text(upcall, &decision, &outcome,
-                    "virt=container op=upcall-unbrokered reason=caller-gone vm=\"?\" uuid=? key-serial=4711 key-type=? name=? upcall=? retry=0 "
+                    "virt=container op=upcall-unbrokered reason=caller-gone vm=\"?\" uuid=? seqno=? key-serial=4711 key-type=? name=? upcall=? retry=0 "
                     "found=none origin=? answer-mode=reject outcome=negated exit=-126");
 }
 

@@ -454,9 +454,9 @@ static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
                 "nfs-a  web-1      01000000-0000-0000-0000-000000000000  33   2            16\n");
 }
 
-/* What upcallctl status sees in /etc/upcalld/client.d is this machine's, and not the test's to say */
+/* What upcallctl status sees in /etc/upcalld/client.d and elsewhere is this machine's, and not the test's to say */
 static void forget_client(char *text) {
-        static const char *const lines[] = { "THE BROKER ENFORCES", "OBSERVE MODE IS INCOMPLETE", " Without a verdict" };
+        static const char *const lines[] = { "THE BROKER ENFORCES", "OBSERVE MODE IS INCOMPLETE", " Without a verdict", "         Preflight" };
 
         for (char *line = text; *line;) {
                 char *next = line + strcspn(line, "\n");
@@ -679,9 +679,10 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 18);
+        assert_int_equal(json_object_object_length(row), 19);
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
+        assert_true(json_object_object_get_ex(row, "preflight", NULL));
         assert_json_number(row, "over_limit", 6);
         assert_json_number(row, "records_lost", 7);
         assert_json_number(row, "rows_lost", 8);

@@ -35,7 +35,7 @@ static void write_exe(const char *exe, char buffer[static 2 * NETLINK_EXE_MAX + 
         size_t length = exe ? strlen(exe) : 0;
 
         if (length == 0 || length > NETLINK_EXE_MAX)
-                memcpy(buffer, "?", sizeof("?"));
+                (void) snprintf(buffer, 2, "?");
         else if (!needs_hex(exe))
                 (void) snprintf(buffer, NETLINK_EXE_MAX + 3, "\"%s\"", exe);
         else

@@ -5,8 +5,8 @@
 
 #include "tools/upcallctl/reconcile.h"
 
-/* The kernel stamps records with a clock that may be a tick behind; and a broker writes down when it starts a moment before it does. */
-#define CLOCK_SLACK_MS 1000
+/* The kernel stamps records with a clock that is a tick behind: 10 ms at most. */
+#define CLOCK_SLACK_MS 20
 
 /* auditd may not have written yet what is younger than this. */
 #define WRITTEN_AFTER_MS 10000

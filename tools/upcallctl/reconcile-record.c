@@ -106,15 +106,21 @@ static int take_head(Reconciliation *reconciliation, const struct trail_record *
 
 /* ---- dispatch and completion ---- */
 
-/* Written by upcall-request-key itself while there was no broker: root's, about no container and no row. Only its client may tell more. */
-static bool is_broker_down(const struct trail_record *record) {
+/* Written by upcall-request-key itself when no broker decided: root's, about no container and no row. Only its client may tell more. */
+static bool is_clients(const struct trail_record *record) {
         static const char program[] = "/upcall-request-key";
         const struct trail_field *exe = trail_field(record, "exe");
         const size_t length = sizeof(program) - 1;
 
-        return record->uid == 0 && trail_field_is(record, "reason", "broker-down") && trail_field_is(record, "uuid", "?") &&
-               trail_field_is(record, "seqno", "?") && exe && exe->size >= length &&
+        return record->uid == 0 && trail_field_is(record, "uuid", "?") && trail_field_is(record, "seqno", "?") && exe && exe->size >= length &&
                memcmp(exe->value + exe->size - length, program, length) == 0;
+}
+
+static int take_unbrokered(Reconciliation *reconciliation, const struct trail_record *record) {
+        bool genuine = is_clients(record);
+        struct finding finding = about(genuine ? FINDING_BROKER_DOWN : FINDING_FORGED, "unbrokered", record);
+
+        return reconcile_say(reconciliation, &finding, genuine ? "-" : "only root's upcall-request-key writes such records, and without contid and number");
 }
 
 static struct expected *find_expected(const Reconciliation *reconciliation, uint64_t seqno) {
@@ -154,6 +160,19 @@ static int take_rowless(Reconciliation *reconciliation, const struct trail_recor
         } else
                 finding->kind = FINDING_CHAIN;
         return reconcile_say(reconciliation, finding, "the broker of that time wrote about an upcall of which the ledger has no row: it was removed");
+}
+
+/* When the ledger cannot be written a container's upcall is refused, the host's goes on, and the completion record says so under number 0. */
+static int take_numberless(Reconciliation *reconciliation, const struct trail_record *record, enum side side, struct finding *finding) {
+        bool none = side == COMPLETION && trail_field_is(record, "seqno", "0");
+        int r = check_sender(reconciliation, record, finding);
+
+        if (r <= 0)
+                return r;
+        if (!none || (trail_field_is(record, "outcome", "instantiated") && !trail_field_is(record, "uuid", "?")))
+                return reconcile_say(reconciliation, finding, "the broker's process, but without a number that could be one of ours");
+        finding->kind = FINDING_GAP;
+        return reconcile_say(reconciliation, finding, "the ledger could not be written then, so it has no row of this upcall");
 }
 
 static int doubt_record(Reconciliation *reconciliation, const struct doubt *doubt) {
@@ -199,14 +218,8 @@ static int take_upcall(Reconciliation *reconciliation, const struct trail_record
         struct kept *kept;
         int r;
 
-        if (is_broker_down(record)) {
-                finding.kind = FINDING_BROKER_DOWN;
-                return reconcile_say(reconciliation, &finding, "-");
-        }
-        if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX) {
-                r = check_sender(reconciliation, record, &finding);
-                return r <= 0 ? r : reconcile_say(reconciliation, &finding, "the broker's process, but without a number that could be one of ours");
-        }
+        if (!trail_field_number(record, "seqno", &seqno) || seqno == 0 || seqno > INT64_MAX)
+                return take_numberless(reconciliation, record, side, &finding);
         finding.seqno = (int64_t) seqno;
         expected = find_expected(reconciliation, seqno);
         if (!expected)
@@ -279,6 +292,8 @@ int reconcile_record(void *userdata, const struct trail_record *record) {
                 return take_upcall(reconciliation, record, DISPATCH);
         if (trail_field_is(record, "op", "upcall-complete"))
                 return take_upcall(reconciliation, record, COMPLETION);
+        if (trail_field_is(record, "op", "upcall-unbrokered"))
+                return take_unbrokered(reconciliation, record);
         if (trail_field_is(record, "op", "ledger-chain"))
                 return take_head(reconciliation, record);
         if (!op || !trail_field(record, "spid")) /* another program's words */

@@ -158,6 +158,8 @@ int reconcile_chained(void *userdata, const struct ledger_chained *row) {
                 return row->finished ? reconcile_say(reconciliation, &about, "the row is finished, but in no chain: it was added by hand, or its "
                                                      "place in the chain taken from it") : 0;
         reconciliation->counts.chain_seq = row->chain_seq;
+        if (row->chain_seq < next)
+                return reconcile_say(reconciliation, &about, "another row has the same number in the chain: one of them was added by hand");
         if (row->chain_seq != next)
                 return reconcile_say(reconciliation, &about, "rows %" PRIu64 " to %" PRIu64 " of the chain, in front of this one, were removed: compare "
                                      "with a backup; what is in the log of them is listed by its seqno", next, row->chain_seq - 1);

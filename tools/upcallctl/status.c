@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/upcallctl/ask.h"
 #include "tools/upcallctl/connection.h"
+#include "tools/upcallctl/doctor.h"
 #include "tools/upcallctl/observe.h"
 #include "tools/upcallctl/verbs.h"
 #include "util/error.h"
@@ -11,6 +13,7 @@
 struct status {
         struct message_status broker;
         uint32_t client;
+        struct wire_span preflight; /* what doctor finds without asking anybody */
 };
 
 static const struct output_word mode_words[] = { { UPCALL_MODE_ENFORCE, "enforce" }, { UPCALL_MODE_OBSERVE, "observe" }, { 0, NULL } };
@@ -43,22 +46,44 @@ static const struct output_column columns[] = {
         COLUMN("gap_dropped", "Of these dropped", OUTPUT_U64, broker.gap_dropped),
         COLUMN("gap_from", "Gap since", OUTPUT_TIME, broker.gap_from),
         COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
+        COLUMN("preflight", "Preflight", OUTPUT_TEXT, preflight),
 };
 
 struct state {
+        const struct arguments *arguments;
         Output *output;
         struct status status;
         size_t n;
 };
 
+#define PREFLIGHT_MAX 512
+
+/* Names of checks with findings; what to do about them is doctor's to say. */
+static void look_around(const struct state *state, uint32_t broker_pid, char text[static PREFLIGHT_MAX]) {
+        _cleanup_(doctor_done) struct doctor doctor = { .arguments = state->arguments, .broker_pid = broker_pid };
+        char names[PREFLIGHT_MAX / 2];
+
+        doctor_look_shortly(&doctor);
+        if (doctor_names(&doctor, names, sizeof(names)) > 0)
+                (void) snprintf(text, PREFLIGHT_MAX, "findings (%s): 'upcallctl doctor' says what to do", names);
+        else
+                (void) snprintf(text, PREFLIGHT_MAX, "%s", geteuid() == 0 ? "fine" : "fine as far as could be seen: run this as root");
+}
+
 static int take_row(void *userdata, const void *message) {
         struct state *state = userdata;
+        char preflight[PREFLIGHT_MAX];
+        int r;
 
         if (state->n++ > 0)
                 return -EBADMSG;
         state->status.broker = *(const struct message_status *) message;
         state->status.client = observe_look(CONFIG_DIR "/client.d");
-        return output_add(state->output, &state->status);
+        look_around(state, state->status.broker.pid, preflight);
+        state->status.preflight = wire_text(preflight);
+        r = output_add(state->output, &state->status);
+        state->status.preflight = wire_text(NULL);
+        return r;
 }
 
 /* In front of everything else: nobody shall take an observing host for a guarded one, or the other way round */
@@ -88,7 +113,7 @@ static int print_warnings(const struct status *status) {
 
 int verb_status(const struct arguments *arguments) {
         _cleanup_(output_freep) Output *output = NULL;
-        struct state state = { .n = 0 };
+        struct state state = { .arguments = arguments };
         int r;
 
         r = output_new(columns, ELEMENTS(columns), &output);

@@ -121,12 +121,13 @@ static int verify(const struct order *order, const struct input *input, struct r
         _cleanup_(ledger_snapshot_closep) LedgerSnapshot *snapshot = NULL;
         _cleanup_(reconcile_freep) Reconciliation *reconciliation = NULL;
         struct reconcile_source source = { .row = row_of, .hash = hash_of };
+        uint64_t now_ms = usec_now(CLOCK_REALTIME) / 1000; /* what is recorded from here on may not be in the snapshot */
         int r;
 
         r = ledger_snapshot_open(order->ledger, &snapshot);
         source.userdata = snapshot;
         if (r >= 0)
-                r = reconcile_new(&source, usec_now(CLOCK_REALTIME) / 1000, report_add, report, &reconciliation);
+                r = reconcile_new(&source, now_ms, report_add, report, &reconciliation);
         if (r >= 0)
                 r = read_ledger(snapshot, reconciliation);
         if (r < 0) {
