@@ -139,7 +139,9 @@ test_everybody_gets_what_the_host_alone_gives() {
         n=$(audit -m VIRT_CONTROL,VIRT_RESOURCE --raw | grep -cE "reason=observe-.* answer-mode=defer .*pid=$BROKER|pid=$BROKER .*reason=observe-.* answer-mode=defer ")
         expect_eq "$n" 60 "records"
         expect_eq "$(status_field upcalls) $(status_field records_lost) $(status_field rows_lost)" "30 0 0" "counted"
-        # the distribution's own tools read them
+        # the distribution's own tools read them, as upcallctl(8) and docs/audit-fields.md show
+        expect_match "$(audit -m VIRT_CONTROL --raw | grep -o 'reason=observe-[a-z-]*' | sort | uniq -c)" ' [1-9][0-9]* reason=observe-reject-no-route' "count by what would have been done"
+        expect_match "$(audit -uu "${CONTID[web-1]}" --raw | grep 'op=upcall-dispatch reason=observe-reject')" 'reason=observe-reject-route' "what would be refused"
         expect_match "$(audit -uu "${CONTID[web-1]}" -i)" 'reason=observe-answer' "ausearch -i"
         expect_match "$(aureport -if "$AUDIT_LOG" --virt --summary < /dev/null)" "[0-9]+  (2501|VIRT_RESOURCE)" "aureport --virt"
 }
