@@ -250,7 +250,7 @@ static bool is_explained(const Reconciliation *reconciliation, const struct doub
                 return false;
         if (!kept->seen) /* auditd may be about to write it; else it is missing, and this one in its place */
                 return kept->receipt.time_ms + WRITTEN_AFTER_MS > reconciliation->now_ms;
-        return (kept->retry == doubt->retry + 1 && kept->late == doubt->late && kept->pid == doubt->pid) || (kept->late && !doubt->late) ||
+        return (kept->retry > doubt->retry && kept->late == doubt->late && kept->pid == doubt->pid) || (kept->late && !doubt->late) ||
                (kept->late && doubt->late && kept->pid != doubt->pid);
 }
 
