@@ -98,12 +98,12 @@ static void compare_container(struct differences *differences, const struct ledg
                 differs(differences, "hostname");
 }
 
-/* A record is repeated once at most, with the next number; one that waited in the spool as often as it was sent in vain */
+/* A record is repeated once at most, with the next number, unless it was kept back */
 static void compare_retry(struct differences *differences, const struct ledger_row *row) {
-        bool late = trail_field_is(differences->record, "late", "1");
         uint64_t retry;
 
-        if (!trail_field_number(differences->record, "retry", &retry) || retry < row->retry || (!late && retry > (uint64_t) row->retry + 1))
+        if (!trail_field_number(differences->record, "retry", &retry) || retry < row->retry ||
+            (retry > (uint64_t) row->retry + 1 && !trail_field_is(differences->record, "late", "1")))
                 differs(differences, "retry");
 }
 

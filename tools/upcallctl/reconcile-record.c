@@ -239,7 +239,7 @@ static int take_upcall(Reconciliation *reconciliation, const struct trail_record
 }
 
 /* A record is sent again, with the next number, when it was not read back in time; and by the next broker, late, when the first one ended before it
- * could note that; from the spool, late, until it was read back. Nothing else makes a second one. */
+ * could note that. Nothing else makes a second one. */
 static bool is_explained(const Reconciliation *reconciliation, const struct doubt *doubt) {
         const struct expected *expected = &reconciliation->expected[doubt->expected];
         const struct kept *kept = &expected->kept[doubt->side];
@@ -250,8 +250,8 @@ static bool is_explained(const Reconciliation *reconciliation, const struct doub
                 return false;
         if (!kept->seen) /* auditd may be about to write it; else it is missing, and this one in its place */
                 return kept->receipt.time_ms + WRITTEN_AFTER_MS > reconciliation->now_ms;
-        return (kept->retry == doubt->retry + 1 && kept->late == doubt->late && kept->pid == doubt->pid) || (kept->late && !doubt->late) ||
-               (kept->late && doubt->late && (kept->pid != doubt->pid || kept->retry > doubt->retry));
+        return (kept->retry > doubt->retry && kept->late == doubt->late && kept->pid == doubt->pid) || (kept->late && !doubt->late) ||
+               (kept->late && doubt->late && kept->pid != doubt->pid);
 }
 
 int reconcile_judge(Reconciliation *reconciliation, const struct doubt *doubt) {
