@@ -154,6 +154,10 @@ const char *const evidence_gap_words[] = {
         [EVIDENCE_DISPATCH] = "no-dispatch-record",
         [EVIDENCE_COMPLETION] = "no-completion-record",
 };
+const char *const evidence_dropped_words[] = {
+        [EVIDENCE_DISPATCH] = "dispatch-record-dropped",
+        [EVIDENCE_COMPLETION] = "completion-record-dropped",
+};
 
 /* The record as it is sent or kept; its text is written into text. A negative errno when it is none. */
 static int make_upcall_record(const Upcall *upcall, enum evidence_kind kind, bool late, char text[static RECORD_TEXT_MAX + 1], struct sender_record *ret_record) {

@@ -35,8 +35,9 @@ int evidence_head(Broker *broker, const struct registry_head *head, sender_done_
 /* The same, but into the spool, marked late. Errors as spool_keep(). */
 int evidence_keep(const Upcall *upcall, enum evidence_kind kind);
 
-/* Indexed by enum evidence_kind: what the ledger says of a row without this record. */
+/* Indexed by enum evidence_kind: what the ledger says of a row without this record; and without it since there was no room to keep it. */
 extern const char *const evidence_gap_words[EVIDENCE_COMPLETION + 1];
+extern const char *const evidence_dropped_words[EVIDENCE_COMPLETION + 1];
 
 /* Tells of records that were not made in time. retry: how often it was said before. */
 int evidence_gap(Broker *broker, const struct registry_gap *gap, uint32_t retry, sender_done_t done, void *userdata, SenderJob **ret_job);

@@ -160,7 +160,7 @@ static int note_in_ledger(Registry *registry, const struct replay *replay, const
                 return registry_ledger_closed(registry, replay->seqno, receipt);
         if (r == 0)
                 r = registry_ledger_completed(registry, replay->seqno, receipt);
-        return r < 0 ? r : registry_ledger_gap(registry, replay->seqno, evidence_gap_words[EVIDENCE_DISPATCH]);
+        return r < 0 ? r : registry_ledger_gap(registry, replay->seqno, evidence_dropped_words[EVIDENCE_DISPATCH]);
 }
 
 static void remove_row(Spool *spool, const struct replay *replay) {

@@ -203,15 +203,16 @@ bool upcall_audit_is_down(const Upcall *upcall) {
 void upcall_record_lost(Upcall *upcall, enum evidence_kind kind, int error) {
         Broker *broker = upcall->broker;
         bool behind = kind == EVIDENCE_COMPLETION && spool_has_dispatch(broker->spool, upcall->seqno);
+        bool kept = behind || broker->config.audit == CONFIG_AUDIT_BEST_EFFORT;
 
         if (error != -EAGAIN && error != -EINVAL)
                 spool_audit_failed(broker->spool);
-        if ((behind || broker->config.audit == CONFIG_AUDIT_BEST_EFFORT) && evidence_keep(upcall, kind) == 0) {
+        if (kept && evidence_keep(upcall, kind) == 0) {
                 upcall->completion_spooled = kind == EVIDENCE_COMPLETION;
                 return;
         }
         if (!upcall->gap)
-                upcall->gap = evidence_gap_words[kind];
+                upcall->gap = kept ? evidence_dropped_words[kind] : evidence_gap_words[kind];
         broker->counters.records_lost++;
 }
 

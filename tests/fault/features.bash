@@ -276,7 +276,7 @@ off observe-waits-for-nothing broker/upcall-decide.c \
         's/return upcall->observed \|\| (upcall->broker->config\.audit)/return \1/' \
         observe/nobody_waits_for_a_record
 off observe-gap-in-the-ledger broker/upcall.c \
-        's/upcall->gap = evidence_gap_words\[kind\];/upcall->gap = NULL;/' \
+        's/upcall->gap = kept \? .*;/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
 off observe-limits-mute-nothing broker/upcall-decide.c \
         's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \

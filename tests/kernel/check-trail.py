@@ -9,7 +9,8 @@ import sys
 
 ledger, records_file, heard_file = sys.argv[1:4]
 required = sys.argv[4:] != ["best-effort"]
-GAPS = {"no-dispatch-record", "no-completion-record"}
+NO_DISPATCH = {"no-dispatch-record", "dispatch-record-dropped"}
+NO_COMPLETION = {"no-completion-record", "completion-record-dropped"}
 wrong = []
 
 made = collections.defaultdict(list)  # (op, seqno): serials, in the order in which the kernel made them
@@ -56,15 +57,15 @@ for seqno, state, description, dispatch, completion, reason, outcome in rows:
             wrong.append(f"row {seqno} is closed without both records")
     elif state == 5:
         gaps[reason] += 1
-        if reason not in GAPS:
+        if reason not in NO_DISPATCH | NO_COMPLETION:
             wrong.append(f"row {seqno} is a gap for no reason: {reason}")
-        if reason == "no-dispatch-record" and dispatch is not None:
+        if reason in NO_DISPATCH and dispatch is not None:
             wrong.append(f"row {seqno}: the dispatch record is there")
     else:
         wrong.append(f"row {seqno} is not finished: state {state}")
     if dispatch is not None:
         told_of[name] += 1
-    elif outcome == "instantiated" and (required or reason != "no-dispatch-record"):
+    elif outcome == "instantiated" and (required or reason != "dispatch-record-dropped"):
         wrong.append(f"row {seqno}: a key without its dispatch record")
 for name, n in heard.items():
     if required and n > told_of[name]:
@@ -73,6 +74,7 @@ for name, n in heard.items():
 if wrong:
     print(f"{len(wrong)} wrong:", *wrong[:20], sep="\n")
     sys.exit(1)
-print(f"rows={len(rows)} closed={len(rows) - sum(gaps.values())} no_dispatch={gaps['no-dispatch-record']} "
-      f"no_completion={gaps['no-completion-record']} late={late} repeated={repeated} "
+no_dispatch, no_completion = (sum(gaps[reason] for reason in reasons) for reasons in (NO_DISPATCH, NO_COMPLETION))
+print(f"rows={len(rows)} closed={len(rows) - sum(gaps.values())} no_dispatch={no_dispatch} no_completion={no_completion} "
+      f"late={late} repeated={repeated} "
       f"told={sum(records for records, _ in told.values())} dropped={sum(dropped for _, dropped in told.values())}")

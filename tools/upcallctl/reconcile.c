@@ -88,6 +88,11 @@ static void note_ledger_time(Reconciliation *reconciliation, uint64_t time_ms) {
 
 /* ---- the ledger ---- */
 
+/* audit=best-effort: the upcall went its way, and the spool was full */
+static bool was_dropped(const struct ledger_row *row) {
+        return row->state == LEDGER_GAP && row->reason && strcmp(row->reason, "dispatch-record-dropped") == 0;
+}
+
 int reconcile_row(void *userdata, const struct ledger_row *row) {
         static const uint8_t none[16];
         Reconciliation *reconciliation = userdata;
@@ -102,7 +107,7 @@ int reconcile_row(void *userdata, const struct ledger_row *row) {
                 .retry = row->retry,
                 .time_open = row->time_open,
                 .unrecorded = row->dispatch.serial == 0 && row->outcome && strcmp(row->outcome, "instantiated") == 0 &&
-                              memcmp(row->contid, none, sizeof(none)) != 0,
+                              memcmp(row->contid, none, sizeof(none)) != 0 && !was_dropped(row),
                 .kept = { [DISPATCH] = { .receipt = row->dispatch }, [COMPLETION] = { .receipt = row->completion } },
         };
         reconciliation->counts.rows++;
