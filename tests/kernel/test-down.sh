@@ -48,9 +48,9 @@ test_container_is_refused_and_recorded() {
         local record field
         down_world
         new_container web-1 --user
-        request_in web-1 user db:one
+        request_in web-1 user db:unbrokered
         expect_answer ENOKEY
-        record=$(down_record_of db:one)
+        record=$(down_record_of db:unbrokered)
         for field in virt=container reason=broker-down 'vm="?"' 'uuid=?' 'seqno=?' key-type=user retry=0 found=none origin=user answer-mode=reject \
                 outcome=negated exit=-126 "ocomm=$(hex_of request)" "pid-ns=$(namespace_of "${PID[web-1]}" pid)" \
                 "user-ns=$(namespace_of "${PID[web-1]}" user)" "mnt-ns=$(namespace_of "${PID[web-1]}" mnt)" \
