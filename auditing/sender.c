@@ -1,49 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <libaudit.h>
-#include <poll.h>
-#include <pthread.h>
+/* A sender as its owner sees it: jobs go to the thread, what the kernel made of them is read back here. */
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/queue.h>
 #include <sys/timerfd.h>
 
 #include "auditing/readback.h"
 #include "auditing/record.h"
-#include "auditing/sender.h"
+#include "auditing/sender-internal.h"
 #include "util/deadline.h"
 #include "util/error.h"
-
-/*
- * The thread only sends: that is what can block. The owner reads back by itself, since every wake-up of another thread on the way costs the
- * caller of an upcall some 10 µs. A job is in the owner's list until it was read back, has failed or expired, and the thread's until it was sent; whoever is done
- * with it last frees it.
- */
-struct SenderJob {
-        /* written once, before the thread sees the job */
-        int type;
-        bool success;
-        size_t text_size;
-        size_t cost; /* what it takes in the read-back socket's buffer */
-        const char *text, *hostname, *terminal; /* in strings */
-        /* the owner's alone */
-        TAILQ_ENTRY(SenderJob) link;
-        sender_done_t done;
-        void *userdata;
-        uint64_t deadline;
-        /* under the lock */
-        STAILQ_ENTRY(SenderJob) thread_link;
-        size_t unread; /* its part of the sender's */
-        bool sent;    /* the thread is done with it; error says how that went */
-        bool dropped; /* the owner is done with it */
-        int error;
-        uint64_t time_sent; /* CLOCK_BOOTTIME */
-        char strings[];
-};
-
-TAILQ_HEAD(job_list, SenderJob);
-STAILQ_HEAD(thread_list, SenderJob);
 
 enum {
         WATCH_READY,
@@ -52,185 +19,7 @@ enum {
         WATCHES,
 };
 
-struct Sender {
-        /* set up before the thread is started */
-        unsigned read_back_ms;
-        pid_t pid;
-        size_t room; /* of the read-back socket's buffer */
-        int wake_fd;  /* owner to thread */
-        int ready_fd; /* thread to owner: a job has failed, or the thread has ended */
-
-        /* the owner's */
-        unsigned queue_max, n_jobs;
-        pthread_t thread;
-        struct job_list jobs; /* in the order of their submission */
-        int readback_fd, timer_fd, epoll_fd;
-        bool timer_armed;
-
-        /* under the lock */
-        pthread_mutex_t lock;
-        pthread_cond_t has_ended, has_room;
-        struct thread_list submitted;
-        size_t unread; /* the room of what was sent, and neither read back nor given up */
-        bool sleeping;  /* the thread wants to be woken for a new job */
-        bool stopping;  /* the owner has called sender_free() */
-        bool ended;     /* the thread takes no more jobs */
-        bool abandoned; /* the owner did not wait: the thread frees the sender */
-
-        /* the thread's */
-        int audit_fd;
-        struct thread_list unsent;
-
-        _Alignas(8) char buffer[MAX_AUDIT_MESSAGE_LENGTH + 1024]; /* the owner's */
-};
-
-static void signal_fd(int fd) {
-        uint64_t one = 1;
-
-        /* fails only when the counter is at its maximum: then it is readable as it is */
-        (void) !write(fd, &one, sizeof(one));
-}
-
-static void clear_fd(int fd) {
-        uint64_t count;
-
-        (void) !read(fd, &count, sizeof(count));
-}
-
-static void wait_fd(int fd) {
-        struct pollfd pollfd = { .fd = fd, .events = POLLIN };
-
-        (void) poll(&pollfd, 1, -1);
-        clear_fd(fd);
-}
-
-/* The thread. */
-
-/* A send that failed may have left its acknowledgement behind, which the next one would take for its own. */
-static int reopen(Sender *sender) {
-        int fd = audit_open();
-
-        if (fd < 0)
-                return negative_errno();
-        sender->audit_fd = close_fd(sender->audit_fd);
-        sender->audit_fd = fd;
-        return 0;
-}
-
-static int send_job(Sender *sender, const SenderJob *job) {
-        int r;
-
-        /* addr and tty are never NULL: libaudit would look them up, which could itself cause an upcall */
-        errno = 0;
-        r = audit_log_user_message(sender->audit_fd, job->type, job->text, job->hostname, "?", job->terminal, job->success);
-        if (r > 0)
-                return 0;
-        /* 0 and EPERM without CAP_AUDIT_WRITE: libaudit means it kindly */
-        if (r == 0)
-                r = errno > 0 ? -errno : -EPERM;
-        if (r != -EPERM)
-                (void) reopen(sender); /* else the next record fails, too, and says so */
-        return r;
-}
-
-/* The owner may be too busy to read back, and what the socket has no room for is lost: so it is not sent before. */
-static void take_room(Sender *sender, SenderJob *job) {
-        (void) pthread_mutex_lock(&sender->lock);
-        while (sender->unread > 0 && sender->unread + job->cost > sender->room && !sender->stopping)
-                (void) pthread_cond_wait(&sender->has_room, &sender->lock);
-        if (!job->dropped) {
-                job->unread = job->cost;
-                sender->unread += job->cost;
-        }
-        (void) pthread_mutex_unlock(&sender->lock);
-}
-
-static void give_back(Sender *sender, SenderJob *job, int error) {
-        uint64_t now = usec_now(CLOCK_BOOTTIME);
-        bool dropped;
-
-        (void) pthread_mutex_lock(&sender->lock);
-        job->sent = true;
-        job->error = error;
-        job->time_sent = now;
-        dropped = job->dropped;
-        (void) pthread_mutex_unlock(&sender->lock);
-        if (dropped)
-                free(job);
-        else if (error < 0)
-                signal_fd(sender->ready_fd);
-}
-
-static SenderJob *take_unsent(Sender *sender) {
-        SenderJob *job = STAILQ_FIRST(&sender->unsent);
-
-        if (job)
-                STAILQ_REMOVE_HEAD(&sender->unsent, thread_link);
-        return job;
-}
-
-/* Takes over what was submitted; true when the owner wants the thread to end. */
-static bool take_submitted(Sender *sender) {
-        bool stopping;
-
-        (void) pthread_mutex_lock(&sender->lock);
-        STAILQ_CONCAT(&sender->unsent, &sender->submitted);
-        stopping = sender->stopping;
-        sender->sleeping = STAILQ_EMPTY(&sender->unsent);
-        (void) pthread_mutex_unlock(&sender->lock);
-        return stopping;
-}
-
-/* Until the owner wants the end; what was submitted before that is sent all the same. */
-static void serve(Sender *sender) {
-        bool stopping;
-
-        do {
-                SenderJob *job;
-
-                stopping = take_submitted(sender);
-                if (!stopping && STAILQ_EMPTY(&sender->unsent))
-                        wait_fd(sender->wake_fd);
-                while ((job = take_unsent(sender))) {
-                        take_room(sender, job);
-                        give_back(sender, job, send_job(sender, job));
-                }
-        } while (!stopping);
-}
-
-static Sender *sender_destroy(Sender *sender) {
-        sender->audit_fd = close_fd(sender->audit_fd);
-        sender->readback_fd = close_fd(sender->readback_fd);
-        sender->timer_fd = close_fd(sender->timer_fd);
-        sender->epoll_fd = close_fd(sender->epoll_fd);
-        sender->wake_fd = close_fd(sender->wake_fd);
-        sender->ready_fd = close_fd(sender->ready_fd);
-        (void) pthread_cond_destroy(&sender->has_ended);
-        (void) pthread_cond_destroy(&sender->has_room);
-        (void) pthread_mutex_destroy(&sender->lock);
-        free(sender);
-        return NULL;
-}
-DEFINE_CLEANUP(Sender, sender_destroy)
-
-static void *run(void *userdata) {
-        Sender *sender = userdata;
-        bool abandoned;
-
-        (void) pthread_setname_np(pthread_self(), "audit-sender");
-        serve(sender);
-        (void) pthread_mutex_lock(&sender->lock);
-        sender->ended = true;
-        abandoned = sender->abandoned;
-        (void) pthread_cond_signal(&sender->has_ended);
-        signal_fd(sender->ready_fd);
-        (void) pthread_mutex_unlock(&sender->lock);
-        if (abandoned)
-                (void) sender_destroy(sender);
-        return NULL;
-}
-
-/* The owner's side: making and unmaking. */
+/* ---- making and unmaking ---- */
 
 static int start_thread(Sender *sender) {
         sigset_t all, before;
@@ -241,7 +30,7 @@ static int start_thread(Sender *sender) {
         r = pthread_sigmask(SIG_SETMASK, &all, &before);
         if (r > 0)
                 return -r;
-        r = pthread_create(&sender->thread, NULL, run, sender);
+        r = pthread_create(&sender->thread, NULL, sender_run, sender);
         (void) pthread_sigmask(SIG_SETMASK, &before, NULL);
         return -r;
 }
@@ -297,6 +86,8 @@ static int watch_all(Sender *sender) {
 }
 
 static int open_descriptors(Sender *sender) {
+        int r;
+
         sender->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         sender->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         sender->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
@@ -307,10 +98,8 @@ static int open_descriptors(Sender *sender) {
         if (sender->readback_fd < 0)
                 return sender->readback_fd;
         sender->room = readback_room(sender->readback_fd);
-        sender->audit_fd = audit_open();
-        if (sender->audit_fd < 0)
-                return negative_errno();
-        return watch_all(sender);
+        r = sender_reopen(sender);
+        return r < 0 ? r : watch_all(sender);
 }
 
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender) {
@@ -370,7 +159,7 @@ Sender *sender_free(Sender *sender) {
         }
         sender->stopping = true;
         (void) pthread_cond_signal(&sender->has_room);
-        signal_fd(sender->wake_fd);
+        sender_signal(sender->wake_fd);
         ended = wait_for_end(sender);
         if (!ended) {
                 /* It waits in the kernel. It frees all when that ends. */
@@ -384,7 +173,7 @@ Sender *sender_free(Sender *sender) {
         return sender_destroy(sender);
 }
 
-/* The owner's side: what has become of the jobs. */
+/* ---- what has become of the jobs ---- */
 
 int sender_fd(const Sender *sender) {
         return sender->epoll_fd;
@@ -478,7 +267,7 @@ static int expire(Sender *sender) {
         uint64_t now = usec_now(CLOCK_BOOTTIME);
         SenderJob *job, *next;
 
-        clear_fd(sender->timer_fd);
+        sender_clear(sender->timer_fd);
         sender->timer_armed = false;
         for (job = TAILQ_FIRST(&sender->jobs); job && job->deadline <= now; job = next) {
                 next = TAILQ_NEXT(job, link);
@@ -508,7 +297,7 @@ int sender_dispatch(Sender *sender) {
         for (int i = 0; i < n; i++)
                 ready[events[i].data.u32] = true;
         if (ready[WATCH_READY])
-                clear_fd(sender->ready_fd); /* before looking: what fails from here on makes it readable again */
+                sender_clear(sender->ready_fd); /* before looking: what fails from here on makes it readable again */
         if (ready[WATCH_READBACK])
                 r = receive(sender);
         if (ready[WATCH_READY])
@@ -518,7 +307,7 @@ int sender_dispatch(Sender *sender) {
         return has_ended(sender) ? -EPIPE : r;
 }
 
-/* The owner's side: new jobs. */
+/* ---- new jobs ---- */
 
 static const char *append(char **at, const char *string, size_t size) {
         char *copy = *at;
@@ -562,9 +351,9 @@ static void enqueue(Sender *sender, SenderJob *job) {
         sender->sleeping = false;
         (void) pthread_mutex_unlock(&sender->lock);
         if (ended)
-                signal_fd(sender->ready_fd);
+                sender_signal(sender->ready_fd);
         else if (wake)
-                signal_fd(sender->wake_fd);
+                sender_signal(sender->wake_fd);
 }
 
 int sender_submit(Sender *sender, const struct sender_record *record, sender_done_t done, void *userdata, SenderJob **ret_job) {

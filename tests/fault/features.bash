@@ -188,7 +188,7 @@ off completion-at-the-end broker/broker.c \
 off connections-after-the-verdict-are-bounded broker/upcall-settle.c \
         's/if \(\+\+broker->n_settling > SETTLING_MAX &&/if (++broker->n_settling > 100000 \&\&/' \
         unit/test-broker
-off read-back-has-room auditing/sender.c \
+off read-back-has-room auditing/sender-thread.c \
         's/while \(sender->unread > 0 &&/while (false \&\&/' \
         sender/sender_keeps_its_promises
 off name-in-hex auditing/record.c \

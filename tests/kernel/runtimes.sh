@@ -103,6 +103,49 @@ remove_if_new() { # PATH…
         done
 }
 
+# Podman's settings, storage and state in a folder: podman_settings FOLDER [HOOKS-FOLDER]. Sets PODMAN.
+podman_settings() {
+        cat > "$1/containers.conf" <<END
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+runtime = "runc"
+events_logger = "none"
+tmp_dir = "$1/tmp"
+${2:+hooks_dir = ["$2"]}
+[network]
+network_config_dir = "$1/network"
+END
+        cat > "$1/storage.conf" <<END
+[storage]
+driver = "vfs"
+graphroot = "$1/storage"
+runroot = "$1/run"
+END
+        PODMAN=(env "CONTAINERS_CONF=$1/containers.conf" "CONTAINERS_STORAGE_CONF=$1/storage.conf" podman)
+}
+
+# containerd with nothing of the machine's own
+containerd_start() {
+        local folder=$WORK/containerd
+        remove_if_new /run/containerd
+        mkdir -p "$folder"
+        cat > "$folder/config.toml" <<END
+version = 2
+root = "$folder/root"
+state = "$folder/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
+[grpc]
+address = "$folder/sock"
+[ttrpc]
+address = "$folder/sock.ttrpc"
+END
+        CTR=(ctr --address "$folder/sock")
+        machine_spawn "$folder/log" containerd --config "$folder/config.toml"
+        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
+}
+
 # ---- what is left -----------------------------------------------------------------------------------------------------------
 
 broker_descriptors() {

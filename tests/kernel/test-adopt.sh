@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 # upcallctl container adopt, and what takeover on says: containers that ran before upcalld came.
+. tests/kernel/runtimes.sh
 
 # One column of what would be adopted, of the container with that first process
 adopt_field() { # PID FIELD [OPTIONS]
@@ -332,10 +333,6 @@ grandchild_of() {
 
 # ---- real run times ---------------------------------------------------------------------------------------------------------
 
-need() {
-        command -v "$1" > /dev/null || skip "$1 is not on this machine"
-}
-
 # root_folder FOLDER: what a container needs to see
 root_folder() {
         mkdir -p "$1"/{bin,proc,dev,sys,etc,tmp,run} "$1$KERNEL_SHARE"
@@ -433,24 +430,7 @@ test_runc_containers() {
 podman_prepare() {
         local folder=$WORK/podman name
         mkdir -p "$folder"
-        cat > "$folder/containers.conf" <<END
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-[engine]
-cgroup_manager = "cgroupfs"
-runtime = "runc"
-events_logger = "none"
-tmp_dir = "$folder/tmp"
-[network]
-network_config_dir = "$folder/network"
-END
-        cat > "$folder/storage.conf" <<END
-[storage]
-driver = "vfs"
-graphroot = "$folder/storage"
-runroot = "$folder/run"
-END
-        PODMAN=(env "CONTAINERS_CONF=$folder/containers.conf" "CONTAINERS_STORAGE_CONF=$folder/storage.conf" podman)
+        podman_settings "$folder"
         run_runc
         for name in /var/lib/containers /var/cache/containers; do
                 [[ -e $name ]] || machine_undo --boot rm -rf -- "$name"
@@ -517,26 +497,6 @@ test_nspawn_container() {
         expect_attributed_beside machine
 }
 
-# containerd with nothing of the machine's own but the folder of its shim's runc
-containerd_start() {
-        local folder=$WORK/containerd
-        [[ -e /run/containerd ]] || machine_undo --boot rm -rf -- /run/containerd
-        mkdir -p "$folder"
-        cat > "$folder/config.toml" <<END
-version = 2
-root = "$folder/root"
-state = "$folder/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = "$folder/sock"
-[ttrpc]
-address = "$folder/sock.ttrpc"
-END
-        CTR=(ctr --address "$folder/sock" --namespace upcalld-test)
-        machine_spawn "$folder/log" containerd --config "$folder/config.toml"
-        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
-}
-
 test_containerd_container() {
         local id=upcalld-$$-web
         need containerd
@@ -546,6 +506,7 @@ test_containerd_container() {
         static_root
         root_folder "$WORK/root"
         containerd_start
+        CTR+=(--namespace upcalld-test)
         machine_undo --boot bash -c 'find /sys/fs/cgroup -depth -type d -path "*/upcalld-test-ctr*" -exec rmdir {} +; true'
         # shellcheck disable=SC2016
         machine_undo --boot bash -c '"$@" task rm --force "$0"; "$@" container rm "$0"; true' "$id" "${CTR[@]}"

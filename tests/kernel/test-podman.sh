@@ -25,26 +25,8 @@ podman_prepare() {
         for stage in createRuntime poststop; do
                 sed "s,\"path\": .*,\"path\": \"$UPCALLCTL\"\,," "$UPCALLD_BUILD/conf/hooks.d/upcalld-$stage.json" > "$folder/hooks.d/$stage.json" || fail hooks
         done
-        cat > "$folder/containers.conf" <<END
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-[engine]
-cgroup_manager = "cgroupfs"
-runtime = "runc"
-events_logger = "none"
-tmp_dir = "$folder/tmp"
-hooks_dir = ["$folder/hooks.d"]
-[network]
-network_config_dir = "$folder/network"
-END
-        cat > "$folder/storage.conf" <<END
-[storage]
-driver = "vfs"
-graphroot = "$folder/storage"
-runroot = "$folder/run"
-END
-        PODMAN=(env "CONTAINERS_CONF=$folder/containers.conf" "CONTAINERS_STORAGE_CONF=$folder/storage.conf"
-                podman --runtime-flag "root=$folder/runc")
+        podman_settings "$folder" "$folder/hooks.d"
+        PODMAN+=(--runtime-flag "root=$folder/runc")
         container_root "$folder/root" || fail "root file system"
         tar -C "$folder/root" -cf "$folder/root.tar" . || fail tar
         expect_ok "${PODMAN[@]}" import "$folder/root.tar" "$IMAGE" > /dev/null

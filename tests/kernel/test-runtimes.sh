@@ -94,26 +94,6 @@ lxc_pid() {
         lxc-info --lxcpath "$WORK/lxc" --name "$1" --no-humanize --pid 2> /dev/null | grep -E '^[1-9]'
 }
 
-# containerd with nothing of the machine's own
-containerd_start() {
-        local folder=$WORK/containerd
-        remove_if_new /run/containerd
-        mkdir -p "$folder"
-        cat > "$folder/config.toml" <<END
-version = 2
-root = "$folder/root"
-state = "$folder/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"]
-[grpc]
-address = "$folder/sock"
-[ttrpc]
-address = "$folder/sock.ttrpc"
-END
-        CTR=(ctr --address "$folder/sock")
-        machine_spawn "$folder/log" containerd --config "$folder/config.toml"
-        machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
-}
-
 ctr_pid() {
         "${CTR[@]}" task ls 2> /dev/null | awk -v name="$1" '$1 == name { print $2; found = 1 } END { exit !found }'
 }
