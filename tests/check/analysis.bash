@@ -49,21 +49,51 @@ fuzz_run() { # NAME
         local -a inputs=("$found")
         mkdir -p "$found" || return 1
         [[ ! -d $corpus ]] || inputs+=("$corpus")
-        make -C build-clang "tests/fuzz/$name" || return 1
+        make -s -C build-clang "tests/fuzz/$name" || return 1
         # its own exit status for a finding is 77, which means "skipped" here
         "build-clang/tests/fuzz/$name" -max_total_time="$fuzz_seconds" -max_len=65536 -timeout=10 -rss_limit_mb=2048 \
                 -error_exitcode=1 -timeout_exitcode=1 -print_final_stats=1 -artifact_prefix="$logs/$name-" "${inputs[@]}"
 }
 
-fuzz_steps() {
+fuzz_wanted() {
         local name
         for name in $(make -s -C build print-fuzzers | tr ' ' '\n' | sed -n 's,.*/,,p'); do
-                matches "fuzz/$name" || continue
-                if build_clang; then
-                        step "fuzz/$name" fuzz_run "$name"
-                else
+                ! matches "fuzz/$name" || echo "$name"
+        done
+}
+
+# As many at a time as there are processors; what each of them said and how it ended is for its own step.
+fuzz_all() { # NAMES
+        local folder=$src/build-clang/fuzzed
+        rm -rf "$folder" && mkdir -p "$folder" || return 1
+        # what cannot be built says so in its own step
+        make -s -k -j "$jobs" -C build-clang "${@/#/tests/fuzz/}" &>/dev/null
+        export src logs fuzz_seconds folder
+        export -f fuzz_run
+        printf '%s\n' "$@" |
+                xargs -P "$jobs" -I NAME bash -c 'fuzz_run NAME >"$folder/NAME.log" 2>&1; echo $? >"$folder/NAME.status"'
+}
+
+fuzz_result() { # NAME
+        local folder=$src/build-clang/fuzzed
+        cat "$folder/$1.log" && return "$(<"$folder/$1.status")"
+}
+
+fuzz_steps() {
+        local name
+        local -a names
+        mapfile -t names < <(fuzz_wanted)
+        ((${#names[@]} > 0)) || return 0
+        if ! build_clang; then
+                for name in "${names[@]}"; do
                         unbuilt "fuzz/$name" build/clang
-                fi
+                done
+                return
+        fi
+        echo "# ${#names[@]} fuzzers, $fuzz_seconds s each"
+        run_group fuzz_all "${names[@]}"
+        for name in "${names[@]}"; do
+                step "fuzz/$name" fuzz_result "$name"
         done
 }
 

@@ -268,6 +268,15 @@ audit_match() {
         audit "${@:2}" | grep -qE -- "$1"
 }
 
+# audit_count N REGEX ARGUMENTS…: waits until so many lines of ausearch's output match. auditd writes when it gets round to it.
+audit_count() {
+        machine_wait_for 10 audit_counted "$@" || fail "ausearch ${*:3}: $(audit "${@:3}" | grep -cE -- "$2") lines match '$2', not $1"
+}
+
+audit_counted() {
+        (($(audit "${@:3}" | grep -cE -- "$2") == $1))
+}
+
 # After something that must not be there has had time to come.
 audit_no() {
         ! audit_match "$@" || fail "ausearch ${*:2} finds '$1': $(audit "${@:2}" | grep -E -- "$1")"

@@ -176,7 +176,7 @@ test_upcall_that_waited_longer_than_its_client_is_dropped() {
         request_in web-1 user db:one
         expect_answer ok one
         audit_find 'op=upcall-complete.* outcome=instantiated ' -uu "${CONTID[web-1]}" --raw > /dev/null
-        expect_eq "$(audit -uu "${CONTID[web-1]}" --raw | grep -c op=upcall-dispatch)" 1 "upcalls that the agent was asked"
+        audit_count 1 op=upcall-dispatch -uu "${CONTID[web-1]}" --raw
         expect_match "$(cat "$WORK/broker.log")" "client had given up" "the log"
         expect_eq "$(upcallctl status --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["in_flight"])')" 0 "in flight"
 }
