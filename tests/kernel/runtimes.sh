@@ -105,6 +105,8 @@ remove_if_new() { # PATH…
 
 # Podman's settings, storage and state in a folder: podman_settings FOLDER [HOOKS-FOLDER]. Sets PODMAN.
 podman_settings() {
+        local hooks=''
+        [[ -z ${2-} ]] || hooks="hooks_dir = [\"$2\"]"
         cat > "$1/containers.conf" <<END
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -113,7 +115,7 @@ cgroup_manager = "cgroupfs"
 runtime = "runc"
 events_logger = "none"
 tmp_dir = "$1/tmp"
-${2:+hooks_dir = ["$2"]}
+$hooks
 [network]
 network_config_dir = "$1/network"
 END
