@@ -72,16 +72,10 @@ test_podman_container_has_its_own_contid_answers_and_story() {
         podman_world web-1
         podman_container web-2 -- "$KERNEL_SHARE/serve" "of web-2"
         agent_comes web-2
-        expect_ne "${CONTID[web-1]}" "${CONTID[web-2]}" "two contids"
-        request_in web-1 user db:one
-        expect_answer ok "of web-1"
-        request_in web-2 user db:one
-        expect_answer ok "of web-2"
-        completed web-1 web-2
+        expect_own_answers
         podman_remove web-1 web-2
         expect_tombstone web-1
-        expect_eq "$(story web-1)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-1"
-        expect_eq "$(story web-2)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-2"
+        expect_own_stories
 }
 
 # Podman's default seccomp profile: no request_key inside, but an agent needs none, and the kernel asks for the container all the same
