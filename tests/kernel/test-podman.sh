@@ -32,6 +32,24 @@ podman_prepare() {
         expect_ok "${PODMAN[@]}" import "$folder/root.tar" "$IMAGE" > /dev/null
 }
 
+# As docs/containers.md says it: the shipped hooks, by links where Podman looks by itself
+test_links_that_the_guide_names_switch_the_hooks_on() {
+        local folder=/usr/share/containers/oci/hooks.d stage path
+        podman_start
+        machine_own_folder "${folder%/*}" && mkdir -p "$folder" || fail "$folder"
+        for stage in createRuntime poststop; do
+                path=$UPCALLD_BUILD/conf/hooks.d/upcalld-$stage.json
+                ln -s "$path" "$folder"
+        done
+        path=$(sed -n 's/.*"path": "\(.*\)".*/\1/p' "$path")
+        [[ -d ${path%/*} ]] || skip "the hooks are for ${path%/*}, which is not there"
+        machine_install "$UPCALLCTL" "$path" || fail "$path"
+        sed -i /^hooks_dir/d "$WORK/podman/containers.conf"
+        podman_container web-1 -- /bin/sleep 600
+        podman_remove web-1
+        expect_eq "$(state_of web-1)" ended "after poststop"
+}
+
 # podman_container NAME [OPTIONS of podman run] -- PROGRAM…
 podman_container() {
         local name=$1 options=()
