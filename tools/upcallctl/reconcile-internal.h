@@ -28,6 +28,7 @@ struct kept {
 
 struct expected {
         int64_t seqno;
+        uint8_t id[16]; /* the upcall's: its repeats have it, too */
         uint32_t state, retry;
         uint64_t time_open; /* microseconds */
         bool unrecorded;    /* a container's key was made, and no dispatch record was read back before */

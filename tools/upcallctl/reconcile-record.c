@@ -116,11 +116,31 @@ static bool is_clients(const struct trail_record *record) {
                memcmp(exe->value + exe->size - length, program, length) == 0;
 }
 
+/* What the client could not record, it tells with the next one that it can: each is a gap */
+static int take_missed(Reconciliation *reconciliation, const struct trail_record *record) {
+        struct finding finding = about(FINDING_GAP, "unbrokered", record);
+        uint64_t missed;
+        int r;
+
+        if (!trail_field(record, "missed"))
+                return 0;
+        if (!trail_field_number(record, "missed", &missed) || missed == 0) {
+                finding.kind = FINDING_FORGED;
+                return reconcile_say(reconciliation, &finding, "missed= has no number: these are not the client's words");
+        }
+        r = reconcile_say(reconciliation, &finding, "%" PRIu64 " upcalls before this one had no verdict of a broker, and have no record: too many of their records "
+                          "waited for the kernel at once", missed);
+        reconciliation->counts.kinds[FINDING_GAP] += missed - 1;
+        return r;
+}
+
 static int take_unbrokered(Reconciliation *reconciliation, const struct trail_record *record) {
         bool genuine = is_clients(record);
         struct finding finding = about(genuine ? FINDING_BROKER_DOWN : FINDING_FORGED, "unbrokered", record);
+        int r;
 
-        return reconcile_say(reconciliation, &finding, genuine ? "-" : "only root's upcall-request-key writes such records, and without contid and number");
+        r = reconcile_say(reconciliation, &finding, genuine ? "-" : "only root's upcall-request-key writes such records, and without contid and number");
+        return r < 0 || !genuine ? r : take_missed(reconciliation, record);
 }
 
 static struct expected *find_expected(const Reconciliation *reconciliation, uint64_t seqno) {

@@ -10,6 +10,9 @@
 /* Longer than any upcall and any restart of a broker takes */
 #define UNFINISHED_AFTER_USEC (3600ull * 1000000)
 
+/* So many rows may lie between an upcall and its repeat: the time that a client tries, at the highest rate measured */
+#define REPEAT_WITHIN 100000
+
 const char *const finding_words[FINDING_KINDS] = {
         [FINDING_MISSING] = "missing",
         [FINDING_ALTERED] = "altered",
@@ -17,6 +20,7 @@ const char *const finding_words[FINDING_KINDS] = {
         [FINDING_CHAIN] = "chain",
         [FINDING_GAP] = "gap",
         [FINDING_REPEATED] = "repeated",
+        [FINDING_CLAIM] = "claim",
         [FINDING_LATE] = "late",
         [FINDING_BROKER_DOWN] = "broker-down",
         [FINDING_UNVERIFIABLE] = "unverifiable",
@@ -54,6 +58,9 @@ int reconcile_say(Reconciliation *reconciliation, const struct finding *finding,
         va_start(arguments, format);
         (void) vsnprintf(said.text, sizeof(said.text), format, arguments);
         va_end(arguments);
+        for (char *at = said.text; *at; at++) /* words of the ledger, which may be anybody's */
+                if (*at < ' ' || *at > '~')
+                        *at = '?';
         return reconciliation->fn(reconciliation->userdata, &said);
 }
 
@@ -88,20 +95,51 @@ static void note_ledger_time(Reconciliation *reconciliation, uint64_t time_ms) {
 
 /* ---- the ledger ---- */
 
-/* audit=best-effort: the upcall went its way, and the spool was full */
+/* The upcall went its way without the record: observed, or with audit=best-effort, and the spool was full */
 static bool was_dropped(const struct ledger_row *row) {
         return row->state == LEDGER_GAP && row->reason && strcmp(row->reason, "dispatch-record-dropped") == 0;
+}
+
+static const struct expected *find_predecessor(const Reconciliation *reconciliation, const struct ledger_row *row) {
+        size_t first = reconciliation->n_expected > REPEAT_WITHIN ? reconciliation->n_expected - REPEAT_WITHIN : 0;
+
+        for (size_t i = reconciliation->n_expected; i > first; i--)
+                if (memcmp(reconciliation->expected[i - 1].id, row->id, sizeof(row->id)) == 0)
+                        return &reconciliation->expected[i - 1];
+        return NULL;
+}
+
+/* What a row says for itself, whatever the log has */
+static int note_row(Reconciliation *reconciliation, const struct ledger_row *row) {
+        struct finding finding = { .kind = FINDING_CLAIM, .record = "row", .seqno = row->seqno, .pid = UINT32_MAX, .uid = UINT32_MAX };
+        const struct expected *before = row->retry > 0 ? find_predecessor(reconciliation, row) : NULL;
+        int r = 0;
+
+        if (row->claim)
+                r = reconcile_say(reconciliation, &finding, "the agent spoke of a key that is %.20s, and the kernel shows another one: it is %.20s (%.40s)",
+                                  row->claim, row->outcome ? row->outcome : "?", row->reason ? row->reason : "no reason is given");
+        finding.kind = FINDING_REPEATED;
+        if (r >= 0 && before)
+                r = reconcile_say(reconciliation, &finding, "asked again (repeat %" PRIu32 "), since the broker had ended: the same upcall as number %" PRId64,
+                                  row->retry, before->seqno);
+        else if (r >= 0 && row->retry > 0)
+                r = reconcile_say(reconciliation, &finding, "asked again (repeat %" PRIu32 "), since the broker had ended before it wrote a row", row->retry);
+        return r;
 }
 
 int reconcile_row(void *userdata, const struct ledger_row *row) {
         static const uint8_t none[16];
         Reconciliation *reconciliation = userdata;
+        struct expected *expected;
         int r;
 
         r = reconcile_grow(&reconciliation->expected, reconciliation->n_expected, sizeof(struct expected));
+        if (r >= 0)
+                r = note_row(reconciliation, row);
         if (r < 0)
                 return r;
-        reconciliation->expected[reconciliation->n_expected++] = (struct expected){
+        expected = &reconciliation->expected[reconciliation->n_expected++];
+        *expected = (struct expected){
                 .seqno = row->seqno,
                 .state = row->state,
                 .retry = row->retry,
@@ -110,6 +148,7 @@ int reconcile_row(void *userdata, const struct ledger_row *row) {
                               memcmp(row->contid, none, sizeof(none)) != 0 && !was_dropped(row),
                 .kept = { [DISPATCH] = { .receipt = row->dispatch }, [COMPLETION] = { .receipt = row->completion } },
         };
+        memcpy(expected->id, row->id, sizeof(expected->id));
         reconciliation->counts.rows++;
         if (row->state >= LEDGER_CLOSED)
                 reconciliation->counts.finished++;

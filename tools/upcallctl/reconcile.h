@@ -24,6 +24,7 @@ enum finding_kind {
         /* what is explained */
         FINDING_GAP,
         FINDING_REPEATED,
+        FINDING_CLAIM, /* an agent's word on what became of the key, which was something else */
         FINDING_LATE,
         FINDING_BROKER_DOWN,
         /* what cannot be said (yet) */
