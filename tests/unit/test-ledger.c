@@ -380,7 +380,7 @@ static void test_a_change_of_any_column_shows(void **state) {
 static void test_a_claim_is_in_the_chain_where_there_is_one(void **state) {
         static const struct {
                 const char *claim, *tampering;
-                unsigned misfits;
+                int misfits;
         } cases[] = {
                 { NULL, "SELECT 1", 0 },
                 { "instantiated", "SELECT 1", 0 },
@@ -555,6 +555,7 @@ int main(void) {
                 TEST(test_rows_enter_the_chain_in_the_order_of_their_end),
                 TEST(test_a_finished_row_stays_as_it_was),
                 TEST(test_a_change_of_any_column_shows),
+                TEST(test_a_claim_is_in_the_chain_where_there_is_one),
                 TEST(test_rows_from_before_the_chain_enter_it_in_the_order_of_their_numbers),
                 TEST(test_a_restart_adopts_no_row),
                 TEST(test_a_head_is_synced_and_knows_its_record),
