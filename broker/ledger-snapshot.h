@@ -10,7 +10,7 @@
 
 typedef struct LedgerSnapshot LedgerSnapshot;
 
-/* Errors as registry_open(); -ESTALE when the file was made by an upcalld that had no hash chain yet. */
+/* Errors as registry_open(); -ESTALE when the file was made by an older upcalld, and no newer one was started on it. */
 int ledger_snapshot_open(const char *path, LedgerSnapshot **ret_snapshot);
 LedgerSnapshot *ledger_snapshot_close(LedgerSnapshot *snapshot);
 DEFINE_CLEANUP(LedgerSnapshot, ledger_snapshot_close)

@@ -410,6 +410,22 @@ machine_audit_revive() {
         machine_wait_for 5 machine_audit_runs $! || { machine_say "auditd did not start again: $(tail -n 3 "$folder/auditd.out")"; return 1; }
 }
 
+machine_audit_signal() { # SIGNAL FOLDER: to the auditd of this folder, if it runs
+        local pid
+        pid=$(machine_audit_value pid)
+        ((${pid:-0} > 0)) && grep -qF -- "$2" "/proc/$pid/cmdline" || return 0
+        kill -"$1" "$pid"
+}
+
+# It reads its settings again.
+machine_audit_reload() {
+        machine_audit_signal HUP "$1"
+}
+
+machine_audit_rotate() {
+        machine_audit_signal USR1 "$1"
+}
+
 machine_audit_runs() {
         [[ $(machine_audit_value pid) == "$1" && -s $AUDIT_LOG ]]
 }

@@ -173,7 +173,7 @@ test_audit_switched_off_refuses_nothing() {
         sleep 1 # each record is sent once more
         auditctl -e 1 > /dev/null
         expect_eq "$(status_field records_lost)" 60 "records that are counted as lost"
-        expect_eq "$(ledger 'SELECT count(*) FROM ledger WHERE state = 5 AND reason = "no-dispatch-record"')" 30 \
+        expect_eq "$(ledger 'SELECT count(*) FROM ledger WHERE state = 5 AND reason = "dispatch-record-dropped"')" 30 \
                 "gaps: $(ledger 'SELECT seqno, state, reason FROM ledger')"
         expect_match "$(status_field audit)" 'kernel does not make them' "what upcallctl status says of audit"
         expect_host_behaviour "audit works again"

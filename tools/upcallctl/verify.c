@@ -67,7 +67,7 @@ static int read_arguments(int argc, char **argv, struct order *order, struct rep
 
 static const char *ledger_problem(int error) {
         if (error == -ESTALE)
-                return "it was made by an upcalld whose ledger has no chain yet: start this one once";
+                return "it was made by an older upcalld: start this one once, which brings it up to date";
         if (error == -EACCES || error == -ENOENT)
                 return strerror(-error);
         return registry_problem(error);
