@@ -35,6 +35,9 @@ int ledger_snapshot_each_row(LedgerSnapshot *snapshot, registry_ledger_fn fn, vo
 int ledger_snapshot_each_chained(LedgerSnapshot *snapshot, ledger_chained_fn fn, void *userdata); /* by chain_seq, those in no chain first */
 int ledger_snapshot_each_head(LedgerSnapshot *snapshot, ledger_head_fn fn, void *userdata);       /* in the order of their making */
 
+/* What no record has told of yet (registry_gap_read()). */
+int ledger_snapshot_gap(LedgerSnapshot *snapshot, struct registry_gap *ret_gap);
+
 /* 1 and the row; 0: there is none. What it borrows lives until the next call. ret_vm: its container's name, or NULL. */
 int ledger_snapshot_row(LedgerSnapshot *snapshot, int64_t seqno, struct ledger_row *ret_row, const char **ret_vm);
 int ledger_snapshot_hash(LedgerSnapshot *snapshot, uint64_t chain_seq, uint8_t ret_hash[static CHAIN_HASH_SIZE]);

@@ -37,6 +37,8 @@ struct world {
         char lines[LINES + 4][LINE_MAX];
         size_t n_lines;
         uint64_t now;
+        bool gaps_are_told;
+        uint64_t untold;
         uint64_t kinds[FINDING_KINDS];
         struct finding last;
 };
@@ -163,6 +165,8 @@ static void run(struct world *world) {
         _cleanup_(trail_freep) Trail *trail = NULL;
 
         assert_int_equal(reconcile_new(&source, world->now, take, world, &reconciliation), 0);
+        if (world->gaps_are_told)
+                reconcile_gap(reconciliation, world->untold);
         for (size_t i = 0; i < world->n_rows; i++)
                 assert_int_equal(reconcile_row(reconciliation, &world->rows[i]), 0);
         for (size_t i = 0; i < world->n_chained; i++)
@@ -582,6 +586,51 @@ static void test_a_dispatch_record_that_will_never_come_is_a_gap(void **state) {
         }
 }
 
+/* Who turns a row into a gap by hand needs a broker that tells of it */
+static void test_gaps_have_to_be_told_of(void **state) {
+        static const struct {
+                uint64_t untold;
+                const char *told; /* gap-dropped= */
+                uint32_t pid;
+                uint64_t missing, forged;
+        } cases[] = {
+                { 0, NULL, 0, 1, 0 },
+                { 1, NULL, 0, 1, 0 },  /* two rows */
+                { 2, NULL, 0, 0, 0 },  /* not yet */
+                { 0, "2", BROKER_PID, 0, 0 },
+                { 1, "1", BROKER_PID, 0, 0 },
+                { 0, "1", BROKER_PID, 1, 0 },
+                { 0, "x", BROKER_PID, 1, 0 },
+                { 0, "2", 78, 1, 1 },  /* somebody else's word */
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *world = world_new();
+                char text[128];
+
+                world->gaps_are_told = true;
+                world->untold = cases[i].untold;
+                for (size_t row = 0; row < 2; row++) {
+                        world->rows[row].state = LEDGER_GAP;
+                        world->rows[row].reason = "no-completion-record";
+                }
+                (void) snprintf(text, sizeof(text), "op=audit-gap vm=\"?\" uuid=? spid=77 gap-dropped=%s", cases[i].told ? cases[i].told : "0");
+                if (cases[i].told)
+                        write_line(world->lines[world->n_lines++], "USYS_CONFIG", 700, T0 + 5000, cases[i].pid, BROKER_UID, text, "?", "?", false);
+                run(world);
+                if (world->kinds[FINDING_MISSING] != cases[i].missing || world->kinds[FINDING_FORGED] != cases[i].forged ||
+                    world->kinds[FINDING_GAP] != 2)
+                        fail_msg("case %zu: missing %d forged %d: %s", i, (int) world->kinds[FINDING_MISSING], (int) world->kinds[FINDING_FORGED],
+                                 world->last.text);
+                /* rows older than the log: what was told of them may be, too */
+                world->rows[0].time_open = world->rows[1].time_open = (T0 - 100000) * 1000;
+                run(world);
+                assert_int_equal(world->kinds[FINDING_MISSING], 0);
+                free(world);
+        }
+}
+
 static void test_an_agents_claim_is_a_note(void **state) {
         struct world *world = world_new();
 
@@ -758,6 +807,7 @@ int main(void) {
                 cmocka_unit_test(test_a_row_that_is_not_finished),
                 cmocka_unit_test(test_a_key_without_a_dispatch_record_is_missing_one),
                 cmocka_unit_test(test_a_dispatch_record_that_will_never_come_is_a_gap),
+                cmocka_unit_test(test_gaps_have_to_be_told_of),
                 cmocka_unit_test(test_an_agents_claim_is_a_note),
                 cmocka_unit_test(test_an_upcall_that_was_asked_again_is_a_repeat),
                 cmocka_unit_test(test_what_the_client_could_not_record_is_a_gap),

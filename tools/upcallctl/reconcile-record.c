@@ -300,13 +300,25 @@ int reconcile_judge(Reconciliation *reconciliation, const struct doubt *doubt) {
                              "sent again since it was not read back in time, or by the next broker");
 }
 
+/* ---- other records ---- */
+
+/* The broker tells of what it could not record. What somebody else tells explains nothing. */
+static int take_change(Reconciliation *reconciliation, const struct trail_record *record) {
+        struct finding finding = about(FINDING_FORGED, "change", record);
+        uint64_t dropped;
+        int r;
+
+        r = check_sender(reconciliation, record, &finding);
+        if (r > 0 && trail_field_is(record, "op", "audit-gap") && trail_field_number(record, "gap-dropped", &dropped))
+                reconciliation->told += dropped;
+        return r < 0 ? r : 0;
+}
+
 /* ---- all ---- */
 
 int reconcile_record(void *userdata, const struct trail_record *record) {
         Reconciliation *reconciliation = userdata;
         const struct trail_field *op = trail_field(record, "op");
-        struct finding finding = about(FINDING_FORGED, "change", record);
-        int r;
 
         if (trail_field_is(record, "op", "upcall-dispatch"))
                 return take_upcall(reconciliation, record, DISPATCH);
@@ -318,6 +330,5 @@ int reconcile_record(void *userdata, const struct trail_record *record) {
                 return take_head(reconciliation, record);
         if (!op || !trail_field(record, "spid")) /* another program's words */
                 return 0;
-        r = check_sender(reconciliation, record, &finding);
-        return r < 0 ? r : 0;
+        return take_change(reconciliation, record);
 }

@@ -266,12 +266,30 @@ static int end_side(Reconciliation *reconciliation, const struct expected *expec
                              "some (auditctl -s: lost), is a rotated file not given?");
 }
 
-static int end_gap(Reconciliation *reconciliation, const struct expected *expected) {
+void reconcile_gap(Reconciliation *reconciliation, uint64_t untold) {
+        reconciliation->gaps_are_told = true;
+        reconciliation->told += untold;
+}
+
+/* The broker counts each lost record before its row is finished, and tells of it as soon as it can: who makes a row a gap to hide what was done has to
+ * make the broker tell of it, too. */
+static int end_told(Reconciliation *reconciliation) {
+        const struct finding finding = { .kind = FINDING_MISSING, .record = "gap", .pid = UINT32_MAX, .uid = UINT32_MAX };
+
+        if (!reconciliation->gaps_are_told || reconciliation->gap_rows <= reconciliation->told)
+                return 0;
+        return reconcile_say(reconciliation, &finding, "%" PRIu64 " upcalls lack a record, and the log tells of %" PRIu64 " records that were lost (op=audit-gap): "
+                             "was a line of it removed, or are these rows not what they say?", reconciliation->gap_rows, reconciliation->told);
+}
+
+static int end_gap(Reconciliation *reconciliation, const struct expected *expected, uint64_t first_ms) {
         struct finding finding = { .kind = FINDING_GAP, .record = "row", .seqno = expected->seqno, .pid = UINT32_MAX, .uid = UINT32_MAX };
         struct ledger_row row;
         const char *vm;
         int r;
 
+        if (expected->time_open / 1000 >= first_ms)
+                reconciliation->gap_rows++;
         r = reconciliation->source.row(reconciliation->source.userdata, expected->seqno, &row, &vm);
         if (r < 0)
                 return r;
@@ -292,7 +310,7 @@ static int end_row(Reconciliation *reconciliation, const struct expected *expect
         if (r < 0 || expected->state == LEDGER_CLOSED)
                 return r;
         if (expected->state == LEDGER_GAP)
-                return end_gap(reconciliation, expected);
+                return end_gap(reconciliation, expected, first_ms);
         if (expected->time_open + UNFINISHED_AFTER_USEC < reconciliation->now_ms * 1000)
                 return reconcile_say(reconciliation, &finding, "neither completed nor a gap since more than an hour: start upcalld, which finishes what an "
                                      "earlier one left, and look again");
@@ -326,6 +344,8 @@ int reconcile_end(Reconciliation *reconciliation, uint64_t first_ms, uint64_t la
                 r = end_head(reconciliation, &reconciliation->heads[i], first_ms, last_ms);
         for (size_t i = 0; i < reconciliation->n_expected && r >= 0; i++)
                 r = end_row(reconciliation, &reconciliation->expected[i], first_ms, last_ms);
+        if (r >= 0)
+                r = end_told(reconciliation);
         return r < 0 ? r : 0;
 }
 

@@ -82,8 +82,13 @@ static int hash_of(void *userdata, uint64_t chain_seq, uint8_t ret_hash[static C
 }
 
 static int read_ledger(LedgerSnapshot *snapshot, Reconciliation *reconciliation) {
+        struct registry_gap gap;
         int r;
 
+        r = ledger_snapshot_gap(snapshot, &gap);
+        if (r < 0)
+                return r;
+        reconcile_gap(reconciliation, gap.dropped);
         r = ledger_snapshot_each_row(snapshot, reconcile_row, reconciliation);
         if (r >= 0)
                 r = ledger_snapshot_each_chained(snapshot, reconcile_chained, reconciliation);
