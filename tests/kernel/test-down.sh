@@ -302,3 +302,33 @@ storm_records() {
 all_of_the_storm() {
         [[ $(storm_records) == 200 ]]
 }
+
+# Debian's unit gives auditd a mount namespace of its own, as containers have. The kernel knows which process auditd is: no broker is asked for it.
+test_auditd_in_its_own_mount_namespace_is_the_hosts() {
+        local pid line
+        pid=$(machine_audit_value pid)
+        ((pid > 0)) && grep -qF "$KERNEL_WORK" "/proc/$pid/cmdline" || skip "this auditd is not the tests' own"
+        down_world
+        cp "$KERNEL_SHARE/request" "$WORK/auditd"
+        cat > "$WORK/be-auditd" <<'S'
+import os, socket, struct, sys
+kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)
+if sys.argv[1] == "registered":
+    status = struct.pack("=11I", 4, 0, 0, os.getpid(), 0, 0, 0, 0, 0, 0, 0) # AUDIT_STATUS_PID
+    kernel.send(struct.pack("=IHHII", 16 + len(status), 1001, 5, 1, 0) + status) # AUDIT_SET
+    error = struct.unpack("=i", kernel.recv(1024)[16:20])[0]
+    assert error == 0, error
+os.set_inheritable(kernel.fileno(), True)
+os.execv(sys.argv[2], [sys.argv[2], "user", "debug:auditd", "hello"])
+S
+        # no broker: the host's own is deferred, what may be a container's is refused
+        request_parse "$(unshare -m python3 "$WORK/be-auditd" anybody "$WORK/auditd")"
+        expect_answer ENOKEY
+        machine_undo --boot machine_audit_revive "${AUDIT_LOG%/*}"
+        kill "$pid"
+        machine_wait_for 10 process_gone "$pid" || fail "auditd does not end"
+        request_parse "$(unshare -m python3 "$WORK/be-auditd" registered "$WORK/auditd")"
+        expect_answer ok "Debug hello"
+        # the question is asked by a child, which keeps nothing of the key
+        machine_wait_for 5 no_client_left || fail "left: $(client_processes)"
+}
