@@ -55,8 +55,6 @@ int main(int argc, char **argv) {
         while (ausearch_next_event(state) > 0) {
                 (void) auparse_first_record(state);
                 print_event(state, argv[3]);
-                if (auparse_next_event(state) <= 0)
-                        break;
         }
         auparse_destroy(state);
         return 0;

@@ -246,13 +246,19 @@ test_each_kind_of_record_can_be_forged_and_is_found() {
 
 # Settings of the auditd that was started for these tests, as auditd.conf has them; it reads them at once
 auditd_with() { # SED
+        local before
+        before=$(auditd_reloads)
         sed -i "$1" "$KERNEL_WORK/audit/auditd.conf"
         machine_audit_reload "$KERNEL_WORK/audit" || fail "auditd cannot be told to read its settings"
-        machine_wait_for 5 auditd_has_read || fail "auditd does not read its settings"
+        machine_wait_for 5 auditd_has_read "$before" || fail "auditd does not read its settings"
 }
 
-auditd_has_read() {
-        (($(grep -c 'type=DAEMON_CONFIG .*res=success' "$AUDIT_LOG") >= ++AUDITD_RELOADS))
+auditd_reloads() {
+        grep -c 'type=DAEMON_CONFIG .*res=success' "$AUDIT_LOG"
+}
+
+auditd_has_read() { # BEFORE
+        (($(auditd_reloads) > $1))
 }
 
 own_auditd() {
@@ -301,7 +307,6 @@ test_auditd_rotates_the_log_meanwhile() {
         sleep 0.1
         machine_audit_rotate "$KERNEL_WORK/audit" || fail "auditd cannot be told to rotate"
         machine_wait_for 5 test -e "$AUDIT_LOG.1" || fail "the log was not rotated"
-        machine_wait_for 30 test "$(wc -l < "$WORK/request.out")" -ge 0
         machine_wait_for 30 answers_are 300 || fail "answers: $(wc -l < "$WORK/request.out")"
         machine_wait_for 20 all_recorded || fail "not all rows were finished and recorded"
         sleep 1.2
@@ -315,8 +320,10 @@ test_auditd_rotates_the_log_meanwhile() {
         # found by auditd's settings
         machine_save_file /etc/audit/auditd.conf
         cp "$KERNEL_WORK/audit/auditd.conf" /etc/audit/auditd.conf
-        timeout 60 "$UPCALLCTL" verify --ledger "$LEDGER" > "$WORK/verified" 2>&1 || fail "verify: $(cat "$WORK/verified")"
+        # its status is not looked at: what other tests have forged is in these files, too
+        timeout 60 "$UPCALLCTL" verify --ledger "$LEDGER" > "$WORK/verified" 2>&1
         count confirmed 608
+        count missing 0
 }
 
 answers_are() {
@@ -327,7 +334,7 @@ answers_are() {
 test_interleaved_log_is_read() {
         local rule=(-F arch=b64 -S request_key -S openat -F "exe=$KERNEL_SHARE/request" -k upcalld-test)
         verify_world
-        machine_undo --boot auditctl -d always,exit "${rule[@]}"
+        machine_undo --boot bash -c 'auditctl -d always,exit "$@" > /dev/null 2>&1 || true' unrule "${rule[@]}"
         auditctl -a always,exit "${rule[@]}" 2> /dev/null || skip "no rules can be added"
         for i in {1..50}; do auditctl -m "op=other number=$i seqno=$i"; done &
         in_container web-1 "$KERNEL_SHARE/request" --parallel 20 --count 5 user db: > "$WORK/answers"
@@ -395,7 +402,8 @@ test_other_hosts_records_in_one_log_change_nothing() {
         count forged 0
         verified " $((3 * $(wc -l < "$LOG.whole"))) lines are other hosts'"
         verify 1 --node db.example.org
-        count altered 6
+        count altered 2 # who was not root before
+        verified '^altered: completion of upcall 2, .* differ in: suid;'
 }
 
 # A ledger of the version before, without claims, and its log: told apart from a broken one, and proved once upcalld has started on it
