@@ -398,8 +398,7 @@ machine_audit_end() {
 machine_audit_revive() {
         local folder=$1 pid
         pid=$(machine_audit_value pid)
-        if ((${pid:-0} > 0)); then
-                kill -CONT "$pid"
+        if ((${pid:-0} > 0)) && kill -CONT "$pid" 2> /dev/null; then # the kernel may not have noticed yet that one has ended
                 return 0
         fi
         (

@@ -130,7 +130,7 @@ search_has() {
 
 # Of this test: others' containers have the same names
 search_lines() {
-        audit "$@" --raw | awk -v from="$AUDIT_FROM" -F '[():]' '{ if ($4 + 0 > from) print }'
+        audit "$@" --raw | awk -v from="$AUDIT_FROM" -F '[():]' '{ if ($3 + 0 > from) print }'
 }
 
 test_aureport_shows_what_it_is_for() {
