@@ -305,7 +305,7 @@ all_of_the_storm() {
 
 # Debian's unit gives auditd a mount namespace of its own, as containers have. The kernel knows which process auditd is: no broker is asked for it.
 test_auditd_in_its_own_mount_namespace_is_the_hosts() {
-        local pid line
+        local pid
         pid=$(machine_audit_value pid)
         ((pid > 0)) && grep -qF "$KERNEL_WORK" "/proc/$pid/cmdline" || skip "this auditd is not the tests' own"
         down_world
