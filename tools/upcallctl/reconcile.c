@@ -93,6 +93,10 @@ static bool was_dropped(const struct ledger_row *row) {
         return row->state == LEDGER_GAP && row->reason && strcmp(row->reason, "dispatch-record-dropped") == 0;
 }
 
+void reconcile_begin_behind(Reconciliation *reconciliation, uint64_t chain_seq) {
+        reconciliation->counts.chain_seq = chain_seq;
+}
+
 int reconcile_row(void *userdata, const struct ledger_row *row) {
         static const uint8_t none[16];
         Reconciliation *reconciliation = userdata;

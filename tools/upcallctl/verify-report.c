@@ -158,9 +158,8 @@ static json_object *counts_object(const struct report *report) {
         return object;
 }
 
-int report_print_json(const struct report *report) {
+struct json_object *report_object(const struct report *report) {
         json_object *object = json_object_new_object(), *findings = json_object_new_array();
-        const char *text;
 
         (void) json_object_object_add(object, "proved", json_object_new_boolean(report_is_good(report)));
         (void) json_object_object_add(object, "ledger", ledger_object(report));
@@ -170,7 +169,13 @@ int report_print_json(const struct report *report) {
                 (void) json_object_array_add(findings, finding_object(&report->findings[i]));
         (void) json_object_object_add(object, "findings", findings);
         add_number(object, "findings_left_off", report->n_left_off);
-        text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+        return object;
+}
+
+int report_print_json(const struct report *report) {
+        json_object *object = report_object(report);
+        const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+
         if (text)
                 (void) printf("%s\n", text);
         (void) json_object_put(object);

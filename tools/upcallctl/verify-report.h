@@ -25,5 +25,7 @@ bool report_is_good(const struct report *report);
 /* 0 or a negative errno. */
 int report_print_text(const struct report *report);
 int report_print_json(const struct report *report);
+/* What report_print_json() prints, owned by the caller; NULL: out of memory. */
+struct json_object *report_object(const struct report *report);
 
 #endif
