@@ -196,7 +196,7 @@ static void test_ledger_that_was_changed_shows_in_the_bundle(void **state) {
 
 static void test_no_byte_can_be_changed(void **state) {
         struct exported exported = export_of(*state, "web", T0 + 2900, T0 + 3100);
-        const size_t step = getenv("EVERY_BYTE") || !getenv("LD_PRELOAD") ? 1 : 97;
+        const size_t step = getenv("LD_PRELOAD") ? 97 : 1; /* valgrind's: it would take minutes */
 
         for (size_t i = 0; i < exported.size; i += step)
                 for (unsigned bit = 0; bit < 8; bit += 7) {

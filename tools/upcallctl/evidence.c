@@ -117,6 +117,11 @@ struct output_file {
         char temporary[PATH_MAX]; /* "": standard output */
 };
 
+static int complain_output(const struct evidence_order *order, int error) {
+        complain("evidence export: %s cannot be written: %s", order->output, strerror(-error));
+        return error;
+}
+
 static int open_output(const struct evidence_order *order, struct output_file *file) {
         struct stat st;
 
@@ -128,26 +133,24 @@ static int open_output(const struct evidence_order *order, struct output_file *f
                 complain("evidence export: %s is there already: choose another name, or --force", order->output);
                 return -EEXIST;
         }
-        if ((size_t) snprintf(file->temporary, sizeof(file->temporary), "%s.XXXXXX", order->output) >= sizeof(file->temporary))
-                file->temporary[0] = '\0', errno = ENAMETOOLONG;
-        else
-                file->fd = mkostemp(file->temporary, O_CLOEXEC); /* mode 0600 */
+        if ((size_t) snprintf(file->temporary, sizeof(file->temporary), "%s.XXXXXX", order->output) >= sizeof(file->temporary)) {
+                file->temporary[0] = '\0';
+                return complain_output(order, -ENAMETOOLONG);
+        }
+        file->fd = mkostemp(file->temporary, O_CLOEXEC); /* mode 0600 */
         if (file->fd >= 0)
                 return 0;
         file->temporary[0] = '\0';
-        complain("evidence export: %s cannot be written: %s", order->output, strerror(errno));
-        return negative_errno();
+        return complain_output(order, negative_errno());
 }
 
 static int keep_output(const struct evidence_order *order, struct output_file *file) {
         if (file->temporary[0] == '\0')
                 return 0;
-        if (fsync(file->fd) == 0 && renameat2(AT_FDCWD, file->temporary, AT_FDCWD, order->output, order->force ? 0 : RENAME_NOREPLACE) == 0) {
-                file->temporary[0] = '\0';
-                return 0;
-        }
-        complain("evidence export: %s cannot be written: %s", order->output, strerror(errno));
-        return negative_errno();
+        if (fsync(file->fd) < 0 || renameat2(AT_FDCWD, file->temporary, AT_FDCWD, order->output, order->force ? 0 : RENAME_NOREPLACE) < 0)
+                return complain_output(order, negative_errno());
+        file->temporary[0] = '\0';
+        return 0;
 }
 
 static void close_output(struct output_file *file) {
