@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The parts of a bundle that are JSON: written at the export, read again by whoever checks it. One text a line where there are many. Only these two
- * files, bundle-write.c and bundle-read.c, know their keys. */
+/* The parts of a bundle that are JSON: written at the export, read again by whoever checks it. One text a line where there are many. Only
+ * bundle-write.c and bundle-read.c know their keys. */
 #ifndef UPCALLCTL_BUNDLE_JSON_H
 #define UPCALLCTL_BUNDLE_JSON_H
 
