@@ -45,11 +45,11 @@ static void take_bytes(const struct chain_field *field, struct ledger_row *row) 
 }
 
 static void take(const struct chain_field *field, enum place_kind kind, struct ledger_row *row, void *place) {
-        uint64_t number = number_of(field);
+        const uint64_t number = number_of(field);
 
         switch (kind) {
         case PLACE_U64:
-                memcpy(place, &number, sizeof(number));
+                *(uint64_t *) place = number;
                 break;
         case PLACE_U32:
                 *(uint32_t *) place = number <= UINT32_MAX ? (uint32_t) number : 0;

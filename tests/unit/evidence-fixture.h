@@ -68,7 +68,7 @@ static void add_head(struct world *world, const char *reason, uint64_t time_ms) 
         assert_int_equal(registry_head_recorded(world->fixture->registry, head.id, &head_receipt), 0);
 }
 
-static void add_upcall(struct world *world, uint8_t number) {
+static struct ledger_row upcall_row(uint8_t number) {
         static uint8_t every_byte[256];
         uint8_t container = number % 2 ? 1 : 2;
         struct ledger_row row = sample_row(number);
@@ -85,6 +85,12 @@ static void add_upcall(struct world *world, uint8_t number) {
         row.time_open = (T0 + 1000ull * number) * 1000;
         row.dispatch = (struct sender_receipt){ 100 + 10ull * number, T0 + 1000ull * number + 1 };
         row.completion = (struct sender_receipt){ 101 + 10ull * number, T0 + 1000ull * number + 2 };
+        return row;
+}
+
+static void add_upcall(struct world *world, uint8_t number) {
+        struct ledger_row row = upcall_row(number);
+
         assert_int_equal(registry_ledger_open(world->fixture->registry, &row), 0);
         assert_int_equal(registry_ledger_dispatched(world->fixture->registry, row.seqno, &row.dispatch), 0);
         assert_int_equal(registry_ledger_done(world->fixture->registry, row.seqno, "instantiated", NULL, 0, row.completion.time_ms * 1000), 0);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Bundles of evidence: what is in one, what it proves, and that nothing about it can be changed unnoticed. */
+#include <sys/wait.h>
+
 #include "tests/unit/evidence-fixture.h"
 
 #define WORLD(name) cmocka_unit_test_setup_teardown(name, world_up, world_down)
@@ -146,6 +148,77 @@ static void test_rows_behind_the_last_head_are_a_gap(void **state) {
         assert_int_equal(kind(&exported, FINDING_GAP), 1);
         assert_int_equal(exported.facts.anchor, 5);
         assert_int_equal(exported.facts.span.last_row, 6);
+        exported_done(&exported);
+}
+
+/* A copy of an older record, made at that time: without its row it would look like one whose row was removed, left out it would not be seen at all. */
+static void test_record_of_that_time_brings_its_row(void **state) {
+        struct world *world = *state;
+        struct ledger_row row = upcall_row(1);
+        struct exported exported;
+
+        row.dispatch = (struct sender_receipt){ 7777, T0 + 3050 };
+        row.seqno = 1;
+        write_upcall(world->log, &row, false);
+        assert_int_equal(fflush(world->log), 0);
+        exported = export_of(world, "web", T0 + 2900, T0 + 3100);
+        assert_int_equal(exported.status, VERIFY_REFUTED);
+        assert_int_equal(exported.report.counts.rows, 2);
+        assert_int_equal(kind(&exported, FINDING_FORGED), 1);
+        assert_int_equal(kind(&exported, FINDING_CHAIN) + kind(&exported, FINDING_MISSING), 0);
+        exported_done(&exported);
+}
+
+static void test_record_whose_contid_was_changed_in_the_log_is_altered(void **state) {
+        struct world *world = *state;
+        char *text = calloc(1, 1 << 20), *at;
+        FILE *log = fopen(world->log_path, "r+e");
+        struct exported exported;
+        size_t size;
+
+        assert_non_null(text);
+        assert_non_null(log);
+        size = fread(text, 1, (1 << 20) - 1, log);
+        at = strstr(text, "uuid=" WEB_TEXT " seqno=3 ");
+        assert_non_null(at);
+        memcpy(at, "uuid=" NEIGHBOUR_TEXT, strlen("uuid=" NEIGHBOUR_TEXT));
+        rewind(log);
+        assert_int_equal(fwrite(text, 1, size, log), size);
+        (void) fclose(log);
+        free(text);
+        exported = export_of(world, "web", T0 + 1, LATER);
+        assert_int_equal(kind(&exported, FINDING_ALTERED), 1);
+        assert_int_equal(kind(&exported, FINDING_MISSING), 0);
+        exported_done(&exported);
+}
+
+/* A bundle comes from elsewhere: nothing of it is looked into with root's rights. */
+static void test_root_gives_up_its_rights_before_it_looks_into_a_bundle(void **state) {
+        struct world *world = *state;
+        struct exported exported = export_of(world, "web", T0 + 1, LATER);
+        char path[256];
+        FILE *file;
+        int status;
+        pid_t pid;
+
+        (void) snprintf(path, sizeof(path), "%s.bundle", world->log_path);
+        file = fopen(path, "we");
+        assert_non_null(file);
+        assert_int_equal(fwrite(exported.data, 1, exported.size, file), exported.size);
+        assert_int_equal(fclose(file), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                bool root = geteuid() == 0;
+
+                if (!freopen("/dev/null", "we", stdout) || verify_bundle(path, NULL, false) != VERIFY_PROVED)
+                        _exit(1);
+                _exit(root && (geteuid() == 0 || getegid() == 0 || setuid(0) == 0) ? 2 : 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        (void) unlink(path);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
         exported_done(&exported);
 }
 
@@ -446,6 +519,9 @@ int main(void) {
                 WORLD(test_two_containers_of_one_name_want_a_contid),
                 WORLD(test_what_the_log_does_not_cover_is_a_gap),
                 WORLD(test_rows_behind_the_last_head_are_a_gap),
+                WORLD(test_record_of_that_time_brings_its_row),
+                WORLD(test_record_whose_contid_was_changed_in_the_log_is_altered),
+                WORLD(test_root_gives_up_its_rights_before_it_looks_into_a_bundle),
                 WORLD(test_same_evidence_is_the_same_file),
                 WORLD(test_ledger_that_was_changed_shows_in_the_bundle),
                 WORLD(test_no_byte_can_be_changed),

@@ -286,9 +286,12 @@ static int read_all(const void *data, size_t size, struct bundle *bundle, char u
 /* A number that was changed by hand does not make it a newer one */
 static bool is_newer(const struct bundle *bundle) {
         char line[MANIFEST_LINE_MAX];
+        size_t length;
 
-        return bundle->parts[BUNDLE_MANIFEST] && bundle->parts[BUNDLE_ABOUT] && bundle_format(bundle) > BUNDLE_FORMAT &&
-               memmem(bundle->parts[BUNDLE_MANIFEST], bundle->sizes[BUNDLE_MANIFEST], line, manifest_line(bundle, BUNDLE_ABOUT, line));
+        if (!bundle->parts[BUNDLE_MANIFEST] || !bundle->parts[BUNDLE_ABOUT] || bundle_format(bundle) <= BUNDLE_FORMAT)
+                return false;
+        length = manifest_line(bundle, BUNDLE_ABOUT, line);
+        return memmem(bundle->parts[BUNDLE_MANIFEST], bundle->sizes[BUNDLE_MANIFEST], line, length) != NULL;
 }
 
 static int check_parts(const struct bundle *bundle, const char *unknown, char *problem) {
