@@ -79,7 +79,10 @@ static void print_facts(const struct bundle_facts *facts) {
         (void) printf("container: %s (%s), from %s to %s, exported %s from the log of %s\n", contid, name && name[0] != '\0' ? name : "-",
                       local_time(facts->about.since_ms, since), local_time(facts->about.until_ms, until), local_time(facts->about.exported_ms, exported),
                       node ? node : "-");
-        (void) printf("chain: rows %" PRIu64 " to %" PRIu64 " of the ledger; ", facts->span.begin + 1, facts->span.end);
+        if (facts->span.begin == facts->span.end)
+                (void) printf("chain: no row of the ledger behind row %" PRIu64 "; ", facts->span.begin);
+        else
+                (void) printf("chain: rows %" PRIu64 " to %" PRIu64 " of the ledger; ", facts->span.begin + 1, facts->span.end);
         if (facts->anchor_serial == 0)
                 (void) printf("no head of it in the log\n");
         else
