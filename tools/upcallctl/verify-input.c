@@ -45,7 +45,7 @@ static int open_one(struct input *input, const char *path) {
 }
 
 static int complain_open(const char *path, int error) {
-        complain("verify: %s cannot be read: %s%s", path, strerror(-error),
+        complain("%s cannot be read: %s%s", path, strerror(-error),
                  error == -EACCES ? "; run it as root" : error == -ENOENT ? "; --input says where the log is" : "");
         return error;
 }
