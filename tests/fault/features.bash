@@ -776,3 +776,6 @@ off evidence-replaces-no-file tools/upcallctl/evidence.c \
 off evidence-leaves-no-half-file tools/upcallctl/evidence.c \
         's/\(void\) unlink\(file->temporary\);/(void) file;/' \
         evidence/output_is_all_of_it_or_nothing
+off evidence-reader-ends-with-its-parent tools/upcallctl/evidence.c \
+        's/if \(prctl\(PR_SET_PDEATHSIG, SIGKILL\) < 0 \|\| /if (/' \
+        evidence/output_is_all_of_it_or_nothing

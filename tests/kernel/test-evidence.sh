@@ -11,8 +11,9 @@ TAMPER=tests/kernel/bundle-tamper.py
 evidence_world() {
         LOG_FROM=$(($(stat -c %s "$AUDIT_LOG") + 1))
         LOG=$WORK/audit.log
-        SINCE=@$(date +%s)
         start_broker chain-interval=1
+        sleep 1.1 # whole seconds: the log begins before it
+        SINCE=@$(date +%s)
         takeover
         container_with_agent web-1 nfs-a -- /bin/echo -n "$SECRET"
         container_with_agent neighbour nfs-secret -- /bin/echo -n theirs
@@ -38,7 +39,7 @@ ledger() { # SQL
 all_recorded() {
         [[ $(ledger "SELECT count(*) FROM ledger WHERE finished = 0") == 0 ]] &&
                 grep -q "op=ledger-chain .*chain-seq=$(ledger "SELECT max(chain_seq) FROM ledger") " "$AUDIT_LOG" &&
-                [[ $(ledger "SELECT count(*) FROM ledger_head WHERE serial IS NULL") == 0 ]]
+                [[ $(ledger "SELECT max(chain_seq) FROM ledger_head WHERE serial IS NOT NULL") == $(ledger "SELECT max(chain_seq) FROM ledger") ]]
 }
 
 settled() {
@@ -290,21 +291,28 @@ test_output_is_all_of_it_or_nothing() {
         # interrupted: a log that never ends
         machine_spawn "$WORK/interrupted" env --default-signal=INT "$UPCALLCTL" evidence export --container web-1 --since "$SINCE" --input /dev/zero \
                 --ledger "$LEDGER" --output "$WORK/interrupted.bundle"
-        machine_wait_for 10 reads_ledger "$(pgrep -P "$MACHINE_PID")" || fail "the ledger is not open"
+        machine_wait_for 10 child_reads_ledger "$MACHINE_PID" || fail "the ledger is not open"
         # whoever reads has given up root's rights by then
-        expect_eq "$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$(pgrep -P "$MACHINE_PID")/status")" "$(id -u "$BROKER_USER")" "its user"
-        kill -INT "$(pgrep -P "$MACHINE_PID")"
+        expect_eq "$(sed -n 's/^Uid:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$CHILD/status")" "$(id -u "$BROKER_USER")" "its user"
+        kill -INT "$CHILD"
         machine_wait_for 10 process_gone "$MACHINE_PID" || fail "it does not end"
         expect_eq "$(find "$WORK" -maxdepth 1 -name 'interrupted.bundle*' | wc -l)" 0 "files that are left"
+        # killed: whoever reads ends as well
+        machine_spawn "$WORK/interrupted" "$UPCALLCTL" evidence export --container web-1 --since "$SINCE" --input /dev/zero --ledger "$LEDGER" \
+                --output "$WORK/interrupted.bundle"
+        machine_wait_for 10 child_reads_ledger "$MACHINE_PID" || fail "the ledger is not open"
+        kill -KILL "$MACHINE_PID"
+        machine_wait_for 10 process_gone "$CHILD" || fail "its other process goes on"
         # to a pipe
         timeout 60 "$UPCALLCTL" evidence export --container web-1 --since "$SINCE" --input "$LOG" --ledger "$LEDGER" --output - 2> "$WORK/said" |
                 cat > "$WORK/piped"
         check 0 "$WORK/piped" --sha256 "$(head -n 1 "$WORK/said" | cut -c 1-64)"
 }
 
-reads_ledger() { # PID
+child_reads_ledger() { # PID: the child's in CHILD
         local descriptor
-        for descriptor in "/proc/$1/fd/"*; do
+        CHILD=$(pgrep -P "$1") || return 1
+        for descriptor in "/proc/$CHILD/fd/"*; do
                 [[ $descriptor -ef $LEDGER ]] && return 0
         done
         return 1

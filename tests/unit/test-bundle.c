@@ -377,6 +377,23 @@ static void test_what_is_changed_is_named_though_the_manifest_fits(void **state)
         }
 }
 
+/* Genuine, and part of the chain, but not what the bundle is about */
+static void test_another_containers_row_is_not_taken_for_this_ones(void **state) {
+        struct exported exported = export_of(*state, "web", T0 + 1, LATER), other = export_of(*state, "neighbour", T0 + 1, LATER);
+
+        free(exported.bundle.parts[BUNDLE_LEDGER]);
+        exported.bundle.parts[BUNDLE_LEDGER] = strdup(other.bundle.parts[BUNDLE_LEDGER]);
+        exported.bundle.sizes[BUNDLE_LEDGER] = other.bundle.sizes[BUNDLE_LEDGER];
+        free(exported.bundle.parts[BUNDLE_RECORDS]);
+        exported.bundle.parts[BUNDLE_RECORDS] = strdup(other.bundle.parts[BUNDLE_RECORDS]);
+        exported.bundle.sizes[BUNDLE_RECORDS] = other.bundle.sizes[BUNDLE_RECORDS];
+        exported_repack(&exported);
+        assert_int_equal(exported.error, 0);
+        assert_int_equal(kind(&exported, FINDING_CHAIN), 2);
+        exported_done(&exported);
+        exported_done(&other);
+}
+
 /* The time that the log is said to cover cannot be moved behind a record that is left. */
 static void test_coverage_that_is_claimed_does_not_excuse_a_missing_record(void **state) {
         struct exported exported = export_of(*state, "web", T0 + 1, LATER);
@@ -527,6 +544,7 @@ int main(void) {
                 WORLD(test_no_byte_can_be_changed),
                 WORLD(test_no_byte_can_be_cut_off_or_added),
                 WORLD(test_what_is_changed_is_named_though_the_manifest_fits),
+                WORLD(test_another_containers_row_is_not_taken_for_this_ones),
                 WORLD(test_coverage_that_is_claimed_does_not_excuse_a_missing_record),
                 WORLD(test_upcall_taken_out_with_all_traces_wants_the_noted_sha256),
                 WORLD(test_what_is_no_json_of_ours_is_refused),

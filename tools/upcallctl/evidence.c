@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -162,17 +163,21 @@ static void close_output(struct output_file *file) {
 
 /* ---- the work: in a process that may give up root's rights, while this one may still name the file ---- */
 
-static int run_child(const struct evidence_order *order, const struct input *input, int fd) {
+static int run_child(const struct evidence_order *order, const struct input *input, int fd, pid_t parent) {
         int r = input_become_owner(order->ledger);
 
-        if (r >= 0)
-                return evidence_export(order, input, fd);
-        complain("evidence export: the ledger %s cannot be read: %s", order->ledger, strerror(-r));
-        return VERIFY_UNREADABLE;
+        if (r < 0) {
+                complain("evidence export: the ledger %s cannot be read: %s", order->ledger, strerror(-r));
+                return VERIFY_UNREADABLE;
+        }
+        /* Without the other one nobody takes the file. After the change of user, which the kernel answers by forgetting this. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+                return VERIFY_UNREADABLE;
+        return evidence_export(order, input, fd);
 }
 
 static int run(const struct evidence_order *order, const struct input *input, int fd, const sigset_t *signals) {
-        pid_t pid = fork();
+        pid_t parent = getpid(), pid = fork();
         int status;
 
         if (pid < 0) {
@@ -181,7 +186,7 @@ static int run(const struct evidence_order *order, const struct input *input, in
         }
         if (pid == 0) {
                 (void) sigprocmask(SIG_SETMASK, signals, NULL);
-                exit(run_child(order, input, fd));
+                exit(run_child(order, input, fd, parent));
         }
         while (waitpid(pid, &status, 0) < 0)
                 if (errno != EINTR)
