@@ -80,3 +80,11 @@ void ledger_row_of_fields(const struct chain_field fields[static LEDGER_FIELDS],
         for (size_t i = 0; i < LEDGER_FIELDS; i++)
                 take(&fields[i], places[i].kind, ret_row, (char *) ret_row + places[i].offset);
 }
+
+int ledger_row_digest(const struct chain_field fields[static LEDGER_FIELDS], uint8_t ret_digest[static CHAIN_HASH_SIZE]) {
+        size_t n = LEDGER_FIELDS;
+
+        while (n > LEDGER_FIELDS_ALWAYS && fields[n - 1].kind == CHAIN_NOTHING)
+                n--;
+        return chain_digest(fields, n, ret_digest);
+}

@@ -153,7 +153,7 @@ LedgerSnapshot *ledger_snapshot_close(LedgerSnapshot *snapshot) {
 
 const char *ledger_snapshot_problem(int error) {
         if (error == -ESTALE)
-                return "it was made by an upcalld whose ledger has no chain yet: start this one once";
+                return "it was made by an older upcalld: start this one once, which brings it up to date";
         if (error == -EACCES || error == -ENOENT)
                 return strerror(-error);
         return registry_problem(error);

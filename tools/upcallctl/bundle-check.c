@@ -79,6 +79,9 @@ static int say_gaps(struct check *check) {
         if (r >= 0 && span->last_row > check->facts->anchor)
                 r = say(report, FINDING_GAP, "chain", "no head in records.log confirms this container's rows behind row %" PRIu64 " of the chain, up to row %"
                         PRIu64 ": export once more when the broker has recorded its next head (chain-interval)", check->facts->anchor, span->last_row);
+        if (r >= 0 && report->counts.kinds[FINDING_IN_FLIGHT] > 0)
+                r = say(report, FINDING_GAP, "log", "at the export %" PRIu64 " upcalls or records were not finished, or too young to be in the log for sure: what "
+                        "became of them an export made later shows", report->counts.kinds[FINDING_IN_FLIGHT]);
         return r;
 }
 

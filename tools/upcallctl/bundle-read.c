@@ -220,8 +220,11 @@ static bool read_fields(json_object *object, struct chain_field fields[static LE
                 size_t used = 1;
 
                 *field = (struct chain_field){ .kind = CHAIN_NOTHING };
-                if (!json_object_object_get_ex(object, ledger_field_names[i], &value))
-                        return false;
+                if (!json_object_object_get_ex(object, ledger_field_names[i], &value)) {
+                        if (i < LEDGER_FIELDS_ALWAYS)
+                                return false;
+                        continue; /* of a time when there was no such column */
+                }
                 if (json_object_is_type(value, json_type_int)) {
                         field->kind = CHAIN_NUMBER;
                         field->number = json_object_get_int64(value);
@@ -255,7 +258,7 @@ static int take_place(BundleLedger *ledger, json_object *object, size_t at, size
         place.seqno = row.seqno;
         place.own = memcmp(row.contid, ledger->about.contid, sizeof(row.contid)) == 0;
         place.finished = row.state >= LEDGER_CLOSED;
-        r = chain_digest(fields, LEDGER_FIELDS, place.digest);
+        r = ledger_row_digest(fields, place.digest);
         if (r >= 0)
                 r = reconcile_grow(&ledger->places, ledger->n_places, sizeof(place));
         if (r >= 0)

@@ -74,7 +74,7 @@ int bundle_write_link(FILE *chain, const struct ledger_entry *entry, uint8_t has
         uint8_t digest[CHAIN_HASH_SIZE];
         int r;
 
-        r = chain_digest(entry->fields, LEDGER_FIELDS, digest);
+        r = ledger_row_digest(entry->fields, digest);
         if (r < 0) {
                 (void) json_object_put(object);
                 return r;
