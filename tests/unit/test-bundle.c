@@ -151,6 +151,26 @@ static void test_rows_behind_the_last_head_are_a_gap(void **state) {
         exported_done(&exported);
 }
 
+/* Its dispatch record is there, and the other one will come: whoever has the bundle has to know. */
+static void test_upcall_under_way_is_a_gap(void **state) {
+        struct world *world = *state;
+        struct ledger_row row = upcall_row(7);
+        struct exported exported;
+
+        row.time_open = (LATER - 100) * 1000;
+        row.dispatch.time_ms = LATER - 99;
+        assert_int_equal(registry_ledger_open(world->fixture->registry, &row), 0);
+        assert_int_equal(registry_ledger_dispatched(world->fixture->registry, row.seqno, &row.dispatch), 0);
+        write_upcall(world->log, &row, false);
+        assert_int_equal(fflush(world->log), 0);
+        exported = export_of(world, "web", T0 + 1, LATER);
+        assert_int_equal(exported.status, VERIFY_PROVED);
+        assert_int_equal(exported.report.counts.rows, 4);
+        assert_int_equal(kind(&exported, FINDING_IN_FLIGHT), 1);
+        assert_int_equal(kind(&exported, FINDING_GAP), 1);
+        exported_done(&exported);
+}
+
 /* A copy of an older record, made at that time: without its row it would look like one whose row was removed, left out it would not be seen at all. */
 static void test_record_of_that_time_brings_its_row(void **state) {
         struct world *world = *state;
@@ -536,6 +556,7 @@ int main(void) {
                 WORLD(test_two_containers_of_one_name_want_a_contid),
                 WORLD(test_what_the_log_does_not_cover_is_a_gap),
                 WORLD(test_rows_behind_the_last_head_are_a_gap),
+                WORLD(test_upcall_under_way_is_a_gap),
                 WORLD(test_record_of_that_time_brings_its_row),
                 WORLD(test_record_whose_contid_was_changed_in_the_log_is_altered),
                 WORLD(test_root_gives_up_its_rights_before_it_looks_into_a_bundle),
