@@ -14,6 +14,7 @@ enum question {
         QUESTION_HASH,
         QUESTION_ENTRIES,
         QUESTION_CONTAINERS,
+        QUESTION_GAP,
         QUESTIONS,
 };
 
@@ -29,6 +30,7 @@ static const char *const questions[QUESTIONS] = {
         [QUESTION_HASH] = "SELECT chain_hash FROM ledger WHERE chain_seq = ?1",
         [QUESTION_ENTRIES] = "SELECT coalesce(chain_seq, 0), chain_hash, " LEDGER_COLUMNS " FROM ledger ORDER BY chain_seq, seqno",
         [QUESTION_CONTAINERS] = "SELECT contid, name FROM container WHERE contid = ?1 OR name = ?2 ORDER BY id",
+        [QUESTION_GAP] = "SELECT time_from, time_to, records, dropped FROM spool_gap WHERE one = 1",
 };
 
 struct LedgerSnapshot {
@@ -309,6 +311,23 @@ int ledger_snapshot_each_container(LedgerSnapshot *snapshot, const uint8_t conti
         }
         (void) sqlite3_reset(statement);
         return r;
+}
+
+int ledger_snapshot_gap(LedgerSnapshot *snapshot, struct registry_gap *ret_gap) {
+        sqlite3_stmt *statement = begin(snapshot, QUESTION_GAP);
+        struct columns columns = { .statement = statement };
+        int r;
+
+        *ret_gap = (struct registry_gap){ 0 };
+        r = step(statement);
+        if (r > 0) {
+                ret_gap->from = column_u64(&columns);
+                ret_gap->to = column_u64(&columns);
+                ret_gap->records = column_u64(&columns);
+                ret_gap->dropped = column_u64(&columns);
+        }
+        (void) sqlite3_reset(statement);
+        return r < 0 ? r : 0;
 }
 
 int ledger_snapshot_row(LedgerSnapshot *snapshot, int64_t seqno, struct ledger_row *ret_row, const char **ret_vm) {
