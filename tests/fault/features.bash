@@ -764,3 +764,75 @@ off chain-leaves-out-what-is-not-there broker/registry-chain.c \
 off snapshot-is-of-one-moment broker/ledger-snapshot.c \
         's/sqlite3_exec\(snapshot->db, "BEGIN", NULL, NULL, NULL\)/SQLITE_OK/' \
         unit/test-ledger
+
+# ---- evidence that is handed out --------------------------------------------------------------------------------------------
+
+off bundle-manifest tools/upcallctl/bundle-archive.c \
+        's/if \(left < length \|\| memcmp\(manifest \+ at, line, length\) != 0\) \{/if (false) {/' \
+        unit/test-bundle
+off bundle-form tools/upcallctl/bundle-archive.c \
+        's/if \(r < 0 \|\| \(!sink\.differs \&\& sink\.left == 0\)\)/if (true)/' \
+        unit/test-bundle
+off bundle-one-of-each tools/upcallctl/bundle-archive.c \
+        's/if \(part < BUNDLE_PARTS \&\& bundle->parts\[part\]\)/if (false)/' \
+        evidence/what_is_no_bundle_is_refused
+off bundle-plain-files tools/upcallctl/bundle-archive.c \
+        's/if \(archive_entry_filetype\(entry\) != AE_IFREG .*/if (false)/' \
+        evidence/what_is_no_bundle_is_refused
+off bundle-nothing-else-in-it tools/upcallctl/bundle-archive.c \
+        "s/if \\(unknown\\[0\\] != '\\\\0'\\)/if (false)/" \
+        evidence/what_is_no_bundle_is_refused
+off bundle-newer-format tools/upcallctl/bundle-archive.c \
+        's/if \(is_newer\(bundle\)\)/if (false)/' \
+        unit/test-bundle
+off bundle-row-fits-its-digest tools/upcallctl/bundle-ledger.c \
+        's/ \&\& memcmp\(link->digest, place->digest, CHAIN_HASH_SIZE\) == 0;/;/' \
+        unit/test-bundle
+off bundle-row-is-the-containers tools/upcallctl/bundle-ledger.c \
+        's/link->fits = link->fits \&\& place->own/link->fits = link->fits/' \
+        unit/test-bundle
+off bundle-claimed-coverage tools/upcallctl/bundle-check.c \
+        's/if \(records->first_ms > 0 \&\& \(log->first_ms == 0.*/if (false)/' \
+        unit/test-bundle
+off bundle-only-our-records tools/upcallctl/bundle-check.c \
+        's/records\.lines != records\.records/false/' \
+        unit/test-bundle
+off bundle-rows-behind-the-last-head tools/upcallctl/bundle-check.c \
+        's/span->last_row > check->facts->anchor\)/false)/' \
+        unit/test-bundle
+off bundle-log-begins-later tools/upcallctl/bundle-check.c \
+        's/if \(about->log\.first_ms > about->since_ms\)/if (false)/' \
+        evidence/rotated_log_and_one_that_begins_too_late
+off bundle-noted-sha256 tools/upcallctl/verify-bundle.c \
+        's/if \(!wanted \|\| strcasecmp\(wanted, text\) == 0\)/if (true)/' \
+        evidence/one_changed_byte_is_found
+off bundle-as-nobody tools/upcallctl/verify-bundle.c \
+        's/^( *)become_nobody\(\);/\1(void) become_nobody;/' \
+        unit/test-bundle
+off evidence-of-one-container tools/upcallctl/evidence-read.c \
+        's/if \(!is_ours\(evidence, record\)\)/if (false)/' \
+        evidence/no_payload_and_nobody_elses_names_in_a_bundle
+off evidence-altered-contid tools/upcallctl/evidence-read.c \
+        's/\(evidence->n_receipts > 0 \&\& bsearch\(/(false \&\& bsearch(/' \
+        unit/test-bundle
+off evidence-record-brings-its-row tools/upcallctl/evidence-choose.c \
+        '/^static void choose_rows/,/^}/ s/row->chosen = true;/;/' \
+        unit/test-bundle
+off evidence-begins-at-a-head tools/upcallctl/evidence-choose.c \
+        's/if \(head->head\.time \/ 1000 <= evidence->about\.since_ms .*/if (false) {/' \
+        unit/test-bundle
+off evidence-knows-the-broker tools/upcallctl/evidence-choose.c \
+        's/return head <= evidence->head_last \&\& \(head >= evidence->head_first \|\|/return head <= evidence->head_last \&\& head >= evidence->head_first \&\& (true ||/' \
+        unit/test-bundle
+off evidence-as-the-ledgers-owner tools/upcallctl/evidence.c \
+        's/int r = input_become_owner\(order->ledger\);/int r = 0;/' \
+        evidence/output_is_all_of_it_or_nothing
+off evidence-replaces-no-file tools/upcallctl/evidence.c \
+        's/if \(!order->force \&\& lstat\(order->output, \&st\) == 0\)/if (false \&\& lstat(order->output, \&st) == 0)/; s/order->force \? 0 : RENAME_NOREPLACE/0/' \
+        evidence/output_is_all_of_it_or_nothing
+off evidence-leaves-no-half-file tools/upcallctl/evidence.c \
+        's/\(void\) unlink\(file->temporary\);/(void) file;/' \
+        evidence/output_is_all_of_it_or_nothing
+off evidence-reader-ends-with-its-parent tools/upcallctl/evidence.c \
+        's/if \(prctl\(PR_SET_PDEATHSIG, SIGKILL\) < 0 \|\| /if (/' \
+        evidence/output_is_all_of_it_or_nothing

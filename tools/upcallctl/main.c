@@ -6,6 +6,7 @@
 
 #include "tools/upcallctl/arguments.h"
 #include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/evidence.h"
 #include "tools/upcallctl/takeover.h"
 #include "tools/upcallctl/verbs.h"
 #include "tools/upcallctl/verify.h"
@@ -87,8 +88,11 @@ static const struct verb verbs[] = {
           "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
         { NULL, "verify", NULL, verify_main, OPERAND_NONE, 0, 0,
-          "[--input FILE...] [--ledger FILE] [--node NAME] [--json]",
-          "Holds ledger and audit log against each other. Exit status: 0 proved, 1 not, 2 could not be read." },
+          "[--input FILE...] [--ledger FILE] [--node NAME] [--json] | --bundle FILE [--sha256 HEX] [--json]",
+          "Holds ledger and audit log, or what a bundle has of them, against each other. Exit status: 0 proved, 1 not, 2 could not be read." },
+        { "evidence", "export", NULL, evidence_export_main, OPERAND_NONE, 0, 0,
+          "--container CONTAINER --since TIME [--until TIME] --output FILE [--force] [--input FILE...] [--ledger FILE] [--node NAME]",
+          "Writes what proves a container's upcalls into one file, which verify --bundle checks anywhere." },
 };
 
 static const char help_global[] =
@@ -224,7 +228,7 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
         int index, r;
 
         if (verb->main)
-                return argc > 1 && is_help(argv[1]) ? help(verb->name, NULL) : verb->main(argc, argv);
+                return argc > 1 && is_help(argv[1]) ? help(verb->group ? verb->group : verb->name, verb->group ? verb->name : NULL) : verb->main(argc, argv);
 
         (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
         r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);

@@ -100,6 +100,10 @@ static bool was_dropped(const struct ledger_row *row) {
         return row->state == LEDGER_GAP && row->reason && strcmp(row->reason, "dispatch-record-dropped") == 0;
 }
 
+void reconcile_begin_behind(Reconciliation *reconciliation, uint64_t chain_seq) {
+        reconciliation->counts.chain_seq = chain_seq;
+}
+
 static const struct expected *find_predecessor(const Reconciliation *reconciliation, const struct ledger_row *row) {
         size_t first = reconciliation->n_expected > REPEAT_WITHIN ? reconciliation->n_expected - REPEAT_WITHIN : 0;
 
