@@ -408,6 +408,7 @@ PYTHON
                 check 2 "$file"
                 checked '^upcallctl: verify: the bundle '
                 ! grep -q $'\x1b' "$WORK/checked" || fail "$file: what it says drives the terminal"
+                expect_match "$("$UPCALLCTL" verify --json --bundle "$file" 2> /dev/null)" '"proved": *null,.*"error": *"the bundle ' "$file in JSON"
         done
         check 2 .
         check 2 no-such-file

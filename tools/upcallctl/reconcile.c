@@ -247,7 +247,8 @@ int reconcile_check_head(Reconciliation *reconciliation, const struct finding *a
 static int absent(Reconciliation *reconciliation, const struct sender_receipt *receipt, uint64_t first_ms, uint64_t last_ms) {
         struct finding counted = { .kind = FINDING_UNVERIFIABLE };
 
-        if (receipt->time_ms < first_ms)
+        /* Of the first line's own millisecond, too: nothing says which of them came first. */
+        if (receipt->time_ms <= first_ms)
                 return reconcile_say(reconciliation, &counted, "-") < 0 ? -ENOMEM : 1;
         counted.kind = FINDING_IN_FLIGHT;
         if (receipt->time_ms >= last_ms && receipt->time_ms + WRITTEN_AFTER_MS > reconciliation->now_ms)

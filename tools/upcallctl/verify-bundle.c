@@ -161,10 +161,9 @@ static int check(const char *path, const char *data, size_t size, struct bundle 
         if (r >= 0)
                 return 1;
         if (r == -EPROTO)
-                complain("verify: %s was made by a newer upcallctl (format %" PRIu64 "; this one knows up to %d): check it with that", path, bundle_format(bundle),
-                         BUNDLE_FORMAT);
-        else
-                complain("verify: the bundle %s %s", path, r == -EBADMSG ? problem : strerror(-r));
+                return report_problem(report, r, "%.300s was made by a newer upcallctl (format %" PRIu64 "; this one knows up to %d): check it with that", path,
+                                      bundle_format(bundle), BUNDLE_FORMAT);
+        (void) report_problem(report, r, "the bundle %.300s %s", path, r == -EBADMSG ? problem : strerror(-r));
         return r == -EBADMSG && !report_is_good(report) ? 0 : r;
 }
 
@@ -172,9 +171,8 @@ static const char *file_problem(int error) {
         return error == -EFBIG ? "it is larger than any bundle" : strerror(-error);
 }
 
-int verify_bundle(const char *path, const char *sha256_wanted, bool json) {
+int verify_bundle(const char *path, const char *sha256_wanted, bool json, struct report *report) {
         _cleanup_free_ char *data = NULL;
-        struct report report = { .ledger = bundle_part_names[BUNDLE_LEDGER], .n_files = 1 };
         struct bundle_facts facts;
         struct bundle bundle = { 0 };
         uint8_t digest[SHA256_TEXT / 2];
@@ -182,24 +180,21 @@ int verify_bundle(const char *path, const char *sha256_wanted, bool json) {
         size_t size = 0;
         int r;
 
-        if (sha256_wanted && !is_sha256(sha256_wanted)) {
-                complain("verify: --sha256 wants 64 hexadecimal digits, as evidence export printed them");
-                return VERIFY_UNREADABLE;
-        }
+        if (sha256_wanted && !is_sha256(sha256_wanted))
+                return report_problem(report, -EINVAL, "--sha256 wants 64 hexadecimal digits, as evidence export printed them");
         r = read_file(path, &data, &size);
-        if (r < 0) {
-                complain("verify: the bundle %s cannot be read: %s", path, file_problem(r));
-                return VERIFY_UNREADABLE;
-        }
+        if (r < 0)
+                return report_problem(report, r, "the bundle %.300s cannot be read: %s", path, file_problem(r));
         become_nobody();
+        report->ledger = bundle_part_names[BUNDLE_LEDGER];
+        report->n_files = 1;
         sha256(data, size, digest);
         bundle_hex(digest, sizeof(digest), text);
-        r = compare_sha256(&report, sha256_wanted, text);
+        r = compare_sha256(report, sha256_wanted, text);
         if (r >= 0)
-                r = check(path, data, size, &bundle, &report, &facts);
+                r = check(path, data, size, &bundle, report, &facts);
         if (r >= 0)
-                r = (json ? print_json : print_text)(path, text, &report, r > 0 ? &facts : NULL);
+                r = (json ? print_json : print_text)(path, text, report, r > 0 ? &facts : NULL);
         bundle_done(&bundle);
-        report_done(&report);
-        return r < 0 ? VERIFY_UNREADABLE : report_is_good(&report) ? VERIFY_PROVED : VERIFY_REFUTED;
+        return r;
 }

@@ -17,7 +17,8 @@ struct bundle_facts {
 /* Adds to what report has already. -EBADMSG: problem has words. */
 int bundle_check(const struct bundle *bundle, struct report *report, struct bundle_facts *ret_facts, char problem[static FINDING_TEXT_MAX]);
 
-/* upcallctl verify --bundle PATH [--sha256 HEX] [--json]: enum verify_exit. sha256 NULL: none is known. */
-int verify_bundle(const char *path, const char *sha256, bool json);
+/* upcallctl verify --bundle PATH [--sha256 HEX] [--json]: prints what it found. sha256 NULL: none is known. A negative errno: it could not be checked,
+ * and report_problem() has said why. */
+int verify_bundle(const char *path, const char *sha256, bool json, struct report *report);
 
 #endif

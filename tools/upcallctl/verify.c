@@ -153,28 +153,33 @@ static int open_all(const struct order *order, struct input *input, struct repor
         return r < 0 ? report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, strerror(-r)) : 0;
 }
 
+static int verify_log(const struct order *order, struct report *report) {
+        struct input input = { .n = 0 };
+        int r;
+
+        r = open_all(order, &input, report);
+        if (r >= 0) {
+                report->ledger = order->ledger;
+                report->n_files = input.n;
+                r = verify(order, &input, report);
+        }
+        if (r >= 0)
+                r = order->json ? report_print_json(report) : report_print_text(report);
+        input_close(&input);
+        return r;
+}
+
 int verify_main(int argc, char **argv) {
         _cleanup_free_ char **files = calloc((size_t) argc + 1, sizeof(*files));
         struct order order = { .files = files };
         struct report report = { 0 };
-        struct input input = { .n = 0 };
         int r;
 
         r = files ? read_arguments(argc, argv, &order, &report) : -ENOMEM;
-        if (r >= 0 && order.bundle)
-                return verify_bundle(order.bundle, order.sha256, order.json);
         if (r >= 0)
-                r = open_all(&order, &input, &report);
-        if (r >= 0) {
-                report.ledger = order.ledger;
-                report.n_files = input.n;
-                r = verify(&order, &input, &report);
-        }
-        if (r >= 0)
-                r = order.json ? report_print_json(&report) : report_print_text(&report);
-        else if (order.json)
+                r = order.bundle ? verify_bundle(order.bundle, order.sha256, order.json, &report) : verify_log(&order, &report);
+        if (r < 0 && order.json)
                 (void) report_print_json_problem(&report, r);
-        input_close(&input);
         report_done(&report);
         return r < 0 ? VERIFY_UNREADABLE : report_is_good(&report) ? VERIFY_PROVED : VERIFY_REFUTED;
 }
