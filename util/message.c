@@ -75,6 +75,7 @@ static const struct wire_field facts_fields[] = {
         STRING(process_facts, MAY, COMM, comm),
         STRING(process_facts, MAY, CGROUP_PATH, cgroup_path),
         STRING(process_facts, MAY, LABEL, label),
+        U32_BETWEEN(process_facts, MAY, KERNEL_THREAD, kernel_thread, 1, 1),
 };
 LAYOUT(static, facts, process_facts, 0, 0, 0);
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/affinity.h"
+
+struct Affinity {
+        struct affinity_entry *entries;
+        size_t n, n_allocated;
+        bool full; /* somebody who may be meant is not among them */
+};
+
+Affinity *affinity_new(void) {
+        return calloc(1, sizeof(Affinity));
+}
+
+Affinity *affinity_free(Affinity *affinity) {
+        if (affinity)
+                free(affinity->entries);
+        free(affinity);
+        return NULL;
+}
+
+static bool same_address(const struct affinity_subject *a, const struct affinity_subject *b) {
+        return a->family == b->family && memcmp(a->address, b->address, sizeof(a->address)) == 0;
+}
+
+static bool same_server(const struct affinity_subject *a, const struct affinity_subject *b) {
+        return strcmp(a->server, b->server) == 0;
+}
+
+static bool same_subject(const struct affinity_subject *a, const struct affinity_subject *b) {
+        return a->creduid == b->creduid && same_server(a, b) && same_address(a, b);
+}
+
+/* A server has several addresses, and an address several names: whoever asked for one of them may be meant by the other. */
+static bool may_mean(const struct affinity_subject *a, const struct affinity_subject *b) {
+        return a->creduid == b->creduid && (same_server(a, b) || same_address(a, b));
+}
+
+static bool same_owner(const struct affinity_entry *a, const struct affinity_entry *b) {
+        return a->owner == b->owner && (a->owner != AFFINITY_CONTAINER || memcmp(a->contid, b->contid, sizeof(a->contid)) == 0);
+}
+
+static struct affinity_entry *find_entry(const Affinity *affinity, const struct affinity_subject *subject) {
+        for (size_t i = 0; i < affinity->n; i++)
+                if (same_subject(&affinity->entries[i].subject, subject))
+                        return &affinity->entries[i];
+        return NULL;
+}
+
+static int reserve(Affinity *affinity) {
+        size_t n_wanted = affinity->n_allocated == 0 ? 16 : affinity->n_allocated * 2;
+        struct affinity_entry *entries;
+
+        if (affinity->n < affinity->n_allocated)
+                return 0;
+        if (affinity->n >= AFFINITY_ENTRIES_MAX)
+                return -ENOSPC;
+        entries = reallocarray(affinity->entries, n_wanted, sizeof(*entries));
+        if (!entries)
+                return -ENOMEM;
+        affinity->entries = entries;
+        affinity->n_allocated = n_wanted;
+        return 0;
+}
+
+static int learn_new(Affinity *affinity, const struct affinity_entry *asked, struct affinity_entry *ret_entry) {
+        int r = reserve(affinity);
+
+        if (r < 0) {
+                affinity->full = true;
+                return r;
+        }
+        affinity->entries[affinity->n++] = *asked;
+        *ret_entry = *asked;
+        return 1;
+}
+
+int affinity_learn(Affinity *affinity, const struct affinity_entry *asked, struct affinity_entry *ret_entry) {
+        struct affinity_entry *entry = find_entry(affinity, &asked->subject);
+
+        if (!entry)
+                return learn_new(affinity, asked, ret_entry);
+        if (entry->owner == AFFINITY_SEVERAL || same_owner(entry, asked))
+                return 0;
+        entry->owner = AFFINITY_SEVERAL;
+        memset(entry->contid, 0, sizeof(entry->contid));
+        *ret_entry = *entry;
+        return 1;
+}
+
+enum affinity_owner affinity_find(const Affinity *affinity, const struct affinity_subject *subject, uint8_t ret_contid[static 16]) {
+        const struct affinity_entry *known = find_entry(affinity, subject);
+
+        if (affinity->full)
+                return AFFINITY_FULL;
+        if (!known)
+                return AFFINITY_NOBODY;
+        for (size_t i = 0; i < affinity->n; i++)
+                if (may_mean(&affinity->entries[i].subject, subject) && !same_owner(&affinity->entries[i], known))
+                        return AFFINITY_SEVERAL;
+        memcpy(ret_contid, known->contid, 16);
+        return known->owner;
+}
