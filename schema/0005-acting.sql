@@ -11,7 +11,7 @@ CREATE TABLE affinity (
         contid  BLOB    CHECK (length(contid) = 16),
         CHECK ((owner = 2) = (contid IS NOT NULL)),
         PRIMARY KEY (boot_id, server, family, address, creduid)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- A process of the host that acts for a container (upcallctl run), with all that is in its cgroup, until that is empty.
 CREATE TABLE run (
@@ -24,5 +24,3 @@ CREATE TABLE run (
         cgroup_path TEXT    NOT NULL CHECK (cgroup_path <> ''),
         time        INTEGER NOT NULL CHECK (time > 0)
 ) STRICT;
-
-CREATE UNIQUE INDEX run_cgroup ON run (boot_id, cgroup);

@@ -264,7 +264,7 @@ with sqlite3.connect(sys.argv[1]) as db: db.execute("DELETE FROM run")' "$WORK/s
 test_caller_in_a_run_is_told_by_ids_of_the_container() {
         script answer-web 'printf "%s" "$UPCALL_UID-$UPCALL_PID"'
         start_broker
-        container_with_agent web-1 keys --userns -- "$KERNEL_SHARE/answer-web"
+        container_with_agent web-1 keys --user -- "$KERNEL_SHARE/answer-web"
         takeover
         expect_match "$(upcallctl run --for web-1 -- "$KERNEL_SHARE/request" user db:ids)" '^ok .* (4294967295|-1|)-0?$' "ids"
 }
