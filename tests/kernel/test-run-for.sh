@@ -153,22 +153,12 @@ test_exit_status_and_signals_are_the_programs() {
 test_run_for_refusals() {
         local words
         run_world
-        while read -r words; do
+        for words in '--for web-1 true' '--for web-1 --' '--for web-1' '-- true' '--for nobody -- true' '--for web-1 --for web-1 -- true' '--for -- true' \
+                '--for web-1 --json -- true' '--for ../x -- true' '--socket /nonexistent --for web-1 -- true'; do
                 # shellcheck disable=SC2086
                 upcallctl run $words > /dev/null 2>> "$WORK/refusals"
                 expect_eq $? 125 "run $words"
-        done <<- END
-                --for web-1 true
-                --for web-1 --
-                --for web-1
-                -- true
-                --for nobody -- true
-                --for web-1 --for web-1 -- true
-                --for -- true
-                --for web-1 --json -- true
-                --for ../x -- true
-                --socket /nonexistent --for web-1 -- true
-        END
+        done
         expect_match "$(cat "$WORK/refusals")" 'no container nobody' "words"
         setpriv --reuid 4321 --clear-groups "$UPCALLCTL" run --for web-1 -- true 2> "$WORK/refusal"
         expect_eq $? 125 "not root"

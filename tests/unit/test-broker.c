@@ -1430,6 +1430,174 @@ static void test_head_that_was_not_read_back_is_sent_again(void **state) {
         assert_false(head_is_due(world));
 }
 
+/* ---- kernel threads: whose mount do they reconnect? ---- */
+
+#define SPNEGO(pid) "ver=0x2;host=fs1;ip4=192.0.2.1;sec=krb5;uid=0x0;creduid=0x0;pid=0x" pid
+
+enum asker {
+        BY_CONTAINER,
+        BY_HOST,
+        BY_STRANGER,
+        BY_KERNEL_THREAD,
+};
+
+static struct process_facts facts_of(const struct world *world, enum asker asker) {
+        struct process_facts facts = world->facts;
+
+        if (asker == BY_STRANGER)
+                facts.pid_ns.ids[0].inode++;
+        if (asker == BY_HOST || asker == BY_KERNEL_THREAD) {
+                facts.pid_ns = (struct namespace_chain){ .ids = { { 4, PROCESS_INIT_PID_NS } }, .n_values = 2 };
+                facts.n_pids = 1;
+        }
+        facts.kernel_thread = asker == BY_KERNEL_THREAD;
+        return facts;
+}
+
+/* Its verdict, with its records made; everybody is answered and gone when it returns */
+static uint32_t spnego(struct world *world, enum asker asker, uint32_t n, const char *description, uint32_t origin, uint32_t *ret_error) {
+        struct message_request request = { .key = n, .key_type = wire_text("cifs.spnego"), .description = wire_text(description), .origin = origin,
+                                           .timeout_ms = 20000, .caller = facts_of(world, asker) };
+        int client = connect_to(world, "upcall.sock");
+        uint32_t action;
+
+        memcpy(request.id, &n, sizeof(n));
+        request.caller.start_time += n;
+        assert_int_equal(packet_send(client, &message_request_layout, &request, &world->pidfd, 1), 0);
+        turn(world);
+        records_made(world->broker);
+        action = verdict_of(world, client, ret_error);
+        report(world, client, n, action == UPCALL_ACTION_DEFER ? UPCALL_OUTCOME_INSTANTIATED : UPCALL_OUTCOME_NEGATED, *ret_error);
+        records_made(world->broker);
+        return action;
+}
+
+static void use_affinity(struct world *world) {
+        struct registry_route route = { .container = world->container->row, .action = UPCALL_ACTION_REJECT, .error = EACCES, .key_type = "cifs.spnego",
+                                        .description = "*" };
+
+        world->broker->config.kernel_threads = CONFIG_KERNEL_THREADS_AFFINITY;
+        assert_int_equal(registry_add_route(world->broker->registry, &route), 0);
+        assert_int_equal(container_add_route(world->container, &route), 0);
+}
+
+/* web-1's own route says EACCES, which nobody else gets */
+static void expect_thread(struct world *world, uint32_t n, uint32_t action, uint32_t error, const char *recorded) {
+        uint32_t got;
+
+        assert_int_equal(spnego(world, BY_KERNEL_THREAD, n, SPNEGO("99"), UPCALL_ORIGIN_KERNEL, &got), action);
+        assert_int_equal(got, error);
+        if (count_records(recorded) != 2) /* dispatch and completion */
+                fail_msg("%u of %s in %s", count_records(recorded), recorded, trail);
+}
+
+static void test_kernel_threads_by_the_setting(void **state) {
+        struct world *world = *state;
+
+        expect_thread(world, 1, UPCALL_ACTION_REJECT, ENOKEY, "reason=kernel-thread");
+        assert_int_equal(count_records("found=none"), 2);
+        trail[0] = '\0';
+        world->broker->config.kernel_threads = CONFIG_KERNEL_THREADS_DEFER;
+        expect_thread(world, 2, UPCALL_ACTION_DEFER, 0, "reason=kernel-thread");
+}
+
+/* Like the host's own: its mounts do not depend on our evidence */
+static void test_deferred_kernel_thread_waits_for_no_record(void **state) {
+        struct world *world = *state;
+        struct message_request request = { .key = 1, .key_type = wire_text("dns_resolver"), .description = wire_text("fs1"), .origin = UPCALL_ORIGIN_KERNEL,
+                                           .id = { 1 }, .timeout_ms = 20000, .caller = facts_of(world, BY_KERNEL_THREAD) };
+        int client = connect_to(world, "upcall.sock");
+        uint32_t error;
+
+        world->broker->config.kernel_threads = CONFIG_KERNEL_THREADS_DEFER;
+        assert_int_equal(packet_send(client, &message_request_layout, &request, &world->pidfd, 1), 0);
+        turn(world);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
+        close_fd(client);
+}
+
+static void test_kernel_thread_means_the_only_one_who_asked(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+
+        use_affinity(world);
+        expect_thread(world, 1, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-nobody");
+        assert_int_equal(spnego(world, BY_CONTAINER, 2, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error), UPCALL_ACTION_REJECT);
+        expect_thread(world, 3, UPCALL_ACTION_REJECT, EACCES, "found=affinity");
+        assert_int_equal(count_records("vm=\"web-1\" uuid=01000000-0000-0000-0000-000000000000"), 4);
+        /* of another server, or user */
+        assert_int_equal(spnego(world, BY_KERNEL_THREAD, 4, "ver=0x2;host=fs2;ip4=192.0.2.2;sec=krb5;uid=0x0;creduid=0x0;pid=0x1", UPCALL_ORIGIN_KERNEL, &error),
+                         UPCALL_ACTION_REJECT);
+        assert_int_equal(error, ENOKEY);
+        assert_int_equal(spnego(world, BY_KERNEL_THREAD, 5, "ver=0x2;host=fs1;ip4=192.0.2.1;sec=krb5;uid=0x0;creduid=0x1;pid=0x1", UPCALL_ORIGIN_KERNEL, &error),
+                         UPCALL_ACTION_REJECT);
+        assert_int_equal(error, ENOKEY);
+        /* somebody else asks for the same: never again */
+        (void) spnego(world, BY_STRANGER, 6, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        expect_thread(world, 7, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-several");
+}
+
+static void test_kernel_thread_means_the_host(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+
+        use_affinity(world);
+        assert_int_equal(spnego(world, BY_HOST, 1, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error), UPCALL_ACTION_DEFER);
+        expect_thread(world, 2, UPCALL_ACTION_DEFER, 0, "reason=affinity-host");
+        (void) spnego(world, BY_CONTAINER, 3, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        expect_thread(world, 4, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-several");
+}
+
+/* request_key(2) takes any description: it neither makes a container the one that is meant, nor takes that from another */
+static void test_what_a_process_asks_for_itself_teaches_nothing(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+
+        use_affinity(world);
+        (void) spnego(world, BY_CONTAINER, 1, SPNEGO("7"), UPCALL_ORIGIN_USER, &error);
+        expect_thread(world, 2, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-nobody");
+        (void) spnego(world, BY_HOST, 3, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        (void) spnego(world, BY_CONTAINER, 4, SPNEGO("7"), UPCALL_ORIGIN_USER, &error);
+        expect_thread(world, 5, UPCALL_ACTION_DEFER, 0, "reason=affinity-host");
+        assert_int_equal(spnego(world, BY_KERNEL_THREAD, 6, SPNEGO("7"), UPCALL_ORIGIN_USER, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(count_records("reason=affinity-description"), 2);
+}
+
+static void test_kernel_thread_of_a_container_that_ended(void **state) {
+        struct world *world = *state;
+        uint32_t error;
+
+        use_affinity(world);
+        (void) spnego(world, BY_CONTAINER, 1, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        container_free(world->container);
+        expect_thread(world, 2, UPCALL_ACTION_REJECT, ENOKEY, "reason=container-ended");
+        /* whoever comes next does not take its place */
+        (void) spnego(world, BY_HOST, 3, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        expect_thread(world, 4, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-several");
+}
+
+static void test_kernel_thread_after_a_restart(void **state) {
+        struct broker_start start = { .config_path = "/nonexistent", .config = usual };
+        struct world *world = *state;
+        uint32_t error;
+        int pair[2];
+
+        use_affinity(world);
+        (void) spnego(world, BY_CONTAINER, 1, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        world->broker = broker_free(world->broker);
+        close_fd(world->witness);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        world->witness = pair[0];
+        start.witness_fd = pair[1];
+        start.runtime_dir = start.state_dir = world->folder;
+        start.config.kernel_threads = CONFIG_KERNEL_THREADS_AFFINITY;
+        assert_int_equal(broker_new(&start, &world->broker), 0);
+        records_made(world->broker);
+        expect_thread(world, 2, UPCALL_ACTION_REJECT, EACCES, "found=affinity");
+        (void) spnego(world, BY_HOST, 3, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        expect_thread(world, 4, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-several");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_question_reaches_the_agent_after_its_record, setup, teardown),
@@ -1471,6 +1639,13 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_best_effort_spool_that_was_tampered_with, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_spool_is_bounded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_best_effort_with_a_registry_that_cannot_be_written, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kernel_threads_by_the_setting, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_deferred_kernel_thread_waits_for_no_record, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kernel_thread_means_the_only_one_who_asked, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kernel_thread_means_the_host, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_a_process_asks_for_itself_teaches_nothing, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kernel_thread_of_a_container_that_ended, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kernel_thread_after_a_restart, setup, teardown),
         };
 
         return cmocka_run_group_tests_name("broker", tests, NULL, NULL);
