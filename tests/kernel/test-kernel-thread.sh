@@ -14,21 +14,27 @@ dry_run() { # TYPE DESCRIPTION: what the broker would decide for a real kernel t
         "$UPCALL_CLIENT" --dry-run --pid 2 --type "$1" --description "$2"
 }
 
+undo_waiting() {
+        # shellcheck disable=SC2016
+        machine_undo --boot sh -c 'exec > /dev/null 2>&1
+                fsfreeze -u "$1"; sleep 1; losetup -j "$1/inner.img" | cut -d: -f1 | xargs -r losetup -d; umount "$1"
+                losetup -j "$1.img" | cut -d: -f1 | xargs -r losetup -d; true' undo "$1"
+}
+
 # A loop device whose file lies on a frozen file system: its kernel thread waits in state D as long as that is so. Its number in THREAD.
 waiting_thread() {
         local place=$WORK/frozen outer inner
         command -v mkfs.ext4 fsfreeze losetup > /dev/null || skip "mkfs.ext4, fsfreeze or losetup is missing"
         mkdir -p "$place"
         truncate -s 16M "$WORK/frozen.img" && mkfs.ext4 -q -F "$WORK/frozen.img" || skip "no ext4"
-        # shellcheck disable=SC2016
-        machine_undo --boot sh -c 'fsfreeze -u "$1"; sleep 1; losetup -j "$1/inner.img" | cut -d: -f1 | xargs -r losetup -d; umount "$1"
-                losetup -j "$1.img" | cut -d: -f1 | xargs -r losetup -d; true' undo "$place" > /dev/null 2>&1
+        undo_waiting "$place"
         outer=$(losetup -f --show "$WORK/frozen.img") || skip "no loop devices"
         mount -t ext4 "$outer" "$place" || skip "a loop device cannot be mounted"
         dd if=/dev/zero of="$place/inner.img" bs=1M count=4 conv=fsync status=none
         inner=$(losetup -f --show "$place/inner.img") || fail "no second loop device"
         fsfreeze -f "$place" || skip "it cannot be frozen"
         machine_spawn /dev/null dd if=/dev/zero of="$inner" bs=4k count=1 oflag=direct
+        undo_waiting "$place" # dd waits, too, and cannot be killed: first of all
         machine_wait_for 10 find_waiting "${inner#/dev/}" || fail "no kernel thread waits"
 }
 
