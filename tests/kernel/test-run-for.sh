@@ -265,3 +265,55 @@ test_agent_is_not_let_in_by_acting_for_the_container() {
         machine_wait_for 10 grep -q 'not in a registered container' "$WORK/intruder.log" || fail "$(cat "$WORK/intruder.log")"
         audit_find 'op=refuse-agent reason=no-container' -m USYS_CONFIG --raw > /dev/null
 }
+
+# By hand, past upcallctl: whoever else sits in the cgroup did not ask
+test_process_that_is_not_alone_in_its_cgroup() {
+        local group
+        install -m 0755 "$KERNEL_PROGRAMS/rogue" "$KERNEL_SHARE"
+        run_world
+        group=$(machine_cgroup upcalld-run-x) || skip "no cgroup2"
+        mkdir "$group/upcalld-run-1" "$group/not-ours"
+        # shellcheck disable=SC2016
+        machine_spawn /dev/null sh -c 'echo $$ > "$1/cgroup.procs"; exec sleep 60' other "$group/upcalld-run-1"
+        machine_wait_for 5 grep -q . "$group/upcalld-run-1/cgroup.procs" || fail "nobody in the cgroup"
+        expect_match "$(order_from "$group/upcalld-run-1")" '^done EINVAL .*not alone' "with somebody else"
+        expect_match "$(order_from "$group/not-ours")" '^done EINVAL .*not alone' "in a cgroup of another name"
+        expect_match "$(order_from "${group%/*}")" '^done EINVAL .*not alone' "in the root"
+        kill -KILL "$MACHINE_PID"
+        machine_wait_for 5 process_gone "$MACHINE_PID"
+        expect_match "$(order_from "$group/upcalld-run-1")" '^done 0' "alone"
+}
+
+order_from() { # CGROUP: what the broker says to a process in there
+        # shellcheck disable=SC2016
+        sh -c 'echo $$ > "$1/cgroup.procs"; exec "$2" /run/upcalld/control.sock run-for:web-1 receive' order "$1" "$KERNEL_SHARE/rogue"
+}
+
+test_what_a_killed_remover_leaves_is_swept() {
+        local remover
+        run_world
+        start_run main
+        remover=$(pgrep -f "^$UPCALLCTL run --for web-1" | grep -vx "$RUN_PID" | head -n 1)
+        [[ -n $remover ]] || fail "no remover"
+        kill -KILL "$remover"
+        kill -KILL "$RUN_PID"
+        machine_wait_for 10 grep -q 'populated 0' "$(run_cgroups)/cgroup.events" || fail "it is not empty"
+        expect_ne "$(run_cgroups)" "" "the cgroup stays"
+        upcallctl run --for web-1 -- true
+        nothing_is_left
+}
+
+# Who was given a part of the hierarchy may move whatever lies below it: then it is not made there
+test_owner_of_a_cgroup_around_it_moves_nobody_out() {
+        local group
+        run_world
+        group=$(machine_cgroup delegated) || skip "no cgroup2"
+        chown 4321 "$group" "$group/cgroup.procs"
+        # shellcheck disable=SC2016
+        expect_eq "$(sh -c 'echo $$ > "$1/cgroup.procs"; "$2" run --for web-1 -- sh -c "sed -n s/^0:://p /proc/self/cgroup" | sed "s/[0-9].*//"' x "$group" "$UPCALLCTL")" \
+                /upcalld-run- "at the root"
+        chown 0 "$group" "$group/cgroup.procs"
+        # shellcheck disable=SC2016
+        expect_eq "$(sh -c 'echo $$ > "$1/cgroup.procs"; "$2" run --for web-1 -- sh -c "sed -n s/^0:://p /proc/self/cgroup" | sed "s/-[0-9].*//"' x "$group" "$UPCALLCTL")" \
+                "/${group##*/}/upcalld-run" "below its own"
+}
