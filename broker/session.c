@@ -103,7 +103,9 @@ static Agent *session_identify(Session *session, Container **ret_container, int 
         *ret_error = EACCES;
         *ret_text = "this process is not in a registered container: register it with upcallctl container register";
         *ret_reason = "no-container";
-        if (attribution.verdict != ATTRIBUTION_CONTAINER || attribution.run) /* acting for it is not being in it */
+        if (attribution.verdict != ATTRIBUTION_CONTAINER)
+                return NULL;
+        if (attribution.run) /* acting for it is not being in it */
                 return NULL;
         *ret_container = container = container_of_entry(attribution.entry);
         *ret_text = "this container has ended";

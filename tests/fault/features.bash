@@ -150,7 +150,7 @@ off run-for-unknown-run broker/upcall-decide.c \
         's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
         run-for/run_that_the_broker_lost_is_not_the_hosts
 off run-for-is-no-agent broker/session.c \
-        's/ATTRIBUTION_CONTAINER \|\| attribution\.run\)/ATTRIBUTION_CONTAINER)/' \
+        '/^static Agent \*session_identify/,/^}/ s/if \(attribution\.run\)/if (false)/' \
         run-for/agent_is_not_let_in_by_acting_for_the_container
 off run-for-alone-in-its-cgroup broker/run.c \
         's/ \|\| cgroup_holds_only\(facts->cgroup_path, \(pid_t\) facts->tgid\) != 1\)/)/' \

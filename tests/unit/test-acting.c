@@ -166,6 +166,19 @@ static void test_cgroup_of_a_run_is_nobody_elses(void **state) {
         assert_int_equal(attribution_index_add_run(world->index, &same), 0);
 }
 
+/* Where no container hangs on its cgroup a run still does */
+static void test_unknown_cgroup_may_be_a_runs(void **state) {
+        struct world *world = *state;
+        const struct caller_case hidden = { .path = "" };
+
+        attribution_index_remove(world->index, &world->entries[ONE]);
+        assert_int_equal(attribute(world, &hidden).verdict, ATTRIBUTION_AMBIGUOUS);
+        attribution_index_remove_run(world->index, &world->run);
+        assert_int_equal(attribute(world, &hidden).verdict, ATTRIBUTION_AMBIGUOUS);
+        attribution_index_remove_run(world->index, &world->ended);
+        assert_int_equal(attribute(world, &hidden).verdict, ATTRIBUTION_HOST);
+}
+
 static void test_many_runs(void **state) {
         struct world *world = *state;
         struct attribution_run runs[100];
@@ -388,6 +401,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_who_is_acted_for, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_cgroup_of_a_run_is_nobody_elses, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_unknown_cgroup_may_be_a_runs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_many_runs, set_up, tear_down),
                 cmocka_unit_test(test_descriptions),
                 cmocka_unit_test(test_long_words),
