@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2016 # what is in single quotes is for others
 # Upcalls of kernel threads. Where the kernel has no file system that makes them (CIFS, NFS, AFS, Ceph), a real kernel thread is made to wait, and the client
 # is led to it: of the upcall only the caller's number and the thread keyring are not the kernel's own. With KERNEL_THREAD_UPCALL set to a program that makes
 # a real one (the tests in virtual machines), that is used instead.
@@ -15,7 +16,6 @@ dry_run() { # TYPE DESCRIPTION: what the broker would decide for a real kernel t
 }
 
 undo_waiting() {
-        # shellcheck disable=SC2016
         machine_undo --boot sh -c 'exec > /dev/null 2>&1
                 fsfreeze -u "$1"; sleep 1; losetup -j "$1/inner.img" | cut -d: -f1 | xargs -r losetup -d; umount "$1"
                 losetup -j "$1.img" | cut -d: -f1 | xargs -r losetup -d; true' undo "$1"
@@ -26,7 +26,8 @@ waiting_thread() {
         local place=$WORK/frozen outer inner
         command -v mkfs.ext4 fsfreeze losetup > /dev/null || skip "mkfs.ext4, fsfreeze or losetup is missing"
         mkdir -p "$place"
-        truncate -s 16M "$WORK/frozen.img" && mkfs.ext4 -q -F "$WORK/frozen.img" || skip "no ext4"
+        truncate -s 16M "$WORK/frozen.img"
+        mkfs.ext4 -q -F "$WORK/frozen.img" || skip "no ext4"
         undo_waiting "$place"
         outer=$(losetup -f --show "$WORK/frozen.img") || skip "no loop devices"
         mount -t ext4 "$outer" "$place" || skip "a loop device cannot be mounted"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
+# shellcheck disable=SC2016 # what is in single quotes is for others
 # upcallctl run: a program of the host that acts for a container, with real processes.
 
 # web-1 with an agent that answers db:*, a broker, and takeover
 run_world() {
         script answer-web 'printf "of-web %s" "$UPCALL_UID"'
-        start_broker "$@"
+        start_broker
         container_with_agent web-1 keys --workers 4 -- "$KERNEL_SHARE/answer-web"
         takeover
 }
@@ -273,7 +274,6 @@ test_process_that_is_not_alone_in_its_cgroup() {
         run_world
         group=$(machine_cgroup upcalld-run-x) || skip "no cgroup2"
         mkdir "$group/upcalld-run-1" "$group/not-ours"
-        # shellcheck disable=SC2016
         machine_spawn /dev/null sh -c 'echo $$ > "$1/cgroup.procs"; exec sleep 60' other "$group/upcalld-run-1"
         machine_wait_for 5 grep -q . "$group/upcalld-run-1/cgroup.procs" || fail "nobody in the cgroup"
         expect_match "$(order_from "$group/upcalld-run-1")" '^done EINVAL .*not alone' "with somebody else"
@@ -285,7 +285,6 @@ test_process_that_is_not_alone_in_its_cgroup() {
 }
 
 order_from() { # CGROUP: what the broker says to a process in there
-        # shellcheck disable=SC2016
         sh -c 'echo $$ > "$1/cgroup.procs"; exec "$2" /run/upcalld/control.sock run-for:web-1 receive' order "$1" "$KERNEL_SHARE/rogue"
 }
 
@@ -309,11 +308,9 @@ test_owner_of_a_cgroup_around_it_moves_nobody_out() {
         run_world
         group=$(machine_cgroup delegated) || skip "no cgroup2"
         chown 4321 "$group" "$group/cgroup.procs"
-        # shellcheck disable=SC2016
         expect_eq "$(sh -c 'echo $$ > "$1/cgroup.procs"; "$2" run --for web-1 -- sh -c "sed -n s/^0:://p /proc/self/cgroup" | sed "s/[0-9].*//"' x "$group" "$UPCALLCTL")" \
                 /upcalld-run- "at the root"
         chown 0 "$group" "$group/cgroup.procs"
-        # shellcheck disable=SC2016
         expect_eq "$(sh -c 'echo $$ > "$1/cgroup.procs"; "$2" run --for web-1 -- sh -c "sed -n s/^0:://p /proc/self/cgroup" | sed "s/-[0-9].*//"' x "$group" "$UPCALLCTL")" \
                 "/${group##*/}/upcalld-run" "below its own"
 }
