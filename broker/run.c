@@ -102,35 +102,41 @@ static int run_watch(Run *run) {
 
 /* ---- the beginning ---- */
 
+static Run *run_new(Broker *broker, const struct registry_run *row, Container *container) {
+        _cleanup_free_ char *name = strdup(row->name), *path = strdup(row->cgroup_path);
+        Run *run = calloc(1, sizeof(*run));
+
+        if (!run || !name || !path) {
+                free(run);
+                return NULL;
+        }
+        *run = (Run){ .entry = { .cgroup = row->cgroup, .entry = container ? &container->entry : NULL }, .broker = broker, .container = container,
+                      .row = row->id, .pid = row->pid, .pidfd = -1, .cgroup_events = -1, .container_name = TAKE_PTR(name), .cgroup_path = TAKE_PTR(path) };
+        memcpy(run->contid, row->contid, sizeof(run->contid));
+        uuid_unparse_lower(row->contid, run->contid_text);
+        TAILQ_INSERT_TAIL(&broker->runs, run, link);
+        broker->n_runs++;
+        return run;
+}
+
 /* The object for a row, in the index and watched. Takes pidfd (or -1) over when it succeeds. */
-static int run_take_up(Broker *broker, const struct registry_run *row, Container *container, int pidfd, Run **ret_run) {
-        _cleanup_(run_freep) Run *run = calloc(1, sizeof(*run));
+static int run_take_up(Broker *broker, const struct registry_run *row, Container *container, int pidfd) {
+        Run *run = run_new(broker, row, container);
         int r;
 
         if (!run)
                 return -ENOMEM;
-        *run = (Run){ .entry = { .cgroup = row->cgroup, .entry = container ? &container->entry : NULL }, .broker = broker, .container = container,
-                      .row = row->id, .pid = row->pid, .pidfd = -1, .cgroup_events = -1 };
-        TAILQ_INSERT_TAIL(&broker->runs, run, link);
-        broker->n_runs++;
-        memcpy(run->contid, row->contid, sizeof(run->contid));
-        uuid_unparse_lower(row->contid, run->contid_text);
-        run->container_name = strdup(row->name);
-        run->cgroup_path = strdup(row->cgroup_path);
-        if (!run->container_name || !run->cgroup_path)
-                return -ENOMEM;
         r = attribution_index_add_run(broker->index, &run->entry);
-        if (r < 0)
-                return r;
-        run->pidfd = pidfd;
-        r = run_watch(run);
+        if (r >= 0) {
+                run->pidfd = pidfd;
+                r = run_watch(run);
+        }
         if (r < 0) {
                 run->exit_source = sd_event_source_disable_unref(run->exit_source);
                 run->pidfd = -1; /* stays the caller's */
-                return r;
+                run_free(run);
         }
-        *ret_run = TAKE_PTR(run);
-        return 0;
+        return r;
 }
 
 /* The last part of its path is ours: by it the client knows, when there is no broker, that this process is not the host's own. */
@@ -156,7 +162,6 @@ int run_start(Container *container, const struct process_facts *facts, int pidfd
         _cleanup_close_ int copy = fcntl(pidfd, F_DUPFD_CLOEXEC, 0);
         struct registry_run row = { .pid = facts->tgid, .start_time = facts->start_time, .cgroup = facts->cgroups[0], .cgroup_path = facts->cgroup_path,
                                     .time = usec_now(CLOCK_REALTIME), .name = container->name };
-        Run *run;
         int r;
 
         if (copy < 0)
@@ -166,7 +171,7 @@ int run_start(Container *container, const struct process_facts *facts, int pidfd
         r = registry_add_run(container->broker->registry, &row);
         if (r < 0)
                 return r;
-        r = run_take_up(container->broker, &row, container, copy, &run);
+        r = run_take_up(container->broker, &row, container, copy);
         if (r < 0) {
                 (void) registry_remove_run(container->broker->registry, row.id);
                 return r;
@@ -200,9 +205,8 @@ static int open_first_process(const struct registry_run *row) {
 static int load_run(void *userdata, const struct registry_run *row) {
         Broker *broker = userdata;
         int pidfd = open_first_process(row), r;
-        Run *run;
 
-        r = run_take_up(broker, row, find_container(broker, row->contid), pidfd, &run);
+        r = run_take_up(broker, row, find_container(broker, row->contid), pidfd);
         if (r < 0) {
                 fprintf(stderr, "process %" PRIu32 ", which acts for container %s, cannot be taken up again and is refused: %s\n", row->pid, row->name,
                         strerror(-r));

@@ -44,6 +44,5 @@ int run_load_all(Broker *broker);
 void run_container_gone(Container *container);
 
 Run *run_free(Run *run); /* forgets it, without a word to the registry or the trail */
-DEFINE_CLEANUP(Run, run_free)
 
 #endif
