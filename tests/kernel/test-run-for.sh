@@ -268,7 +268,7 @@ test_caller_in_a_run_is_told_by_ids_of_the_container() {
 test_agent_is_not_let_in_by_acting_for_the_container() {
         run_world
         machine_spawn "$WORK/intruder.log" "$UPCALLCTL" run --for web-1 -- "$KERNEL_SHARE/upcall-agent" --name keys -- /bin/false
-        machine_wait_for 10 grep -q 'not in a registered container' "$WORK/intruder.log" || fail "$(cat "$WORK/intruder.log")"
+        machine_wait_for 10 grep -q 'does not let this process be that agent' "$WORK/intruder.log" || fail "$(cat "$WORK/intruder.log")"
         audit_find 'op=refuse-agent reason=no-container' -m USYS_CONFIG --raw > /dev/null
 }
 
