@@ -7,9 +7,8 @@
 #include "broker/affinity.h"
 
 struct Affinity {
-        struct affinity_entry *entries;
-        size_t n, n_allocated;
-        bool full; /* somebody who may be meant is not among them */
+        size_t n;
+        struct affinity_entry entries[AFFINITY_ENTRIES_MAX]; /* memory that is not used is none */
 };
 
 Affinity *affinity_new(void) {
@@ -17,8 +16,6 @@ Affinity *affinity_new(void) {
 }
 
 Affinity *affinity_free(Affinity *affinity) {
-        if (affinity)
-                free(affinity->entries);
         free(affinity);
         return NULL;
 }
@@ -44,43 +41,28 @@ static bool same_owner(const struct affinity_entry *a, const struct affinity_ent
         return a->owner == b->owner && (a->owner != AFFINITY_CONTAINER || memcmp(a->contid, b->contid, sizeof(a->contid)) == 0);
 }
 
-static struct affinity_entry *find_entry(const Affinity *affinity, const struct affinity_subject *subject) {
+static const struct affinity_entry *find_entry(const Affinity *affinity, const struct affinity_subject *subject) {
         for (size_t i = 0; i < affinity->n; i++)
                 if (same_subject(&affinity->entries[i].subject, subject))
                         return &affinity->entries[i];
         return NULL;
 }
 
-static int reserve(Affinity *affinity) {
-        size_t n_wanted = affinity->n_allocated == 0 ? 16 : affinity->n_allocated * 2;
-        struct affinity_entry *entries;
-
-        if (affinity->n < affinity->n_allocated)
-                return 0;
-        if (affinity->n >= AFFINITY_ENTRIES_MAX)
-                return -ENOSPC;
-        entries = reallocarray(affinity->entries, n_wanted, sizeof(*entries));
-        if (!entries)
-                return -ENOMEM;
-        affinity->entries = entries;
-        affinity->n_allocated = n_wanted;
-        return 0;
+/* When the last one is taken the next one may have been somebody who is meant; that is still to be seen after a restart. */
+static bool is_full(const Affinity *affinity) {
+        return affinity->n == AFFINITY_ENTRIES_MAX;
 }
 
 static int learn_new(Affinity *affinity, const struct affinity_entry *asked, struct affinity_entry *ret_entry) {
-        int r = reserve(affinity);
-
-        if (r < 0) {
-                affinity->full = true;
-                return r;
-        }
+        if (is_full(affinity))
+                return -ENOSPC;
         affinity->entries[affinity->n++] = *asked;
         *ret_entry = *asked;
         return 1;
 }
 
 int affinity_learn(Affinity *affinity, const struct affinity_entry *asked, struct affinity_entry *ret_entry) {
-        struct affinity_entry *entry = find_entry(affinity, &asked->subject);
+        struct affinity_entry *entry = (struct affinity_entry *) find_entry(affinity, &asked->subject);
 
         if (!entry)
                 return learn_new(affinity, asked, ret_entry);
@@ -95,7 +77,7 @@ int affinity_learn(Affinity *affinity, const struct affinity_entry *asked, struc
 enum affinity_owner affinity_find(const Affinity *affinity, const struct affinity_subject *subject, uint8_t ret_contid[static 16]) {
         const struct affinity_entry *known = find_entry(affinity, subject);
 
-        if (affinity->full)
+        if (is_full(affinity))
                 return AFFINITY_FULL;
         if (!known)
                 return AFFINITY_NOBODY;

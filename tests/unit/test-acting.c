@@ -386,13 +386,17 @@ static void test_full_memory_means_nobody(void **state _unused_) {
         struct affinity_subject first = asked.subject;
         uint8_t contid[16];
 
-        for (uint32_t n = 0; n < AFFINITY_ENTRIES_MAX; n++) {
+        for (uint32_t n = 0; n < AFFINITY_ENTRIES_MAX - 1; n++) {
                 asked.subject.creduid = n;
                 assert_int_equal(affinity_learn(affinity, &asked, &saved), 1);
         }
         assert_int_equal(affinity_learn(affinity, &asked, &saved), 0);
         assert_int_equal(affinity_find(affinity, &first, contid), AFFINITY_CONTAINER);
+        /* the last one is full: as it is after a restart, when nobody knows of those that found no room */
         asked.subject.creduid = AFFINITY_ENTRIES_MAX;
+        assert_int_equal(affinity_learn(affinity, &asked, &saved), 1);
+        assert_int_equal(affinity_find(affinity, &first, contid), AFFINITY_FULL);
+        asked.subject.creduid++;
         assert_int_equal(affinity_learn(affinity, &asked, &saved), -ENOSPC);
         assert_int_equal(affinity_find(affinity, &first, contid), AFFINITY_FULL);
 }
