@@ -41,11 +41,13 @@ static bool same_owner(const struct affinity_entry *a, const struct affinity_ent
         return a->owner == b->owner && (a->owner != AFFINITY_CONTAINER || memcmp(a->contid, b->contid, sizeof(a->contid)) == 0);
 }
 
-static const struct affinity_entry *find_entry(const Affinity *affinity, const struct affinity_subject *subject) {
-        for (size_t i = 0; i < affinity->n; i++)
-                if (same_subject(&affinity->entries[i].subject, subject))
-                        return &affinity->entries[i];
-        return NULL;
+/* Its place; the first free one when it is not there. */
+static size_t find_entry(const Affinity *affinity, const struct affinity_subject *subject) {
+        size_t i = 0;
+
+        while (i < affinity->n && !same_subject(&affinity->entries[i].subject, subject))
+                i++;
+        return i;
 }
 
 /* When the last one is taken the next one may have been somebody who is meant; that is still to be seen after a restart. */
@@ -62,10 +64,12 @@ static int learn_new(Affinity *affinity, const struct affinity_entry *asked, str
 }
 
 int affinity_learn(Affinity *affinity, const struct affinity_entry *asked, struct affinity_entry *ret_entry) {
-        struct affinity_entry *entry = (struct affinity_entry *) find_entry(affinity, &asked->subject);
+        size_t place = find_entry(affinity, &asked->subject);
+        struct affinity_entry *entry;
 
-        if (!entry)
+        if (place == affinity->n)
                 return learn_new(affinity, asked, ret_entry);
+        entry = &affinity->entries[place];
         if (entry->owner == AFFINITY_SEVERAL || same_owner(entry, asked))
                 return 0;
         entry->owner = AFFINITY_SEVERAL;
@@ -75,12 +79,14 @@ int affinity_learn(Affinity *affinity, const struct affinity_entry *asked, struc
 }
 
 enum affinity_owner affinity_find(const Affinity *affinity, const struct affinity_subject *subject, uint8_t ret_contid[static 16]) {
-        const struct affinity_entry *known = find_entry(affinity, subject);
+        size_t place = find_entry(affinity, subject);
+        const struct affinity_entry *known;
 
         if (is_full(affinity))
                 return AFFINITY_FULL;
-        if (!known)
+        if (place == affinity->n)
                 return AFFINITY_NOBODY;
+        known = &affinity->entries[place];
         for (size_t i = 0; i < affinity->n; i++)
                 if (may_mean(&affinity->entries[i].subject, subject) && !same_owner(&affinity->entries[i], known))
                         return AFFINITY_SEVERAL;
