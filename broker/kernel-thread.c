@@ -68,7 +68,7 @@ static void set_owner(const struct attribution *attribution, struct affinity_ent
 }
 
 /* Whatever the setting is now: what was not learnt cannot be made up for later. What cannot be written is known until the broker ends; the upcall's own row
- * cannot be written then, either. */
+ * cannot be written then, either, and but for the host's own it is refused. */
 void kernel_thread_learn(Broker *broker, const struct attribution *attribution, const struct route_subject *subject) {
         struct affinity_entry asked = { .owner = AFFINITY_NOBODY }, entry;
         int r;
