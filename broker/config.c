@@ -39,7 +39,7 @@ static const struct setting settings[] = {
         { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL },
         { "spool-max-kib", SETTING(spool_max_kib), 65536, 0, 16777216, NULL },
         { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words },
-        { "kernel-threads", SETTING(kernel_threads), CONFIG_KERNEL_THREADS_REJECT, 0, 0, kernel_threads_words },
+        { "kernel-threads", SETTING(kernel_threads), CONFIG_KTHREADS_REJECT, 0, 0, kernel_threads_words },
         { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words },
         { "mode", SETTING(mode), CONFIG_MODE_ENFORCE, 0, 0, config_mode_words },
 };

@@ -12,9 +12,9 @@ enum config_unregistered {
 };
 
 enum config_kernel_threads {
-        CONFIG_KERNEL_THREADS_REJECT,
-        CONFIG_KERNEL_THREADS_DEFER,
-        CONFIG_KERNEL_THREADS_AFFINITY, /* whoever alone can be meant (broker/affinity.h) */
+        CONFIG_KTHREADS_REJECT,
+        CONFIG_KTHREADS_DEFER,
+        CONFIG_KTHREADS_AFFINITY, /* whoever alone can be meant (broker/affinity.h) */
 };
 
 enum config_mode {

@@ -52,9 +52,9 @@ static struct kernel_thread_rule rule_of_affinity(const Broker *broker, const st
 }
 
 struct kernel_thread_rule kernel_thread_rule(const Broker *broker, const struct route_subject *subject) {
-        if (broker->config.kernel_threads == CONFIG_KERNEL_THREADS_AFFINITY)
+        if (broker->config.kernel_threads == CONFIG_KTHREADS_AFFINITY)
                 return rule_of_affinity(broker, subject);
-        return (struct kernel_thread_rule){ .defer = broker->config.kernel_threads == CONFIG_KERNEL_THREADS_DEFER, .reason = "kernel-thread" };
+        return (struct kernel_thread_rule){ .defer = broker->config.kernel_threads == CONFIG_KTHREADS_DEFER, .reason = "kernel-thread" };
 }
 
 static void set_owner(const struct attribution *attribution, struct affinity_entry *entry) {

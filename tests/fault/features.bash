@@ -78,7 +78,7 @@ off kernel-thread-flag-is-read util/process.c \
         's/facts->kernel_thread = stat\.kernel_thread;/facts->kernel_thread = 0;/' \
         kernel-thread/real_kernel_thread_is_told_by_its_flag
 off kernel-threads-reject broker/kernel-thread.c \
-        's/\.defer = broker->config\.kernel_threads == CONFIG_KERNEL_THREADS_DEFER/.defer = true/' \
+        's/\.defer = broker->config\.kernel_threads == CONFIG_KTHREADS_DEFER/.defer = true/' \
         kernel-thread/rejected_by_default
 off kernel-thread-without-a-broker tools/upcall-request-key/upcall.c \
         's/ && !caller->kernel_thread / \&\& true /' \

@@ -1484,7 +1484,7 @@ static void use_affinity(struct world *world) {
         struct registry_route route = { .container = world->container->row, .action = UPCALL_ACTION_REJECT, .error = EACCES, .key_type = "cifs.spnego",
                                         .description = "*" };
 
-        world->broker->config.kernel_threads = CONFIG_KERNEL_THREADS_AFFINITY;
+        world->broker->config.kernel_threads = CONFIG_KTHREADS_AFFINITY;
         assert_int_equal(registry_add_route(world->broker->registry, &route), 0);
         assert_int_equal(container_add_route(world->container, &route), 0);
 }
@@ -1505,7 +1505,7 @@ static void test_kernel_threads_by_the_setting(void **state) {
         expect_thread(world, 1, UPCALL_ACTION_REJECT, ENOKEY, "reason=kernel-thread");
         assert_int_equal(count_records("found=none"), 2);
         trail[0] = '\0';
-        world->broker->config.kernel_threads = CONFIG_KERNEL_THREADS_DEFER;
+        world->broker->config.kernel_threads = CONFIG_KTHREADS_DEFER;
         expect_thread(world, 2, UPCALL_ACTION_DEFER, 0, "reason=kernel-thread");
 }
 
@@ -1517,7 +1517,7 @@ static void test_deferred_kernel_thread_waits_for_no_record(void **state) {
         int client = connect_to(world, "upcall.sock");
         uint32_t error;
 
-        world->broker->config.kernel_threads = CONFIG_KERNEL_THREADS_DEFER;
+        world->broker->config.kernel_threads = CONFIG_KTHREADS_DEFER;
         assert_int_equal(packet_send(client, &message_request_layout, &request, &world->pidfd, 1), 0);
         turn(world);
         assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_DEFER);
@@ -1595,7 +1595,7 @@ static void restart(struct world *world) {
         world->witness = pair[0];
         start.witness_fd = pair[1];
         start.runtime_dir = start.state_dir = world->folder;
-        start.config.kernel_threads = CONFIG_KERNEL_THREADS_AFFINITY;
+        start.config.kernel_threads = CONFIG_KTHREADS_AFFINITY;
         assert_int_equal(broker_new(&start, &world->broker), 0);
         world->container = TAILQ_FIRST(&world->broker->containers);
         records_made(world->broker);

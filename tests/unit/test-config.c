@@ -39,7 +39,7 @@ static void test_missing_file_gives_the_defaults(void **state) {
         assert_int_equal(config.reserved_in_flight, 32);
         assert_int_equal(config.max_per_container, 64);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_REJECT);
-        assert_int_equal(config.kernel_threads, CONFIG_KERNEL_THREADS_REJECT);
+        assert_int_equal(config.kernel_threads, CONFIG_KTHREADS_REJECT);
         assert_int_equal(config.audit, CONFIG_AUDIT_REQUIRED);
         assert_int_equal(config.spool_max_kib, 65536);
         assert_int_equal(config.mode, CONFIG_MODE_ENFORCE);
@@ -54,7 +54,7 @@ static void test_good_values_are_taken(void **state) {
         assert_int_equal(load_text(text, sizeof(text) - 1, &config), 0);
         assert_int_equal(config.upcall_timeout, 7);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_DEFER);
-        assert_int_equal(config.kernel_threads, CONFIG_KERNEL_THREADS_AFFINITY);
+        assert_int_equal(config.kernel_threads, CONFIG_KTHREADS_AFFINITY);
         assert_int_equal(config.max_lifetime, 0);
         assert_int_equal(config.mode, CONFIG_MODE_OBSERVE);
         assert_int_equal(config.max_in_flight, 256);

@@ -165,13 +165,13 @@ static void sweep(const char *parent) {
         char path[PROCESS_CGROUP_PATH_MAX + 384];
 
         for (const struct dirent *entry; folder && (entry = readdir(folder));) {
-                int pid;
+                long pid;
 
                 if (strncmp(entry->d_name, PROCESS_RUN_CGROUP, strlen(PROCESS_RUN_CGROUP)) != 0)
                         continue;
-                pid = atoi(entry->d_name + strlen(PROCESS_RUN_CGROUP));
+                pid = strtol(entry->d_name + strlen(PROCESS_RUN_CGROUP), NULL, 10);
                 (void) snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
-                if (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
+                if (pid > 0 && pid <= INT_MAX && kill((pid_t) pid, 0) < 0 && errno == ESRCH)
                         remove_cgroup(path);
         }
         if (folder)
