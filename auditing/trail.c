@@ -33,7 +33,7 @@ struct Trail {
 /* What broker and client say that they do; each also with "refuse-" in front. */
 static const char *const ops[] = {
         "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "ledger-chain", "audit-gap", "observe-on", "observe-off", "register",
-        "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route",
+        "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route", "run-for", "end-run-for",
 };
 
 /* Values that others chose (schema/record-fields.tsv) */

@@ -9,7 +9,7 @@ off attribution-by-pid-namespace broker/attribution.c \
         '/^static const struct attribution_entry \*nearest_owner/,/^}/ s/return entry;/return NULL;/' \
         answer/two_containers_get_their_own_payload
 off attribution-stranger-is-not-the-host broker/attribution.c \
-        's/if \(namespace_chain_length\(&facts->pid_ns\) == 1 && namespace_chain_length\(&facts->user_ns\) == 1\)/if (true)/' \
+        '/^static struct attribution judge_without_cgroup/,/^}/ s/if \(is_outside_of_namespaces\(facts\)\)/if (true)/' \
         answer/stranger_in_an_unregistered_namespace_is_refused
 off attribution-by-cgroup broker/attribution.c \
         's/for \(size_t i = 0; i < facts->n_cgroups; i\+\+\) \{/for (size_t i = facts->n_cgroups; i < facts->n_cgroups; i++) {/' \
@@ -68,6 +68,114 @@ off tombstone-refuses-in-flight broker/container-end.c \
 off limit-of-one-container broker/upcall-decide.c \
         '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
         failure/limit_of_one_container
+
+# ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
+
+off kernel-thread-is-told broker/attribution.c \
+        's/if \(facts->kernel_thread\)/if (false)/' \
+        kernel-thread/real_kernel_thread_is_told_by_its_flag
+off kernel-thread-flag-is-read util/process.c \
+        's/facts->kernel_thread = stat\.kernel_thread;/facts->kernel_thread = 0;/' \
+        kernel-thread/real_kernel_thread_is_told_by_its_flag
+off kernel-threads-reject broker/kernel-thread.c \
+        's/\.defer = broker->config\.kernel_threads == CONFIG_KTHREADS_DEFER/.defer = true/' \
+        kernel-thread/rejected_by_default
+off kernel-thread-without-a-broker tools/upcall-request-key/upcall.c \
+        's/ && !caller->kernel_thread / \&\& true /' \
+        unit/test-request-key
+off kernel-thread-is-forgotten-soon broker/upcall-decide.c \
+        's/reject\(ENOKEY, UPCALL_SHORT_REFUSAL, rule\.reason\)/reject(ENOKEY, KERNEL_REFUSAL, rule.reason)/' \
+        kernel-thread/real_kernel_thread_is_told_by_its_flag
+off affinity-of-the-kernels-own-alone broker/kernel-thread.c \
+        '/^void kernel_thread_learn/,/^}/ s/subject->origin != UPCALL_ORIGIN_KERNEL \|\|/false ||/' \
+        unit/test-broker
+off affinity-serves-the-kernel-alone broker/kernel-thread.c \
+        '/^static struct kernel_thread_rule rule_of_affinity/,/^}/ s/\|\| subject->origin != UPCALL_ORIGIN_KERNEL\)/|| false)/' \
+        unit/test-broker
+off affinity-second-owner broker/affinity.c \
+        's/if \(entry->owner == AFFINITY_SEVERAL \|\| same_owner\(entry, asked\)\)/if (true)/' \
+        unit/test-acting
+off affinity-second-name-or-address broker/affinity.c \
+        's/\(same_server\(a, b\) \|\| same_address\(a, b\)\);/same_server(a, b) \&\& same_address(a, b);/' \
+        unit/test-acting
+off affinity-same-server broker/affinity.c \
+        's/return a->creduid == b->creduid && same_server\(a, b\) && same_address\(a, b\);/return a->creduid == b->creduid;/' \
+        unit/test-acting
+off affinity-same-user broker/affinity.c \
+        's/return a->creduid == b->creduid && same_server\(a, b\) && same_address\(a, b\);/return same_server(a, b) \&\& same_address(a, b);/' \
+        unit/test-acting
+off affinity-full-memory broker/affinity.c \
+        '/^enum affinity_owner affinity_find/,/^}/ s/if \(is_full\(affinity\)\)/if (false)/' \
+        unit/test-acting
+off affinity-host-counts broker/kernel-thread.c \
+        's/entry->owner = AFFINITY_HOST;/return;/' \
+        unit/test-broker
+off affinity-strangers-count broker/kernel-thread.c \
+        's/attribution->verdict == ATTRIBUTION_KERNEL_THREAD \|\|/attribution->verdict == ATTRIBUTION_KERNEL_THREAD || attribution->verdict == ATTRIBUTION_UNREGISTERED ||/' \
+        unit/test-broker
+off affinity-strict-descriptions broker/affinity-subject.c \
+        's/\|\| !take_end\(&at\)\)/)/' \
+        unit/test-acting
+off affinity-of-one-that-ended broker/kernel-thread.c \
+        's/: refuse\("container-ended"\);/: (struct kernel_thread_rule){ .defer = true, .reason = "host" };/' \
+        kernel-thread/affinity_leads_a_real_kernel_thread_to_its_container
+off affinity-outlives-the-broker broker/kernel-thread.c \
+        's/r = registry_set_affinity\(broker->registry, broker->boot_id, &entry\);/r = 0;/' \
+        unit/test-broker
+off affinity-not-for-shared-caches broker/affinity-subject.c \
+        's/if \(strcmp\(key_type, "cifs\.spnego"\) != 0\)/if (false)/' \
+        unit/test-acting
+off run-for-by-cgroup broker/attribution.c \
+        's/^( *)return judge_run\(&caller, run\);/\1(void) judge_run;/' \
+        run-for/child_and_grandchild_act_for_the_container
+off run-for-other-containers-refused broker/attribution.c \
+        's/attribution_contains\(run->entry, caller->owner\) \?/true ?/' \
+        run-for/program_that_enters_another_container_is_refused
+off run-for-new-namespaces-refused broker/attribution.c \
+        '/^static struct attribution judge_run/,/^}/ s/if \(!is_outside_of_namespaces\(caller->facts\)\)/if (false)/' \
+        run-for/program_that_enters_another_container_is_refused
+off run-for-unknown-cgroup broker/attribution.c \
+        's/return index->by_cgroup\.n == 0 && index->n_runs == 0;/return index->by_cgroup.n == 0;/' \
+        unit/test-acting
+off run-for-ended-container broker/attribution.c \
+        's/return \(struct attribution\)\{ \.verdict = ATTRIBUTION_RUN_ENDED, \.run = run \};/return answer(ATTRIBUTION_HOST);/' \
+        run-for/end_of_the_container_refuses_the_run
+off run-for-outlives-the-broker broker/run.c \
+        '/^int run_load_all/,/^}/ s/r = registry_each_run\(.*\);/r = 0;/' \
+        run-for/restart_of_the_broker_during_the_run
+off run-for-without-a-broker tools/upcall-request-key/upcall.c \
+        's/ && !process_in_run_cgroup\(caller->cgroup_path\)//' \
+        run-for/restart_of_the_broker_during_the_run
+off run-for-unknown-run broker/upcall-decide.c \
+        's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
+        run-for/run_that_the_broker_lost_is_not_the_hosts
+off run-for-is-no-agent broker/session.c \
+        '/^static Agent \*session_identify/,/^}/ s/if \(attribution\.run\)/if (false)/' \
+        run-for/agent_is_not_let_in_by_acting_for_the_container
+off run-for-alone-in-its-cgroup broker/run.c \
+        's/ \|\| cgroup_holds_only\(facts->cgroup_path, \(pid_t\) facts->tgid\) != 1\)/)/' \
+        run-for/process_that_is_not_alone_in_its_cgroup
+off run-for-end-is-noticed broker/run.c \
+        '/^static int on_cgroup_events/,/^}/ s/if \(!run_goes_on\(userdata\)\)/if (false)/' \
+        run-for/program_that_is_killed_leaves_nothing
+off run-for-goes-on-with-daemons broker/run.c \
+        's/ \|\| cgroup_is_populated\(run->cgroup_path\);/;/' \
+        run-for/program_that_is_killed_leaves_nothing
+off run-for-cgroup-is-removed tools/upcallctl/run-cgroup.c \
+        '/^_Noreturn static void wait_and_remove/,/^}/ s/^( *)remove_cgroup\(path\);/\1(void) path;/' \
+        run-for/program_that_is_killed_leaves_nothing
+off run-for-swept tools/upcallctl/run-cgroup.c \
+        's/^( *)sweep\(place\.parent\);/\1(void) sweep;/' \
+        run-for/what_a_killed_remover_leaves_is_swept
+off run-for-below-others tools/upcallctl/run-cgroup.c \
+        's/if \(!all_are_roots\(mount, place->parent\)\)/if (!all_are_roots(mount, place->parent) \&\& false)/' \
+        run-for/owner_of_a_cgroup_around_it_moves_nobody_out
+off run-for-nested tools/upcallctl/run-cgroup.c \
+        's/if \(process_in_run_cgroup\(own\.cgroup_path\)\)/if (false)/' \
+        run-for/run_for_refusals
+off run-for-orders-nothing broker/control.c \
+        's/container_attribute\(control->broker, by\)\.verdict == ATTRIBUTION_HOST;/true;/' \
+        run-for/run_for_refusals
 
 # ---- agents -----------------------------------------------------------------------------------------------------------------
 
