@@ -177,8 +177,8 @@ static int check_criteria(const struct container_registration *registration, con
                     parent->contid_text);
                 return -EBUSY;
         }
-        say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: nothing would tell the container apart from the host",
-            facts->tgid);
+        say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own%s: nothing would tell the container apart from the host",
+            facts->tgid, registration->cgroup_shared ? " (others sit in its cgroup, or below it)" : "");
         return -EINVAL;
 }
 

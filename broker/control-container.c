@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* upcallctl container … */
+#include <inttypes.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "broker/ancestry.h"
 #include "broker/control-internal.h"
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
@@ -108,6 +110,20 @@ static int register_plan(Control *control) {
         return 0;
 }
 
+/* Nobody names himself, nor what he was started by: whoever could would choose his own contid. */
+static int register_check_kinship(Control *control) {
+        int r = ancestry_contains(control->target_pidfd, control->pidfd, (pid_t) control->by.tgid);
+
+        if (r == 0)
+                return 0;
+        if (r > 0 && control->target->tgid == control->by.tgid)
+                return control_refuse(control, EXDEV, "process %" PRIu32 " is the one that asks: nobody registers himself", control->target->tgid);
+        if (r > 0)
+                return control_refuse(control, EXDEV, "process %" PRIu32 " started, directly or not, the one that asks: nobody registers what he descends from",
+                                      control->target->tgid);
+        return control_refuse(control, -r, "whether process %" PRIu32 " started the one that asks cannot be found out: %s", control->target->tgid, strerror(-r));
+}
+
 static void on_target_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
         Control *control = userdata;
 
@@ -128,7 +144,7 @@ static void on_target_seen(void *userdata, int error, const struct process_facts
                 return;
         }
         *control->target = *facts;
-        if (register_plan(control) == 0)
+        if (register_check_kinship(control) == 0 && register_plan(control) == 0)
                 control_record(control);
 }
 

@@ -748,6 +748,7 @@ static void test_each_refusal_has_its_exit_code(void **state) {
                 { ETIMEDOUT, 1 }, { 4095, 1 },
         };
         struct bench *bench = *state;
+        char said[128];
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 run(bench, SCRIPT(WEB_1, SAY(done, .error = cases[i].error, .text = SPAN("no \x1b]0;x\x07 so: do\nthis"))),
@@ -755,7 +756,9 @@ static void test_each_refusal_has_its_exit_code(void **state) {
                 if (bench->code != cases[i].code)
                         fail_msg("error %u: exit code %d, not %d", cases[i].error, bench->code, cases[i].code);
                 assert_string_equal(bench->out, "");
-                assert_string_equal(bench->err, "upcallctl: no \\x1b]0;x\\x07 so: do\\x0athis\n");
+                (void) snprintf(said, sizeof(said), "upcallctl: no \\x1b]0;x\\x07 so: do\\x0athis (%s)\n",
+                                errno_name((int) cases[i].error) ? errno_name((int) cases[i].error) : "an unknown error");
+                assert_string_equal(bench->err, said);
 
                 /* the broker's control socket says errors this way, too, where it did not understand the order */
                 run(bench, SCRIPT(SAY(error, .error = cases[i].error, .text = SPAN("no"))), WORDS("container", "list"));

@@ -5,6 +5,7 @@
 #include <uuid.h>
 
 #include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/cgroup-shared.h"
 #include "tools/upcallctl/verbs.h"
 
 static const struct output_word container_states[] = {
@@ -69,6 +70,7 @@ int verb_container_register(const struct arguments *arguments) {
         if (r != 0)
                 return r;
 
+        order.flags = cgroup_shared_flag(pidfd);
         r = ask_order(arguments, &order, pidfd, &text);
         if (r != 0)
                 return r;
