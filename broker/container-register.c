@@ -6,6 +6,7 @@
 #include <uuid/uuid.h>
 
 #include "broker/container-internal.h"
+#include "broker/rejudge.h"
 #include "util/deadline.h"
 #include "util/error.h"
 #include "util/message.h"
@@ -278,5 +279,7 @@ int container_register(Broker *broker, const struct container_registration *regi
         container->pid_ns = pid_ns;
         container->user_ns = user_ns;
         *ret_container = container;
+        if (!container->cgroup_pending)
+                rejudge_after(container);
         return 0;
 }

@@ -79,6 +79,7 @@ Upcall *upcall_free(Upcall *upcall) {
         TAILQ_REMOVE(&upcall->broker->upcalls, upcall, link);
         free(upcall->container_name);
         free(upcall->description);
+        free(upcall->caller);
         free(upcall);
         return NULL;
 }
