@@ -288,13 +288,14 @@ test_holder_of_anothers_authority_gets_none_of_its_answers() {
         expect_answer ok "of web-1"
 }
 
-# Root of a container of runc as it comes: uid 0 of the host's user namespace. All of /run/upcalld is shown to it, which nobody should do.
-runc_rogue_world() {
+# Root of a container of runc: uid 0 of the host's user namespace, by itself without the right to pass over files' modes, which Docker and Podman give.
+# All of /run/upcalld is shown to it, which nobody should do.
+runc_rogue_world() { # [OPTIONS of oci-config]
         need_runc
         start_broker
         takeover
-        runc_bundle web-1 --bind /run/upcalld -- /bin/sleep 1000 || fail "bundle"
-        install -m 0755 "$KERNEL_PROGRAMS/rogue" "$UPCALLCTL" "$KERNEL_SHARE"
+        runc_bundle web-1 --bind /run/upcalld "$@" -- /bin/sleep 1000 || fail "bundle"
+        install -m 0755 "$KERNEL_PROGRAMS/rogue" "$KERNEL_SHARE"
         root_libraries "$WORK/bundle.web-1/root" "$KERNEL_SHARE/rogue"
         runc_start web-1 || fail "runc: $(cat "$WORK/bundle.web-1/log")"
         PID[web-1]=$(< "$WORK/bundle.web-1/pid")
@@ -307,8 +308,17 @@ rogue_of_runc() { # SOCKET STEP…
         echo "rogue: $ROGUE"
 }
 
-test_root_of_a_runc_container_gives_no_orders() {
+test_root_of_a_runc_container_does_not_even_connect() {
+        local socket
         runc_rogue_world
+        for socket in control upcall; do
+                rogue_of_runc /run/upcalld/$socket.sock status receive
+                expect_match "$ROGUE" 'Permission denied'
+        done
+}
+
+test_root_of_a_runc_container_gives_no_orders() {
+        runc_rogue_world --capability CAP_DAC_OVERRIDE --capability CAP_SYS_ADMIN
         rogue_of_runc /run/upcalld/control.sock status receive
         expect_match "$ROGUE" '^done EPERM '
         rogue_of_runc /run/upcalld/control.sock with:pidfd:1 register:mine receive
@@ -317,7 +327,7 @@ test_root_of_a_runc_container_gives_no_orders() {
 }
 
 test_root_of_a_runc_container_makes_no_upcall_of_its_own() {
-        runc_rogue_world
+        runc_rogue_world --capability CAP_DAC_OVERRIDE
         rogue_of_runc /run/upcalld/upcall.sock request receive receive
         expect_match "$ROGUE" '^error EPERM .*\|end\|'
         audit_no "$(printf rogue:request | od -An -tx1 | tr -d ' \n' | tr a-f A-F)" -m VIRT_CONTROL --raw
