@@ -150,6 +150,28 @@ static_switch_off() {
         return $bad
 }
 
+# Each test that docs/container-id.md names is there.
+static_promises() {
+        local name file bad=0 n=0
+        while IFS= read -r name; do
+                n=$((n + 1))
+                file=tests/kernel/test-${name%%/*}.sh
+                if [[ $name == unit/* ]]; then
+                        [[ -f tests/$name.c ]]
+                else
+                        [[ -f $file ]] && grep -q "^test_${name#*/}() {" "$file"
+                fi || {
+                        echo "docs/container-id.md: there is no test $name"
+                        bad=1
+                }
+        done < <(grep -oE '`[a-z-]+/[a-z0-9_-]+`' docs/container-id.md | tr -d '`' | sort -u)
+        ((n > 30)) || {
+                echo "docs/container-id.md names $n tests"
+                bad=1
+        }
+        return $bad
+}
+
 static_steps() {
         step static/spdx static_spdx
         step static/forbidden-functions static_forbidden
@@ -159,4 +181,5 @@ static_steps() {
         step static/manuals static_manuals
         step static/sample-settings static_settings
         step static/switched-off-features static_switch_off
+        step static/promises-and-their-tests static_promises
 }

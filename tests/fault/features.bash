@@ -806,3 +806,6 @@ off nearest-container-by-pid-namespace broker/attribution.c \
 off nearest-container-by-cgroup broker/attribution.c \
         's/for \(size_t i = 0; i < facts->n_cgroups; i\+\+\) \{/for (size_t i = facts->n_cgroups; i-- > 0;) {/' \
         nesting/nested_container_that_differs_by_its_cgroup_alone
+off change-needs-its-record broker/control-change.c \
+        '/^static void on_change_recorded/,/^}/ s/if \(error < 0\) \{/if (false) {/' \
+        register/change_without_a_record_is_not_made

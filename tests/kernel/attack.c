@@ -41,7 +41,7 @@ static void *execute_later(void *userdata) {
 
 /* The kernel ends the first thread when it has its answer, and the second one goes on in its place: with its number and its start time. */
 static int attack_exec(char **words) {
-        struct second_thread thread = { .ms = atoi(words[0]), .program = words + 3 };
+        struct second_thread thread = { .ms = (int) strtol(words[0], NULL, 10), .program = words + 3 };
         pthread_t id;
 
         if (keyctl_join_session_keyring(NULL) < 0)
@@ -54,7 +54,7 @@ static int attack_exec(char **words) {
 }
 
 static int attack_pid(char **words) {
-        pid_t wanted = (pid_t) atoi(words[0]), child;
+        pid_t wanted = (pid_t) strtol(words[0], NULL, 10), child;
         struct clone_args arguments = { .exit_signal = SIGCHLD, .set_tid = (uint64_t) (uintptr_t) &wanted, .set_tid_size = 1 };
         int status = 0;
 

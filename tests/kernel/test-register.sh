@@ -314,6 +314,18 @@ test_number_with_another_start_time() {
         register web-1 --start-time "$started"
 }
 
+test_change_without_a_record_is_not_made() {
+        [[ $(machine_audit_value enabled) == 1 ]] || skip "the audit system is locked"
+        start_broker read-back-ms=200
+        new_container web-1
+        machine_undo --boot auditctl -e 1
+        auditctl -e 0 > /dev/null
+        expect_refused 'audit record could not be made, nothing was changed' upcallctl container register --name web-1 --pid "${PID[web-1]}"
+        auditctl -e 1 > /dev/null
+        expect_eq "$(upcallctl container list --all --json | json_row True name)" "" containers
+        register web-1
+}
+
 # ---- cgroups that are nobody's own --------------------------------------------------------------------------------------------
 
 found_of() {
