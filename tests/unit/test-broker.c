@@ -481,6 +481,46 @@ static void test_question_reaches_the_agent_after_its_record(void **state) {
         close_fd(agent);
 }
 
+/* What goes on within the outer container goes on; what was in the inner one all the while, and passed for the outer one, does not. */
+static void test_container_that_is_registered_late_takes_its_own_along(void **state) {
+        struct world *world = *state;
+        const struct process_facts outer = world->facts;
+        struct process_facts inner = outer;
+        struct container_registration registration = { .name = "inner", .contid = { 2 }, .facts = &inner, .registrar = &outer };
+        const struct container_plan plan = { .parent = world->container, .found = UPCALL_FOUND_PIDNS };
+        int agent = attach(world, 4), agent_inside, client, client_inside;
+        Container *container;
+        uint32_t error;
+
+        inner.pid_ns = (struct namespace_chain){ .ids = { { 4, 4026540000 }, outer.pid_ns.ids[0], outer.pid_ns.ids[1] }, .n_values = 6 };
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        client = ask(world, 1, 20000);
+        world->facts = inner;
+        client_inside = ask(world, 2, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        take_question(world, agent);
+        agent_inside = attach(world, 4);
+        assert_int_equal(next_type(world, agent_inside), UPCALL_MESSAGE_ATTACHED);
+
+        inner.tgid++; /* another process than the one that asks */
+        assert_int_equal(container_register(world->broker, &registration, &plan, dup(world->pidfd), -1, -1, &container), 0);
+        assert_int_equal(next_type(world, agent_inside), UPCALL_MESSAGE_ERROR);
+        assert_int_equal(verdict_of(world, client_inside, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, ENOKEY);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_WITHDRAW);
+        report(world, client_inside, 2, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        refuse(world, agent, 1, "helper-refused");
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        report(world, client, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=cut-off-agent"), 1);
+        assert_int_equal(count_records("reason=helper-refused"), 1);
+        assert_int_equal(count_records("op=upcall-complete"), 2);
+        close_fd(agent);
+        close_fd(agent_inside);
+}
+
 /* Its caller runs on before we have heard what its client said: the second is no upcall within the first, and both are on record */
 static void test_thread_that_asks_again_at_once(void **state) {
         struct world *world = *state;
@@ -1438,6 +1478,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_request_that_waited_longer_than_its_client, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_container_that_is_registered_late_takes_its_own_along, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),
