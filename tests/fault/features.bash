@@ -741,7 +741,7 @@ off attack-into-a-cgroup broker/attribution.c \
         's/return n == 1 && !only->owns_pid_ns \? judge_cgroup_only\(caller, only\) : answer\(ATTRIBUTION_AMBIGUOUS\);/return answer_container(only, UPCALL_FOUND_CGROUP);/' \
         attack/move_into_the_cgroup_of_a_container_with_a_pid_namespace
 off attack-bind-mounts util/process.c \
-        's,openat\(dir, "cgroup",openat(dir, "root/proc/self/cgroup",' \
+        's#openat\(dir, "cgroup"#openat(dir, "root/proc/self/cgroup"#' \
         attack/bind_mounts_over_its_proc_files_deceive_nobody
 off attack-shared-namespaces broker/attribution.c \
         '/^static struct sort_key entry_pid_ns/,/^}/ s/entry->pid_ns/entry->user_ns/; /^static const struct attribution_entry \*nearest_owner/,/^}/ s/facts->pid_ns/facts->user_ns/g' \

@@ -85,9 +85,11 @@ test_nested_container_that_differs_by_its_cgroup_alone() {
         takeover
         container_with_agent web-1 keys --cgroup "$group" -- /bin/echo -n "of web-1"
         for name in inner inner/innermost; do
-                # the parent's pid namespace, and mounts of its own
-                machine_spawn "$WORK/${name##*/}.out" "${IN_CGROUP[@]}" "$group/$name" nsenter -t "${PID[web-1]}" -a -- unshare --mount sleep 600
-                machine_wait_for 5 cgroup_first "$group/$name" "${name##*/}" || fail "no container $name"
+                # the parent's pid namespace, and mounts of its own; nsenter, which is the host's, stays outside of the cgroup
+                machine_spawn "$WORK/${name##*/}.out" nsenter -t "${PID[web-1]}" -a -- unshare --mount sleep 600
+                NESTED=$MACHINE_PID
+                machine_wait_for 5 child_sleeps "${name##*/}" || fail "no container $name"
+                echo "${PID[${name##*/}]}" > "$group/$name/cgroup.procs" || fail "cannot move it"
                 register "${name##*/}"
                 expect_eq "$(upcallctl container list --json | json_row "row['name'] == '${name##*/}'" found)" "['cgroup']" "what tells $name apart"
                 expect_ok upcallctl agent add keys --container "${name##*/}" --resident
@@ -109,14 +111,6 @@ test_nested_container_that_differs_by_its_cgroup_alone() {
 
 # shellcheck disable=SC2016
 IN_CGROUP=(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in)
-
-cgroup_first() { # FOLDER NAME
-        local pid
-        for pid in $(< "$1/cgroup.procs"); do
-                [[ $(< "/proc/$pid/comm") != sleep ]] || { PID[$2]=$pid; return 0; }
-        done
-        return 1
-}
 
 # ---- the chain ----------------------------------------------------------------------------------------------------------------
 
@@ -143,8 +137,7 @@ test_parents_are_shown_when_they_have_ended() {
         expect_eq "$(state_of innermost)" active "what lay in it"
         expect_eq "$(show_field innermost path)" outer/inner/innermost "path with a parent that has ended"
         expect_eq "$(show_field innermost parents)" "['${CONTID[inner]}', '${CONTID[outer]}']" "parents"
-        expect_eq "$(upcallctl container list --tree | awk '{ sub(/[^ ] .*/, substr($0, match($0, /[^ ]/), 1)); print length($0) - 1 }' | tail -n +2 | paste -sd ' ')" \
-                "0 2 4" "how far they are indented"
+        expect_eq "$(upcallctl container list --tree | awk 'NR > 1 { match($0, /^ */); print RLENGTH }' | paste -sd ' ')" "0 2 4" "how far they are indented"
         expect_eq "$(upcallctl container list --tree --json | json_row True name | paste -sd ' ')" "outer inner innermost" "the tree"
         expect_eq "$(upcallctl container list --tree --json | json_row True depth | paste -sd ' ')" "0 1 2" "its depths"
         # the broker forgets nothing of it, nor when all have ended

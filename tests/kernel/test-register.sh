@@ -277,7 +277,7 @@ threading.Thread(target=time.sleep, args=(60,)).start()'
         expect_ok upcallctl container unregister web-1
         expect_refused 'web-1, which has ended \(EXDEV\)$' upcallctl container register --name x --pid "$inner"
         # each is on record, with who asked
-        audit_count 7 'op=refuse-register-container .*res=failed' -m USYS_CONFIG --raw
+        audit_count 8 'op=refuse-register-container .*res=failed' -m USYS_CONFIG --raw
 }
 
 # $! of a shell that becomes upcallctl is upcallctl's
@@ -294,7 +294,7 @@ test_nobody_registers_himself_or_what_started_him() {
         # its own cgroup would tell it apart: the shell goes there, and what it starts comes back out
         # shellcheck disable=SC2016
         expect_refused 'nobody registers what he descends from \(EXDEV\)' bash -c 'echo $$ > "$1/cgroup.procs"
-                bash -c "echo \$\$ > \"$3/cgroup.procs\" && \"$2\" container register --name parent --pid $$" sh' \
+                bash -c "echo \$\$ > \"$3/cgroup.procs\" && \"$2\" container register --name parent --pid $$; exit \$?" sh; exit $?' \
                 bash "$group" "$UPCALLCTL" "$(dirname "$group")"
         expect_refused '\(E(XDEV|INVAL)\)' upcallctl container register --name init --pid 1
         expect_eq "$(upcallctl container list --json | json_row True name)" "" containers
