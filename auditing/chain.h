@@ -6,7 +6,8 @@
  *
  * where a field is one byte that says what it is ('N' nothing, 'I' a number of 8 bytes, 'T' a text, 'B' bytes), its length in 4 bytes, and its
  * bytes; numbers have their highest byte first. Kind and length in front of each keep two different rows from having the same
- * bytes. Which fields, in which order, is said once: LEDGER_COLUMNS in broker/registry-internal.h.
+ * bytes. Which fields, in which order, is said once: LEDGER_COLUMNS in broker/registry-internal.h. Those that later versions put behind time_done
+ * are left out, from the last one on, as long as they are nothing: what an earlier version has hashed keeps its hash.
  *
  * A row's own digest stands for it: with the digests of all others, but none of what they say, one container's rows can be shown to be
  * part of the chain. Pure.

@@ -274,6 +274,7 @@ static void fields_outcome(struct text *text, const struct record_upcall *upcall
                 put_number(text, upcall->error);
         } else if (upcall->outcome && strcmp(upcall->outcome, "instantiated") == 0)
                 field_number(text, "exit", 0);
+        field_word_if(text, "claim", upcall->claim);
 }
 
 static struct text text_open(char *data, size_t size) {

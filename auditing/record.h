@@ -56,6 +56,7 @@ struct record_upcall {
         const char *outcome;   /* instantiated, negated, rejected, abandoned */
         uint32_t error;        /* errno the caller got, 0: none */
         bool late;
+        const char *claim;     /* the outcome that the agent spoke of, where it was another one; NULL: left out */
 };
 
 /* Inode numbers, which identify nobody for good: see /proc/PID/ns and upcallctl container show. */

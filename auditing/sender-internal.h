@@ -78,7 +78,7 @@ void sender_clear(int fd);
 /* Opens the socket that the thread sends through. 0 or a negative errno. */
 int sender_reopen(Sender *sender);
 
-void *sender_run(void *sender); /* the thread */
+void *sender_run(void *userdata); /* the thread; userdata is its Sender */
 
 Sender *sender_destroy(Sender *sender); /* without a thread */
 DEFINE_CLEANUP(Sender, sender_destroy)

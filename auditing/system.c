@@ -43,7 +43,8 @@ static int open_audit(void) {
         return fd < 0 ? negative_errno() : fd;
 }
 
-int system_status(struct audit_status *ret_status) {
+/* Asks, and hands every reply to take, until it returns 1 (that was all) or an error. */
+static int converse(int (*request)(int fd), int (*take)(const struct audit_reply *reply, void *userdata), void *userdata) {
         _cleanup_close_ int fd = open_audit();
         uint64_t deadline = deadline_in_ms(ANSWER_MS);
         struct audit_reply reply;
@@ -52,33 +53,43 @@ int system_status(struct audit_status *ret_status) {
         if (fd < 0)
                 return fd;
         errno = 0;
-        r = asked(audit_request_status(fd));
+        r = asked(request(fd));
         while (r == 0) {
                 r = receive(fd, deadline, &reply);
-                if (r == 0 && reply.type == AUDIT_GET) {
-                        *ret_status = *reply.status;
-                        return 0;
-                }
+                if (r == 0)
+                        r = take(&reply, userdata);
         }
-        return r;
+        return r < 0 ? r : 0;
+}
+
+static int take_status(const struct audit_reply *reply, void *userdata) {
+        struct audit_status *status = userdata;
+
+        if (reply->type != AUDIT_GET)
+                return 0;
+        *status = *reply->status;
+        return 1;
+}
+
+int system_status(struct audit_status *ret_status) {
+        return converse(audit_request_status, take_status, ret_status);
+}
+
+struct rules_order {
+        system_rule_fn function;
+        void *userdata;
+};
+
+static int take_rule(const struct audit_reply *reply, void *userdata) {
+        const struct rules_order *order = userdata;
+
+        if (reply->type == NLMSG_DONE)
+                return 1;
+        return reply->type == AUDIT_LIST_RULES ? order->function(order->userdata, reply->ruledata) : 0;
 }
 
 int system_rules(system_rule_fn function, void *userdata) {
-        _cleanup_close_ int fd = open_audit();
-        uint64_t deadline = deadline_in_ms(ANSWER_MS);
-        struct audit_reply reply;
-        int r;
+        struct rules_order order = { .function = function, .userdata = userdata };
 
-        if (fd < 0)
-                return fd;
-        errno = 0;
-        r = asked(audit_request_rules_list_data(fd));
-        while (r == 0) {
-                r = receive(fd, deadline, &reply);
-                if (r == 0 && reply.type == NLMSG_DONE)
-                        return 0;
-                if (r == 0 && reply.type == AUDIT_LIST_RULES)
-                        r = function(userdata, reply.ruledata);
-        }
-        return r;
+        return converse(audit_request_rules_list_data, take_rule, &order);
 }

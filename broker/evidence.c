@@ -22,8 +22,7 @@ struct submission {
 /* One that nobody waits for, and that is not kept: it is counted */
 static void count_lost(Broker *broker) {
         broker->counters.records_lost++;
-        if (broker->config.audit == CONFIG_AUDIT_BEST_EFFORT)
-                spool_count_lost(broker->spool);
+        spool_count_lost(broker->spool);
 }
 
 static void on_unwatched(void *userdata, int error, const struct sender_receipt *receipt) {
@@ -146,6 +145,7 @@ static struct record_upcall upcall_record(const Upcall *upcall) {
                 .nested = upcall->nested,
                 .outcome = upcall->outcome,
                 .error = upcall->error,
+                .claim = upcall->claim,
                 .late = upcall->late,
         };
 }

@@ -12,6 +12,7 @@ enum question {
         QUESTION_HEADS,
         QUESTION_ROW,
         QUESTION_HASH,
+        QUESTION_GAP,
         QUESTIONS,
 };
 
@@ -25,6 +26,7 @@ static const char *const questions[QUESTIONS] = {
         [QUESTION_ROW] = "SELECT " LEDGER_COLUMNS ", (SELECT name FROM container WHERE container.contid = ledger.contid) FROM ledger "
                          "WHERE seqno = ?1",
         [QUESTION_HASH] = "SELECT chain_hash FROM ledger WHERE chain_seq = ?1",
+        [QUESTION_GAP] = "SELECT time_from, time_to, records, dropped FROM spool_gap WHERE one = 1",
 };
 
 struct LedgerSnapshot {
@@ -236,6 +238,23 @@ int ledger_snapshot_each_head(LedgerSnapshot *snapshot, ledger_head_fn fn, void 
         }
         (void) sqlite3_reset(statement);
         return r;
+}
+
+int ledger_snapshot_gap(LedgerSnapshot *snapshot, struct registry_gap *ret_gap) {
+        sqlite3_stmt *statement = begin(snapshot, QUESTION_GAP);
+        struct columns columns = { .statement = statement };
+        int r;
+
+        *ret_gap = (struct registry_gap){ 0 };
+        r = step(statement);
+        if (r > 0) {
+                ret_gap->from = column_u64(&columns);
+                ret_gap->to = column_u64(&columns);
+                ret_gap->records = column_u64(&columns);
+                ret_gap->dropped = column_u64(&columns);
+        }
+        (void) sqlite3_reset(statement);
+        return r < 0 ? r : 0;
 }
 
 int ledger_snapshot_row(LedgerSnapshot *snapshot, int64_t seqno, struct ledger_row *ret_row, const char **ret_vm) {

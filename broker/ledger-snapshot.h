@@ -10,7 +10,7 @@
 
 typedef struct LedgerSnapshot LedgerSnapshot;
 
-/* Errors as registry_open(); -ESTALE when the file was made by an upcalld that had no hash chain yet. */
+/* Errors as registry_open(); -ESTALE when the file was made by an older upcalld, and no newer one was started on it. */
 int ledger_snapshot_open(const char *path, LedgerSnapshot **ret_snapshot);
 LedgerSnapshot *ledger_snapshot_close(LedgerSnapshot *snapshot);
 DEFINE_CLEANUP(LedgerSnapshot, ledger_snapshot_close)
@@ -34,6 +34,9 @@ typedef int (*ledger_head_fn)(void *userdata, const struct ledger_head *head);
 int ledger_snapshot_each_row(LedgerSnapshot *snapshot, registry_ledger_fn fn, void *userdata);    /* by seqno */
 int ledger_snapshot_each_chained(LedgerSnapshot *snapshot, ledger_chained_fn fn, void *userdata); /* by chain_seq, those in no chain first */
 int ledger_snapshot_each_head(LedgerSnapshot *snapshot, ledger_head_fn fn, void *userdata);       /* in the order of their making */
+
+/* What no record has told of yet (registry_gap_read()). */
+int ledger_snapshot_gap(LedgerSnapshot *snapshot, struct registry_gap *ret_gap);
 
 /* 1 and the row; 0: there is none. What it borrows lives until the next call. ret_vm: its container's name, or NULL. */
 int ledger_snapshot_row(LedgerSnapshot *snapshot, int64_t seqno, struct ledger_row *ret_row, const char **ret_vm);

@@ -41,6 +41,8 @@ static void ledger_hash(sqlite3_context *context, int n_values, sqlite3_value **
         uint8_t hash[CHAIN_HASH_SIZE];
         int r;
 
+        while (n_values - 2 > LEDGER_COLUMNS_ALWAYS && sqlite3_value_type(values[n_values - 1]) == SQLITE_NULL)
+                n_values--;
         if (n_values < 2 || n_values - 2 > FIELDS_MAX || sqlite3_value_type(values[0]) != SQLITE_BLOB ||
             sqlite3_value_bytes(values[0]) != CHAIN_HASH_SIZE)
                 return;

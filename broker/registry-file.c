@@ -34,7 +34,7 @@
         "chain_seq = " number ", chain_hash = ledger_hash(" previous ", " number ", seqno, id, retry, contid, boot_id, " state         \
         ", key, key_type, description, agent, mode, found, origin, caller_pid, caller_uid, caller_loginuid, caller_sessionid, "        \
         "caller_comm, nested, time_open, dispatch_serial, dispatch_ms, " completion_serial ", " completion_ms ", outcome, " reason     \
-        ", error, time_done)"
+        ", error, time_done, claim)"
 
 static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE state <> 3 OR ?1 ORDER BY id",
@@ -76,6 +76,7 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
                                         "WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_DONE] = "UPDATE ledger SET state = 3, outcome = ?2, reason = ?3, error = ?4, time_done = ?5 "
                                   "WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_CLAIM] = "UPDATE ledger SET claim = ?2 WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_CLOSED] = "UPDATE ledger SET state = 4, finished = 1, completion_serial = ?2, completion_ms = ?3, "
                                     CHAINED("?4", "?5", "4", "?2", "?3", "reason") " WHERE seqno = ?1 AND state = 3 RETURNING chain_hash",
         [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2, "

@@ -17,10 +17,12 @@
 /* Larger than anything that is stored; bounds what a damaged file can make us allocate. */
 #define VALUE_SIZE_MAX (1024 * 1024)
 
-/* All that the ledger says of an upcall, in the order in which it goes into the hash chain: part of its format. */
+/* All that the ledger says of an upcall, in the order in which it goes into the hash chain: part of its format. The first LEDGER_COLUMNS_ALWAYS
+ * are always in the hash; of those that came later, the last ones are left out where they have no value. */
+#define LEDGER_COLUMNS_ALWAYS 28
 #define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
                        "caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, "  \
-                       "completion_serial, completion_ms, outcome, reason, error, time_done"
+                       "completion_serial, completion_ms, outcome, reason, error, time_done, claim"
 
 enum statement {
         STATEMENT_CONTAINER_EACH,
@@ -49,6 +51,7 @@ enum statement {
         STATEMENT_LEDGER_OPEN,
         STATEMENT_LEDGER_DISPATCHED,
         STATEMENT_LEDGER_DONE,
+        STATEMENT_LEDGER_CLAIM,
         STATEMENT_LEDGER_CLOSED,
         STATEMENT_LEDGER_GAP,
         STATEMENT_LEDGER_COMPLETED,

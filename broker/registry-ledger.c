@@ -158,6 +158,14 @@ int registry_ledger_done(Registry *registry, int64_t seqno, const char *outcome,
         return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
 }
 
+int registry_ledger_claim(Registry *registry, int64_t seqno, const char *claim) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_CLAIM, "noting an agent's claim");
+
+        query_int(&query, seqno);
+        query_text(&query, claim);
+        return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
+}
+
 /* The caller runs on already: a good moment for what takes milliseconds. */
 static int finish(Registry *registry, int r) {
         registry_checkpoint(registry, CHECKPOINT_DUE);
@@ -229,6 +237,7 @@ static void read_later(struct columns *columns, struct ledger_row *ret_row) {
         ret_row->reason = column_text(columns, true);
         ret_row->error = column_u32(columns);
         ret_row->time_done = column_u64(columns);
+        ret_row->claim = column_text(columns, true);
 }
 
 void ledger_read(struct columns *columns, struct ledger_row *ret_row) {

@@ -90,6 +90,7 @@ struct ledger_row {
         const char *outcome, *reason;
         uint32_t error;
         uint64_t time_done;
+        const char *claim;   /* the outcome that the agent spoke of, where it was another one; NULL: none */
 };
 
 /* Opens or makes the file (mode 0600), applies the missing migrations. -EPROTO when the file is newer than this program. */
@@ -133,6 +134,8 @@ int registry_remove_route(Registry *registry, int64_t id);
 int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets seqno: never used before, also across restarts */
 int registry_ledger_dispatched(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
 int registry_ledger_done(Registry *registry, int64_t seqno, const char *outcome, const char *reason, uint32_t error, uint64_t time_done);
+/* The agent's word on the outcome, which was another one: instantiated, negated or rejected. Before the row is finished. */
+int registry_ledger_claim(Registry *registry, int64_t seqno, const char *claim);
 int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
 int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason);
 /* A completion record that was read back of a row that will be a gap since its other record is missing. */

@@ -329,8 +329,10 @@ static int session_answer(Session *session, struct packet *packet) {
         if (r < 0)
                 return r;
         r = session_take_asked(session, message.id, &upcall);
-        if (r == 0 && upcall)
+        if (r == 0 && upcall) {
+                upcall_claimed(upcall, true, 0);
                 upcall_answered(upcall, message.payload, fd, message.seconds);
+        }
         return r;
 }
 
@@ -361,8 +363,10 @@ static int session_refusal(Session *session, const struct packet *packet) {
         if (message.reason.data && reason_usable(message.reason))
                 (void) wire_text_copy(message.reason, reason, sizeof(reason));
         r = session_take_asked(session, message.id, &upcall);
-        if (r == 0 && upcall)
+        if (r == 0 && upcall) {
+                upcall_claimed(upcall, false, message.error);
                 upcall_refused(upcall, message.error, message.seconds, reason);
+        }
         return r;
 }
 

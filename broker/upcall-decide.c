@@ -159,7 +159,7 @@ struct upcall_decision upcall_observe(const struct upcall_decision *decision, ch
         static const char *const words[] = { [UPCALL_ACTION_ANSWER] = "answer", [UPCALL_ACTION_REJECT] = "reject", [UPCALL_ACTION_DEFER] = "defer" };
         struct upcall_decision would = foresee(*decision);
 
-        (void) snprintf(reason, UPCALL_REASON_MAX, "observe-%s%s%s", words[would.action], would.reason[0] ? "-" : "", would.reason);
+        (void) snprintf(reason, UPCALL_REASON_MAX, UPCALL_OBSERVED "%s%s%s", words[would.action], would.reason[0] ? "-" : "", would.reason);
         return defer("");
 }
 

@@ -13,6 +13,9 @@
 /* Refusals of ours that a retry may soon overcome are forgotten soon. In seconds. */
 #define UPCALL_SHORT_REFUSAL 1
 
+/* How the reason of what was observed begins */
+#define UPCALL_OBSERVED "observe-"
+
 /* Indexed by enum upcall_outcome, as in the records. */
 extern const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1];
 

@@ -77,6 +77,14 @@ void upcall_complete(Upcall *upcall) {
         upcall_close(upcall);
 }
 
+static void note_outcome(Upcall *upcall) {
+        Registry *registry = upcall->broker->registry;
+
+        (void) registry_ledger_done(registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
+        if (upcall->claim)
+                (void) registry_ledger_claim(registry, upcall->seqno, upcall->claim);
+}
+
 static void upcall_conclude(Upcall *upcall) {
         if (upcall->muted) {
                 upcall_free(upcall);
@@ -84,7 +92,7 @@ static void upcall_conclude(Upcall *upcall) {
         }
         upcall->completed = true;
         if (upcall->seqno > 0)
-                (void) registry_ledger_done(upcall->broker->registry, upcall->seqno, upcall->outcome, upcall->reason, upcall->error, usec_now(CLOCK_REALTIME));
+                note_outcome(upcall);
         upcall_complete(upcall);
 }
 
@@ -92,6 +100,8 @@ void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
         upcall_leave_agent(upcall);
         upcall->state = UPCALL_FINISHED;
         upcall->outcome = upcall_outcome_words[outcome];
+        if (upcall->claim == upcall->outcome)
+                upcall->claim = NULL;
         upcall->error = error;
         upcall_discount(upcall);
         upcall_disconnect(upcall);

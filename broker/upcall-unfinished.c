@@ -25,6 +25,7 @@ static int unfinished_identify(Upcall *upcall, const struct ledger_row *row) {
         upcall->found = own_word(row->found, founds, ELEMENTS(founds), "none");
         upcall->origin = row->origin && strcmp(row->origin, "kernel") == 0 ? UPCALL_ORIGIN_KERNEL : UPCALL_ORIGIN_USER;
         upcall->outcome = own_word(row->outcome, upcall_outcome_words, ELEMENTS(upcall_outcome_words), NULL);
+        upcall->claim = own_word(row->claim, upcall_outcome_words, ELEMENTS(upcall_outcome_words), NULL);
         memcpy(upcall->contid, row->contid, sizeof(upcall->contid));
         if (uuid_is_null(row->contid))
                 return 0;
@@ -59,6 +60,7 @@ static int load_unfinished(void *userdata, const struct ledger_row *row) {
         upcall->owes_dispatch = row->dispatch.serial == 0 && !spool_has_dispatch(broker->spool, row->seqno);
         upcall->dispatch_retry = upcall->owes_dispatch;
         memcpy(upcall->id, row->id, sizeof(upcall->id));
+        upcall->unconditional = row->reason && strncmp(row->reason, UPCALL_OBSERVED, strlen(UPCALL_OBSERVED)) == 0;
         upcall_say(upcall, row->reason ? row->reason : "broker-restart");
         (void) snprintf(upcall->comm, sizeof(upcall->comm), "%s", row->caller_comm ? row->caller_comm : "");
         (void) snprintf(upcall->key_type, sizeof(upcall->key_type), "%s", row->key_type ? row->key_type : "?");

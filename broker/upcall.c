@@ -147,6 +147,11 @@ static void upcall_defer(Upcall *upcall) {
         upcall_send_verdict(upcall, &verdict, -1);
 }
 
+void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error) {
+        upcall->claim = upcall_outcome_words[instantiated ? UPCALL_OUTCOME_INSTANTIATED :
+                                             clamp_error(error) == ENOKEY ? UPCALL_OUTCOME_NEGATED : UPCALL_OUTCOME_REJECTED];
+}
+
 void upcall_answered(Upcall *upcall, struct wire_span payload, int fd, uint32_t seconds) {
         struct message_verdict verdict = {
                 .action = UPCALL_ACTION_ANSWER,
@@ -213,8 +218,10 @@ void upcall_record_lost(Upcall *upcall, enum evidence_kind kind, int error) {
                 upcall->completion_spooled = kind == EVIDENCE_COMPLETION;
                 return;
         }
+        if (!kept)
+                spool_count_lost(broker->spool); /* told of as soon as audit works */
         if (!upcall->gap)
-                upcall->gap = kept ? evidence_dropped_words[kind] : evidence_gap_words[kind];
+                upcall->gap = (kept || upcall->unconditional ? evidence_dropped_words : evidence_gap_words)[kind];
         broker->counters.records_lost++;
 }
 

@@ -87,6 +87,7 @@ struct Upcall {
         const char *gap; /* what the ledger will miss; NULL: nothing so far */
         struct sender_receipt completion;
         const char *outcome;
+        const char *claim; /* the outcome that the agent spoke of; at the end NULL unless it was another one */
         uint32_t error; /* what the caller got */
         char reason[UPCALL_REASON_MAX];
         bool late;
@@ -96,7 +97,10 @@ struct Upcall {
 int upcall_accept(Broker *broker, int fd); /* takes fd over, also on failure */
 Upcall *upcall_free(Upcall *upcall);
 
-/* From sessions. The payload is either inline or in fd, a memfd that was checked; fd stays the caller's. */
+/* From sessions, before the verdict: the agent speaks of a key that is instantiated, or refused with this errno. That is recorded where it became
+ * something else. */
+void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error);
+/* The payload is either inline or in fd, a memfd that was checked; fd stays the caller's. */
 void upcall_answered(Upcall *upcall, struct wire_span payload, int fd, uint32_t seconds);
 void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
 

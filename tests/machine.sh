@@ -398,8 +398,7 @@ machine_audit_end() {
 machine_audit_revive() {
         local folder=$1 pid
         pid=$(machine_audit_value pid)
-        if ((${pid:-0} > 0)); then
-                kill -CONT "$pid"
+        if ((${pid:-0} > 0)) && kill -CONT "$pid" 2> /dev/null; then # the kernel may not have noticed yet that one has ended
                 return 0
         fi
         (
@@ -408,6 +407,22 @@ machine_audit_revive() {
                 exec setsid auditd -n -c "$folder"
         ) >> "$folder/auditd.out" 2>&1 < /dev/null &
         machine_wait_for 5 machine_audit_runs $! || { machine_say "auditd did not start again: $(tail -n 3 "$folder/auditd.out")"; return 1; }
+}
+
+machine_audit_signal() { # SIGNAL FOLDER: to the auditd of this folder, if it runs
+        local pid
+        pid=$(machine_audit_value pid)
+        ((${pid:-0} > 0)) && grep -qF -- "$2" "/proc/$pid/cmdline" || return 0
+        kill -"$1" "$pid"
+}
+
+# It reads its settings again.
+machine_audit_reload() {
+        machine_audit_signal HUP "$1"
+}
+
+machine_audit_rotate() {
+        machine_audit_signal USR1 "$1"
 }
 
 machine_audit_runs() {

@@ -276,7 +276,7 @@ off observe-waits-for-nothing broker/upcall-decide.c \
         's/return upcall->observed \|\| (upcall->broker->config\.audit)/return \1/' \
         observe/nobody_waits_for_a_record
 off observe-gap-in-the-ledger broker/upcall.c \
-        's/upcall->gap = kept \? .*;/upcall->gap = NULL;/' \
+        's/upcall->gap = \(kept .*;/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
 off observe-limits-mute-nothing broker/upcall-decide.c \
         's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
@@ -704,6 +704,63 @@ off verify-gap-wants-a-reason tools/upcallctl/reconcile.c \
 off verify-as-the-ledgers-owner tools/upcallctl/verify-input.c \
         's/if \(geteuid\(\) != 0 \|\| st\.st_uid == 0\)/if (true)/' \
         verify/ledger_is_read_as_its_owner_and_not_changed
+off auditd-is-who-the-kernel-says tools/upcall-request-key/upcall.c \
+        's/\(caller_shares_mounts\(caller\) \|\| kernel_calls_it_auditd\(caller\)\);/caller_shares_mounts(caller);/' \
+        down/auditd_in_its_own_mount_namespace_is_the_hosts
+off auditd-is-nobody-else tools/upcall-request-key/upcall.c \
+        's/pid > 0 && pid == caller->tgid;/pid > 0;/' \
+        down/auditd_in_its_own_mount_namespace_is_the_hosts
+off gap-is-told-in-every-mode broker/upcall.c \
+        's/if \(!kept\)$/if (false)/' \
+        unit/test-broker
+off gap-of-what-waits-for-no-record broker/upcall.c \
+        's/\(kept \|\| upcall->unconditional \?/(kept ?/' \
+        trail/observed_upcall_without_its_records_is_a_gap
+off verify-dropped-is-a-gap tools/upcallctl/reconcile.c \
+        '/^static bool was_dropped/,/^}/ s/return row->state/return false \&\& row->state/' \
+        trail/observed_upcall_without_its_records_is_a_gap
+off verify-gap-is-told tools/upcallctl/reconcile.c \
+        's/if \(!reconciliation->gaps_are_told \|\| .*\)$/if (true)/' \
+        trail/refusal_without_a_record_is_told_of
+off verify-gap-is-told-by-the-broker tools/upcallctl/reconcile-record.c \
+        's/if \(r > 0 && trail_field_is\(record, "op", "audit-gap"\)/if (trail_field_is(record, "op", "audit-gap")/' \
+        unit/test-reconcile
+off verify-gap-rows-are-compared tools/upcallctl/reconcile-fields.c \
+        's/^( *)else if \(!row->outcome\)$/\1else/' \
+        unit/test-reconcile
+off verify-missed tools/upcallctl/reconcile-record.c \
+        's/return r < 0 \|\| !genuine \? r : take_missed\(reconciliation, record\);/(void) take_missed; return r;/' \
+        trail/what_the_client_missed_is_a_gap
+off verify-repeat tools/upcallctl/reconcile.c \
+        's/if \(r >= 0 && before\)/if (false)/; s/else if \(r >= 0 && row->retry > 0\)/else if (false)/' \
+        trail/broker_killed_while_the_agent_works_makes_a_repeat
+off verify-claim tools/upcallctl/reconcile.c \
+        's/if \(row->claim\)/if (false)/' \
+        trail/agents_claim_is_recorded_as_such
+off verify-claim-in-both tools/upcallctl/reconcile-fields.c \
+        's/if \(row->claim\)/if (true)/; s/compare_text\(differences, "claim", row->claim\);/;/' \
+        unit/test-reconcile
+off verify-json-error tools/upcallctl/verify.c \
+        's/else if \(order\.json\)/else if (false)/' \
+        trail/json_says_why_there_is_no_result
+off claim-is-recorded auditing/record.c \
+        's/field_word_if\(text, "claim", upcall->claim\);/;/' \
+        unit/test-record
+off claim-only-where-it-differs broker/upcall-settle.c \
+        's/if \(upcall->claim == upcall->outcome\)/if (false)/' \
+        unit/test-broker
+off claim-is-the-agents broker/session.c \
+        's/upcall_claimed\(upcall, (true|false), .*\);/;/' \
+        unit/test-broker
+off claim-in-the-ledger broker/upcall-settle.c \
+        's/if \(upcall->claim\)$/if (false)/' \
+        trail/agents_claim_is_recorded_as_such
+off chain-covers-the-claim broker/registry-file.c \
+        's/", error, time_done, claim\)"/", error, time_done, NULL)"/' \
+        unit/test-ledger
+off chain-leaves-out-what-is-not-there broker/registry-chain.c \
+        's/while \(n_values - 2 > LEDGER_COLUMNS_ALWAYS && .*\)$/while (false)/' \
+        verify/chain_is_what_the_documentation_says
 off snapshot-is-of-one-moment broker/ledger-snapshot.c \
         's/sqlite3_exec\(snapshot->db, "BEGIN", NULL, NULL, NULL\)/SQLITE_OK/' \
         unit/test-ledger

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * records LOG CONTID FIELD: the interpreted value of FIELD in every record about CONTID, as auparse gives it back, in hex, a line each.
+ * records LOG CONTID FIELD [KEY-SERIAL]: the interpreted value of FIELD in every record about CONTID, or about this key of it, as auparse gives it
+ * back, in hex, a line each.
  */
 #include <auparse.h>
 #include <stdio.h>
@@ -31,11 +32,12 @@ int main(int argc, char **argv) {
         auparse_state_t *state;
         char *error = NULL;
 
-        if (argc != 4) {
-                fputs("usage: records LOG CONTID FIELD\n", stderr);
+        if (argc != 4 && argc != 5) {
+                fputs("usage: records LOG CONTID FIELD [KEY-SERIAL]\n", stderr);
                 return 2;
         }
-        if (asprintf(&expression, "uuid r= \"%s\"", argv[2]) < 0)
+        if (asprintf(&expression, "uuid r= \"%s\"%s%s%s", argv[2], argc == 5 ? " && key-serial r= \"" : "", argc == 5 ? argv[4] : "",
+                     argc == 5 ? "\"" : "") < 0)
                 return 1;
         state = auparse_init(AUSOURCE_FILE, argv[1]);
         if (!state) {
@@ -53,8 +55,6 @@ int main(int argc, char **argv) {
         while (ausearch_next_event(state) > 0) {
                 (void) auparse_first_record(state);
                 print_event(state, argv[3]);
-                if (auparse_next_event(state) <= 0)
-                        break;
         }
         auparse_destroy(state);
         return 0;

@@ -105,6 +105,8 @@ remove_if_new() { # PATH…
 
 # Podman's settings, storage and state in a folder: podman_settings FOLDER [HOOKS-FOLDER]. Sets PODMAN.
 podman_settings() {
+        local hooks=''
+        [[ -z ${2-} ]] || hooks="hooks_dir = [\"$2\"]"
         cat > "$1/containers.conf" <<END
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -113,7 +115,7 @@ cgroup_manager = "cgroupfs"
 runtime = "runc"
 events_logger = "none"
 tmp_dir = "$1/tmp"
-${2:+hooks_dir = ["$2"]}
+$hooks
 [network]
 network_config_dir = "$1/network"
 END
@@ -144,6 +146,36 @@ END
         CTR=(ctr --address "$folder/sock")
         machine_spawn "$folder/log" containerd --config "$folder/config.toml"
         machine_wait_for 15 "${CTR[@]}" version > /dev/null 2>&1 || skip "containerd does not start here: $(tail -n 5 "$folder/log")"
+}
+
+# lxc_start NAME ROOT [SETTING…] -- PROGRAM…: sets PID[NAME]
+lxc_start() {
+        local name=$1 root=$2 settings=()
+        shift 2
+        while [[ $1 != -- ]]; do
+                settings+=("$1")
+                shift
+        done
+        mkdir -p "$WORK/lxc/$name"
+        remove_if_new /run/lxc
+        machine_undo --boot machine_remove_cgroups upcalld-test-lxc
+        cat > "$WORK/lxc.conf" <<END
+lxc.cgroup.dir.container = upcalld-test-lxc/container
+lxc.cgroup.dir.monitor = upcalld-test-lxc/monitor
+lxc.cgroup.dir.monitor.pivot = upcalld-test-lxc/pivot
+lxc.uts.name = $name
+lxc.rootfs.path = dir:$root
+lxc.net.0.type = empty
+lxc.mount.auto = proc:mixed
+$(printf '%s\n' "${settings[@]}")
+END
+        machine_spawn "$WORK/$name.log" lxc-execute --name "$name" --lxcpath "$WORK/lxc" --rcfile "$WORK/lxc.conf" "$@"
+        machine_wait_for 10 lxc_pid "$name" > /dev/null || skip "lxc-execute starts no container here: $(cat "$WORK/$name.log")"
+        PID[$name]=$(lxc_pid "$name")
+}
+
+lxc_pid() {
+        lxc-info --lxcpath "$WORK/lxc" --name "$1" --no-humanize --pid 2> /dev/null | grep -E '^[1-9]'
 }
 
 # ---- what is left -----------------------------------------------------------------------------------------------------------
@@ -194,4 +226,19 @@ completed() { # NAME…
 # What auditd kept of a container, in the order of the records, without the changes of its agents and routes
 story() {
         audit -uu "${CONTID[$1]}" -m VIRT_MACHINE_ID,VIRT_CONTROL,VIRT_RESOURCE --raw | sed -n 's/.* op=\([a-z-]*\) .*/\1/p' | uniq | paste -sd ' '
+}
+
+# web-1 and web-2 ask for the same key
+expect_own_answers() {
+        expect_ne "${CONTID[web-1]}" "${CONTID[web-2]}" "two contids"
+        request_in web-1 user db:one
+        expect_answer ok "of web-1"
+        request_in web-2 user db:one
+        expect_answer ok "of web-2"
+        completed web-1 web-2
+}
+
+expect_own_stories() {
+        expect_eq "$(story web-1)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-1"
+        expect_eq "$(story web-2)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-2"
 }

@@ -21,9 +21,9 @@ adopted() {
 }
 
 # An upcall of the adopted container is its own: its agent is asked and its story has it.
-expect_attributed() { # NAME
+expect_attributed() { # NAME [request_beside]
         expect_ok upcallctl route add --container "${CONTID[$1]}" --reject EKEYREJECTED --type user --description 'db:*' > /dev/null
-        request_in "$1" user "db:$1"
+        "${2:-request_in}" "$1" user "db:$1"
         expect_answer EKEYREJECTED
         audit_find 'op=upcall-complete' -uu "${CONTID[$1]}" --raw > /dev/null
 }
@@ -394,17 +394,9 @@ request_beside() { # NAME TYPE DESCRIPTION
                 nsenter -t "${PID[$name]}" --pid --net --ipc "${user[@]}" -- "$KERNEL_SHARE/request" "$@")"
 }
 
-expect_attributed_beside() { # NAME
-        expect_ok upcallctl route add --container "${CONTID[$1]}" --reject EKEYREJECTED --type user --description 'db:*' > /dev/null
-        request_beside "$1" user "db:$1"
-        expect_answer EKEYREJECTED
-        audit_find 'op=upcall-complete' -uu "${CONTID[$1]}" --raw > /dev/null
-}
-
 test_runc_containers() {
         local name
-        need runc
-        need busybox
+        need runc busybox
         static_root
         runc_run plain pid mount ipc network
         runc_run mapped pid mount ipc network user
@@ -421,7 +413,7 @@ test_runc_containers() {
         expect_ok upcallctl container adopt --yes > "$WORK/out"
         for name in plain mapped shared; do
                 adopted "$name"
-                expect_attributed_beside "$name"
+                expect_attributed "$name" request_beside
         done
         expect_eq "$(registered_field "${PID[shared]}" found)" "['cgroup']" "what tells it apart"
 }
@@ -452,9 +444,7 @@ podman_run() { # NAME [OPTIONS of podman run]
 
 test_podman_containers() {
         local name
-        need podman
-        need runc
-        need busybox
+        need podman runc busybox
         static_root
         podman_prepare
         podman_run web
@@ -472,14 +462,13 @@ test_podman_containers() {
         for name in web shared; do
                 adopted "$name"
                 expect_eq "${REGISTERED[$name]}" "upcalld-$$-$name" "name"
-                expect_attributed_beside "$name"
+                expect_attributed "$name" request_beside
         done
 }
 
 test_nspawn_container() {
         local leader
-        need systemd-nspawn
-        need busybox
+        need systemd-nspawn busybox
         static_root
         root_folder "$WORK/machine"
         mkdir -p "$WORK/machine/usr"
@@ -494,15 +483,12 @@ test_nspawn_container() {
         expect_eq "$(adopt_field "$leader" name)" upcalld-machine "name"
         expect_ok upcallctl container adopt --yes > "$WORK/out"
         adopted machine
-        expect_attributed_beside machine
+        expect_attributed machine request_beside
 }
 
 test_containerd_container() {
         local id=upcalld-$$-web
-        need containerd
-        need ctr
-        need runc
-        need busybox
+        need containerd ctr runc busybox
         static_root
         root_folder "$WORK/root"
         containerd_start
@@ -521,40 +507,21 @@ test_containerd_container() {
         expect_match "$(adopt_field "${PID[web]}" name)" '^containerd-upcalld-' "name"
         expect_ok upcallctl container adopt --yes > "$WORK/out"
         adopted web
-        expect_attributed_beside web
+        expect_attributed web request_beside
 }
 
 test_lxc_container() {
-        need lxc-execute
-        need busybox
+        need lxc-execute busybox
         static_root
         root_folder "$WORK/root"
-        mkdir -p "$WORK/lxc/db-1"
-        [[ -e /run/lxc ]] || machine_undo --boot rm -rf -- /run/lxc
-        machine_undo --boot bash -c 'find /sys/fs/cgroup -depth -type d -path "*/upcalld-test-lxc*" -exec rmdir {} +; true'
-        cat > "$WORK/lxc.conf" <<END
-lxc.cgroup.dir.container = upcalld-test-lxc/container
-lxc.cgroup.dir.monitor = upcalld-test-lxc/monitor
-lxc.cgroup.dir.monitor.pivot = upcalld-test-lxc/pivot
-lxc.uts.name = db-1
-lxc.rootfs.path = dir:$WORK/root
-lxc.net.0.type = empty
-lxc.mount.auto = proc:mixed
-END
-        machine_spawn "$WORK/lxc.log" lxc-execute --name db-1 --lxcpath "$WORK/lxc" --rcfile "$WORK/lxc.conf" -- /bin/sleep 600
-        machine_wait_for 10 lxc_pid db-1 > /dev/null || skip "lxc-execute starts no container here: $(cat "$WORK/lxc.log")"
-        PID[db]=$(lxc_pid db-1)
+        lxc_start db "$WORK/root" -- /bin/sleep 600
         start_broker
         takeover
         expect_eq "$(adopt_field "${PID[db]}" runtime)" lxc "run time"
-        expect_eq "$(adopt_field "${PID[db]}" name)" db-1 "name"
+        expect_eq "$(adopt_field "${PID[db]}" name)" db "name"
         expect_ok upcallctl container adopt --yes > "$WORK/out"
         adopted db
-        expect_attributed_beside db
-}
-
-lxc_pid() {
-        lxc-info --lxcpath "$WORK/lxc" --name "$1" --no-humanize --pid 2> /dev/null | grep -E '^[1-9]'
+        expect_attributed db request_beside
 }
 
 nspawn_leader() {

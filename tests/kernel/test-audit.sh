@@ -3,6 +3,7 @@
 # The trail, as the distribution's own tools read it.
 
 audit_world() {
+        AUDIT_FROM=$(tail -n 1 "$AUDIT_LOG" | sed -n 's/.*msg=audit([0-9.]*:\([0-9]*\)).*/\1/p')
         start_broker
         takeover
         container_with_agent web-1 nfs-a -- /bin/echo -n mine
@@ -77,6 +78,163 @@ test_aureport_counts_it() {
         expect_match "$(aureport -if "$AUDIT_LOG" --virt --summary < /dev/null)" "[0-9]+  (2501|VIRT_RESOURCE)" "aureport --virt --summary"
         expect_match "$(aureport -if "$AUDIT_LOG" -h --summary < /dev/null)" "web-1" "aureport -h --summary"
         expect_match "$(aureport -if "$AUDIT_LOG" -tm --summary < /dev/null)" "nfs-a" "aureport -tm --summary"
+}
+
+# Each of the searches that audit-records.md names, as it stands there, each by itself
+test_every_native_search_finds_what_it_is_for() {
+        local contid serial label text
+        audit_world
+        ln "$KERNEL_SHARE/request" "$KERNEL_SHARE/mount.cifs"
+        request_parse "$(in_container web-1 "$KERNEL_SHARE/mount.cifs" user db:one)"
+        expect_answer ok mine
+        serial=$SERIAL contid=${CONTID[web-1]}
+        request_in web-1 user other:one
+        expect_answer ENOKEY
+        request_in web-2 user db:one
+        expect_answer ok other
+        request_in web-2 user other:two
+        expect_answer ENOKEY
+        search_is 4 'op=upcall-' "uuid=$contid" -uu "$contid"
+        search_is 2 'op=upcall-complete' 'vm="web-1"' -vm web-1
+        search_is 1 'outcome=negated' "vm=\"web-1\" uuid=$contid .*res=failed" -uu "$contid" -vm web-1 --success no
+        search_is 2 'resrc=key' 'type=VIRT_RESOURCE .*res=failed' -m VIRT_RESOURCE --success no
+        search_is 4 'op=upcall-' 'hostname=web-1 ' -hn web-1
+        search_is 2 'op=upcall-' 'terminal=nfs-a ' -tm nfs-a
+        search_is 2 'op=upcall-' 'ocomm=6D6F756E742E63696673 ' -c mount.cifs
+        # no security module gives labels here: the record of a registration, with one in it
+        label=system_u:system_r:container_t:s0:c12,c34
+        text=$(audit -m VIRT_MACHINE_ID -uu "$contid" --raw | sed -n "s/.* msg='\(.*\)'.*/\1/p" | sed "s/ vm-ctx=[^ ]* img-ctx=[^ ]* model=[^ ]*/ vm-ctx=$label img-ctx=? model=selinux/")
+        "$KERNEL_PROGRAMS/forge" VIRT_MACHINE_ID "$text" || fail forge
+        search_is 1 'op=register ' "vm-ctx=$label " -se container_t
+        # in words
+        audit_find "ENOKEY\(Required key not available\)" -uu "$contid" -i > /dev/null
+        audit_find "assigned-vm-id web-1" -uu "$contid" --format text > /dev/null
+        audit_find "issued-vm-control upcall-dispatch to web-1" -uu "$contid" --format text > /dev/null
+        # with auparse: one key of one container
+        expect_eq "$("$KERNEL_PROGRAMS/records" "$AUDIT_LOG" "$contid" op "$serial" | sort | tr '\n' ' ')" \
+                "$(printf %s upcall-complete | od -An -v -tx1 | tr -d ' \n') $(printf %s upcall-dispatch | od -An -v -tx1 | tr -d ' \n') " "auparse"
+        expect_eq "$("$KERNEL_PROGRAMS/records" "$AUDIT_LOG" "${CONTID[web-2]}" op "$serial")" "" "auparse, another container"
+}
+
+# search_is NUMBER REGEX EVERY ARGUMENTS…: in so many lines is REGEX, and in every line EVERY
+search_is() {
+        local number=$1 regex=$2 every=$3
+        shift 3
+        machine_wait_for 5 search_has "$number" "$regex" "$@" || fail "ausearch $*: not $number lines with $regex: $(search_lines "$@")"
+        expect_eq "$(search_lines "$@" | grep -cvE -- "$every")" 0 "ausearch $*: lines without $every: $(search_lines "$@")"
+}
+
+search_has() {
+        [[ $(search_lines "${@:3}" | grep -cE -- "$2") == "$1" ]]
+}
+
+# Of this test: others' containers have the same names
+search_lines() {
+        audit "$@" --raw | awk -v from="$AUDIT_FROM" -F '[():]' '{ if ($3 + 0 > from) print }'
+}
+
+test_aureport_shows_what_it_is_for() {
+        audit_world
+        ln "$KERNEL_SHARE/request" "$KERNEL_SHARE/mount.cifs"
+        request_parse "$(in_container web-1 "$KERNEL_SHARE/mount.cifs" user other:one)"
+        expect_answer ENOKEY
+        audit_find 'op=upcall-complete' -uu "${CONTID[web-1]}" --raw > "$WORK/records"
+        audit -uu "${CONTID[web-1]}" --raw > "$WORK/records"
+        expect_match "$(report --virt --failed)" 'VIRT_RESOURCE no ' "aureport --virt --failed"
+        [[ $(report --virt --failed) != *"VIRT_RESOURCE yes"* ]] || fail "aureport --virt --failed shows what succeeded"
+        expect_match "$(report --virt)" 'VIRT_MACHINE_ID yes ' "aureport --virt"
+        expect_match "$(report --virt --summary)" 'VIRT_CONTROL|2500' "aureport --virt --summary"
+        expect_match "$(report -c)" 'USYS_CONFIG ' "aureport -c"
+        expect_match "$(report -h --summary)" '[0-9]+  web-1' "aureport -h --summary"
+        expect_match "$(report -tm --summary)" '[0-9]+  nfs-a' "aureport -tm --summary"
+        expect_match "$(report --comm --summary)" '2  mount.cifs' "aureport --comm --summary"
+}
+
+report() {
+        aureport -if "$WORK/records" -i "$@" < /dev/null
+}
+
+# What a program calls itself is hex as well: each byte that can be in a file's name
+test_hostile_program_names_come_back_as_sent() {
+        local piece
+        audit_world
+        cat > "$KERNEL_SHARE/name-them" <<'S'
+import os, shutil, subprocess, sys
+names = [bytes(set(range(i, min(i + 15, 256))) - {0, 0x2f}) for i in range(1, 256, 15)] + [b"' res=success '", b'"; exe="/bin/sh']
+for name in names:
+    name = name.replace(b"/", b"_")
+    path = b"/tmp/" + name
+    shutil.copy(sys.argv[1], path)
+    subprocess.run([path, "user", "other:" + name.hex()], stdout=subprocess.DEVNULL)
+    print(name.hex())
+S
+        in_container web-1 python3 "$KERNEL_SHARE/name-them" "$KERNEL_SHARE/request" > "$WORK/names" || fail "names"
+        expect_eq "$(wc -l < "$WORK/names")" 19 "names"
+        while read -r piece; do
+                audit_find "op=upcall-complete.* ocomm=${piece^^} .*name=$(hex_of "other:$piece") .*res=failed" -uu "${CONTID[web-1]}" --raw > /dev/null
+        done < "$WORK/names"
+        audit -uu "${CONTID[web-1]}" -i --escape raw > "$WORK/interpreted"
+        "$KERNEL_PROGRAMS/records" "$AUDIT_LOG" "${CONTID[web-1]}" ocomm > "$WORK/parsed"
+        while read -r piece; do
+                python3 -c 'import sys; sys.exit(b"ocomm=" + bytes.fromhex(sys.argv[1]) not in open(sys.argv[2], "rb").read())' "$piece" "$WORK/interpreted" ||
+                        fail "ausearch -i --escape raw does not give it back: $piece"
+                grep -qxi "$piece" "$WORK/parsed" || fail "auparse does not give it back: $piece"
+        done < "$WORK/names"
+        audit_no "upcall-complete" -uu "${CONTID[web-1]}" --success yes --raw
+}
+
+hex_of() {
+        printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F
+}
+
+# What stands in a description looks like any other field, and like another record. Whoever searches for that finds what he found before.
+test_hostile_text_changes_no_other_search() {
+        local text hostile
+        audit_world
+        request_in web-1 user db:one
+        audit_find 'op=upcall-complete' -uu "${CONTID[web-1]}" --raw > /dev/null
+        all_searches > "$WORK/before"
+        for text in "' res=success uid=4242 auid=4242 ses=77 subj=evil_t" 'exe="/bin/evil" hostname=evil addr=10.1.2.3 terminal=evil res=success' \
+                'vm="evil" uuid=00000000-0000-4000-8000-00000000beef comm="evil" key="evil"' "$(printf '\ntype=USER_LOGIN msg=audit(%s.000:1): pid=1 uid=4242 res=success' "$(date +%s)")" \
+                "$(printf '\035UID="evil" AUID="evil"')" "syscall=59 success=yes exit=0 ppid=1 pid=4242 vm-ctx=evil_t ocomm=6576696C name=6576696C"; do
+                hostile=$(printf '%s' "other:$text" | od -An -v -tx1 | tr -d ' \n')
+                request_in web-1 --description-hex user "$hostile"
+                expect_answer ENOKEY
+                audit_find "op=upcall-complete.* name=${hostile^^} " -uu "${CONTID[web-1]}" --raw > /dev/null
+        done
+        all_searches > "$WORK/after"
+        diff "$WORK/before" "$WORK/after" || fail "other searches find something else"
+}
+
+# How much each finds, but for those by the container's own
+all_searches() {
+        local words
+        while read -r words; do
+                # shellcheck disable=SC2086 # words
+                printf '%s: %s\n' "$words" "$(audit $words --raw | grep -c .)"
+        done <<'END'
+-ui 4242
+-ua 4242
+-ul 4242
+-p 4242
+-pp 1
+-se evil_t
+-x /bin/evil
+-hn evil
+-tm evil
+-vm evil
+-uu 00000000-0000-4000-8000-00000000beef
+-c evil
+-k evil
+-f evil
+-m USER_LOGIN
+-sc 59
+-m VIRT_RESOURCE --success yes
+-m VIRT_RESOURCE -ui 0
+-e 0 -m VIRT_RESOURCE
+--session 77
+-n evil
+END
 }
 
 # Every byte but NUL, in pieces, and what would forge a record where it is not encoded

@@ -294,3 +294,41 @@ test_nothing_is_left_of_a_storm() {
         machine_wait_for 3 no_key_left || fail "keys of upcalls are left: $(grep -e request_ -e _req /proc/keys)"
         audit_count 200 "op=upcall-unbrokered.* name=$(hex_of db:storm-)" -m VIRT_CONTROL --raw
 }
+
+# Debian's unit gives auditd a mount namespace of its own, as containers have. The kernel knows which process auditd is: no broker is asked for it.
+test_auditd_in_its_own_mount_namespace_is_the_hosts() {
+        local pid
+        pid=$(machine_audit_value pid)
+        ((pid > 0)) && grep -qF "$KERNEL_WORK" "/proc/$pid/cmdline" || skip "this auditd is not the tests' own"
+        down_world
+        cat > "$WORK/be-auditd" <<'S'
+import ctypes, os, socket, struct, sys
+keyutils = ctypes.CDLL("libkeyutils.so.1", use_errno=True)
+kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)
+def register(pid):
+    status = struct.pack("=11I", 4, 0, 0, pid, 0, 0, 0, 0, 0, 0, 0) # AUDIT_STATUS_PID
+    kernel.send(struct.pack("=IHHII", 16 + len(status), 1001, 5, 1, 0) + status) # AUDIT_SET
+    while True:
+        answer = kernel.recv(16384)
+        if answer[4:6] == b"\2\0":
+            error = struct.unpack("=i", answer[16:20])[0]
+            assert error == 0, error
+            return
+ctypes.CDLL(None).prctl(15, b"auditd", 0, 0, 0) # PR_SET_NAME
+if sys.argv[1] == "registered":
+    register(os.getpid())
+keyutils.keyctl_join_session_keyring(None) # the host's program links the key there
+key = keyutils.request_key(b"user", b"debug:auditd", b"hello", -2)
+print("ok" if key > 0 else os.strerror(ctypes.get_errno()))
+if sys.argv[1] == "registered":
+    register(0)
+S
+        # no broker: the host's own is deferred, what may be a container's is refused
+        expect_eq "$(unshare -m python3 "$WORK/be-auditd" anybody)" "Required key not available" "somebody called auditd"
+        machine_undo --boot machine_audit_revive "${AUDIT_LOG%/*}"
+        kill "$pid"
+        machine_wait_for 10 process_gone "$pid" || fail "auditd does not end"
+        expect_eq "$(unshare -m python3 "$WORK/be-auditd" registered)" ok "auditd"
+        # the question is asked by a child, which keeps nothing of the key
+        machine_wait_for 5 no_client_left || fail "left: $(client_processes)"
+}

@@ -169,13 +169,15 @@ test_audit_switched_off_refuses_nothing() {
         auditctl -e 0 > /dev/null
         expect_host_behaviour "audit switched off"
         sleep 1 # each record is sent once more
+        expect_match "$(status_field audit)" 'kernel does not make them' "what upcallctl status says of audit"
         auditctl -e 1 > /dev/null
         expect_eq "$(status_field records_lost)" 60 "records that are counted as lost"
-        expect_eq "$(ledger 'SELECT count(*) FROM ledger WHERE state = 5 AND reason = "no-dispatch-record"')" 30 \
+        expect_eq "$(ledger 'SELECT count(*) FROM ledger WHERE state = 5 AND reason = "dispatch-record-dropped"')" 30 \
                 "gaps: $(ledger 'SELECT seqno, state, reason FROM ledger')"
-        expect_match "$(status_field audit)" 'kernel does not make them' "what upcallctl status says of audit"
         expect_host_behaviour "audit works again"
         expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        # what is missing is told of
+        audit_find 'op=audit-gap .* gap-records=60 gap-dropped=60 .*res=failed' -m USYS_CONFIG --success no --raw > /dev/null
 }
 
 # Nor does anybody wait for the read-back

@@ -32,6 +32,24 @@ podman_prepare() {
         expect_ok "${PODMAN[@]}" import "$folder/root.tar" "$IMAGE" > /dev/null
 }
 
+# As docs/containers.md says it: the shipped hooks, by links where Podman looks by itself
+test_links_that_the_guide_names_switch_the_hooks_on() {
+        local folder=/usr/share/containers/oci/hooks.d stage path
+        podman_start
+        machine_own_folder "${folder%/*}" && mkdir -p "$folder" || fail "$folder"
+        for stage in createRuntime poststop; do
+                path=$UPCALLD_BUILD/conf/hooks.d/upcalld-$stage.json
+                ln -s "$path" "$folder"
+        done
+        path=$(sed -n 's/.*"path": "\(.*\)".*/\1/p' "$path")
+        [[ -d ${path%/*} ]] || skip "the hooks are for ${path%/*}, which is not there"
+        machine_install "$UPCALLCTL" "$path" || fail "$path"
+        sed -i /^hooks_dir/d "$WORK/podman/containers.conf"
+        podman_container web-1 -- /bin/sleep 600
+        podman_remove web-1
+        expect_eq "$(state_of web-1)" ended "after poststop"
+}
+
 # podman_container NAME [OPTIONS of podman run] -- PROGRAM…
 podman_container() {
         local name=$1 options=()
@@ -72,16 +90,10 @@ test_podman_container_has_its_own_contid_answers_and_story() {
         podman_world web-1
         podman_container web-2 -- "$KERNEL_SHARE/serve" "of web-2"
         agent_comes web-2
-        expect_ne "${CONTID[web-1]}" "${CONTID[web-2]}" "two contids"
-        request_in web-1 user db:one
-        expect_answer ok "of web-1"
-        request_in web-2 user db:one
-        expect_answer ok "of web-2"
-        completed web-1 web-2
+        expect_own_answers
         podman_remove web-1 web-2
         expect_tombstone web-1
-        expect_eq "$(story web-1)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-1"
-        expect_eq "$(story web-2)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-2"
+        expect_own_stories
 }
 
 # Podman's default seccomp profile: no request_key inside, but an agent needs none, and the kernel asks for the container all the same

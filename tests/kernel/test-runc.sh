@@ -16,17 +16,11 @@ test_runc_container_has_its_own_contid_answers_and_story() {
         runc_world web-1
         runc_container web-2 -- "$KERNEL_SHARE/serve" "of web-2"
         agent_comes web-2
-        expect_ne "${CONTID[web-1]}" "${CONTID[web-2]}" "two contids"
-        request_in web-1 user db:one
-        expect_answer ok "of web-1"
-        request_in web-2 user db:one
-        expect_answer ok "of web-2"
-        completed web-1 web-2
+        expect_own_answers
         expect_ok runc_own delete --force web-2
         expect_ok runc_own delete --force web-1
         expect_tombstone web-1
-        expect_eq "$(story web-1)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-1"
-        expect_eq "$(story web-2)" "register bind-agent upcall-dispatch upcall-complete unregister" "the story of web-2"
+        expect_own_stories
         expect_eq "$(find /sys/fs/cgroup -type d -name 'upcalld-test-web-?')" "" "control groups"
 }
 

@@ -68,30 +68,11 @@ test_nspawn_killed_in_a_user_namespace() {
 
 test_lxc_container() {
         runtime_world lxc-execute
-        mkdir -p "$WORK/lxc/web-1"
-        remove_if_new /run/lxc
-        machine_undo --boot machine_remove_cgroups upcalld-test-lxc
-        cat > "$WORK/lxc.conf" <<END
-lxc.cgroup.dir.container = upcalld-test-lxc/container
-lxc.cgroup.dir.monitor = upcalld-test-lxc/monitor
-lxc.cgroup.dir.monitor.pivot = upcalld-test-lxc/pivot
-lxc.uts.name = web-1
-lxc.rootfs.path = dir:$WORK/root
-lxc.net.0.type = empty
-lxc.mount.auto = proc:mixed
-lxc.mount.entry = $KERNEL_SHARE ${KERNEL_SHARE#/} none bind,ro 0 0
-lxc.mount.entry = /run/upcalld/agent run/upcalld/agent none bind,ro 0 0
-END
-        machine_spawn "$WORK/web-1.log" lxc-execute --name web-1 --lxcpath "$WORK/lxc" --rcfile "$WORK/lxc.conf" -- "$KERNEL_SHARE/serve" "of web-1"
-        machine_wait_for 10 lxc_pid web-1 || skip "lxc-execute starts no container here: $(cat "$WORK/web-1.log")"
-        PID[web-1]=$(lxc_pid web-1)
+        lxc_start web-1 "$WORK/root" "lxc.mount.entry = $KERNEL_SHARE ${KERNEL_SHARE#/} none bind,ro 0 0" \
+                "lxc.mount.entry = /run/upcalld/agent run/upcalld/agent none bind,ro 0 0" -- "$KERNEL_SHARE/serve" "of web-1"
         serves web-1
         kill -KILL "${PID[web-1]}"
         expect_tombstone web-1
-}
-
-lxc_pid() {
-        lxc-info --lxcpath "$WORK/lxc" --name "$1" --no-humanize --pid 2> /dev/null | grep -E '^[1-9]'
 }
 
 ctr_pid() {

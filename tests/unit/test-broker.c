@@ -451,12 +451,35 @@ static void take_question(struct world *world, int agent) {
         assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_QUESTION);
 }
 
-static void refuse(struct world *world, int agent, uint32_t n, const char *reason) {
-        struct message_refusal message = { .error = ENOKEY, .seconds = 1, .reason = wire_text(reason) };
+static void refuse_with(struct world *world, int agent, uint32_t n, uint32_t error, const char *reason) {
+        struct message_refusal message = { .error = error, .seconds = 1, .reason = wire_text(reason) };
 
         memcpy(message.id, &n, sizeof(n));
         assert_int_equal(packet_send(agent, &message_refusal_layout, &message, NULL, 0), 0);
         turn(world);
+}
+
+static void refuse(struct world *world, int agent, uint32_t n, const char *reason) {
+        refuse_with(world, agent, n, ENOKEY, reason);
+}
+
+static void answer(struct world *world, int agent, uint32_t n, struct wire_span payload) {
+        struct message_answer message = { .payload = payload };
+
+        memcpy(message.id, &n, sizeof(n));
+        assert_int_equal(packet_send(agent, &message_answer_layout, &message, NULL, 0), 0);
+        turn(world);
+}
+
+/* Audit works from here on: the broker finds that out by itself */
+static void spool_replayed(struct world *world) {
+        for (unsigned ms = 0; ms < 10000 && (spool_records(world->broker->spool) > 0 || spool_gap(world->broker->spool).records > 0); ms += 10) {
+                (void) usleep(10 * 1000);
+                turn(world);
+                records_made(world->broker);
+        }
+        assert_int_equal(spool_records(world->broker->spool), 0);
+        assert_int_equal(spool_gap(world->broker->spool).records, 0);
 }
 
 /* ---- tests ---- */
@@ -1084,6 +1107,60 @@ static void test_audit_failures_refuse_nothing_that_is_observed(void **state) {
                         assert_int_equal(ledger_unfinished(world), 0);
                         assert_null(TAILQ_FIRST(&world->broker->upcalls));
                 }
+        /* which the trail itself tells of, as soon as it can */
+        submit_error = 0;
+        assert_int_equal(spool_gap(world->broker->spool).dropped, lost);
+        spool_replayed(world);
+        assert_int_equal(count_records("op=audit-gap "), 1);
+        assert_int_equal(count_records("gap-records=16 gap-dropped=16 retry=0 res=failed"), 1);
+}
+
+/* What the agent says, and what its answer asks for, is its claim; it is recorded where the key has become something else */
+static void test_what_an_agent_claims_is_recorded_where_it_is_not_so(void **state) {
+        static const struct {
+                bool answers;
+                uint32_t refuses_with, outcome, error;
+                const char *recorded;
+        } cases[] = {
+                { true, 0, UPCALL_OUTCOME_INSTANTIATED, 0, "outcome=instantiated exit=0 res=" },
+                { true, 0, UPCALL_OUTCOME_REJECTED, EKEYREJECTED, "outcome=rejected exit=-129 claim=instantiated res=" },
+                { true, 0, UPCALL_OUTCOME_NEGATED, ENOKEY, "outcome=negated exit=-126 claim=instantiated res=" },
+                { true, 0, UPCALL_OUTCOME_ABANDONED, 0, "outcome=abandoned claim=instantiated res=" },
+                { false, ENOKEY, UPCALL_OUTCOME_NEGATED, ENOKEY, "outcome=negated exit=-126 res=" },
+                { false, 512, UPCALL_OUTCOME_NEGATED, ENOKEY, "outcome=negated exit=-126 res=" }, /* no errno that a caller could get */
+                { false, EACCES, UPCALL_OUTCOME_REJECTED, EACCES, "outcome=rejected exit=-13 res=" },
+                { false, EACCES, UPCALL_OUTCOME_INSTANTIATED, 0, "outcome=instantiated exit=0 claim=rejected res=" },
+                { false, ENOKEY, UPCALL_OUTCOME_INSTANTIATED, 0, "outcome=instantiated exit=0 claim=negated res=" },
+        };
+        struct world *world = *state;
+        int agent = attach(world, 4);
+
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        for (uint32_t i = 0; i < ELEMENTS(cases); i++) {
+                uint32_t n = i + 1;
+                int client = ask(world, n, 20000);
+
+                records_made(world->broker);
+                take_question(world, agent);
+                if (cases[i].answers)
+                        answer(world, agent, n, wire_text("secret"));
+                else
+                        refuse_with(world, agent, n, cases[i].refuses_with, "helper-refused");
+                report(world, client, n, cases[i].outcome, cases[i].error);
+                trail[0] = '\0';
+                records_made(world->broker);
+                if (count_records(cases[i].recorded) != 1)
+                        fail_msg("case %u: %s", i, trail);
+        }
+        /* who dies claims nothing */
+        trail[0] = '\0';
+        assert_true(ask(world, ELEMENTS(cases) + 1, 20000) >= 0);
+        records_made(world->broker);
+        take_question(world, agent);
+        close_fd(agent);
+        turn(world);
+        records_made(world->broker);
+        assert_int_equal(count_records("claim="), 0);
 }
 
 /* The dispatch record is not seen and is sent once more: the completion record waits until that is settled, and the row is open until both have
@@ -1162,17 +1239,6 @@ static int attach_best_effort(struct world *world) {
 static void all_fail(struct world *world, int error) {
         while (count_jobs(world->broker) > 0)
                 record_fails(world->broker, error);
-}
-
-/* Audit works from here on: the broker finds that out by itself */
-static void spool_replayed(struct world *world) {
-        for (unsigned ms = 0; ms < 10000 && (spool_records(world->broker->spool) > 0 || spool_gap(world->broker->spool).records > 0); ms += 10) {
-                (void) usleep(10 * 1000);
-                turn(world);
-                records_made(world->broker);
-        }
-        assert_int_equal(spool_records(world->broker->spool), 0);
-        assert_int_equal(spool_gap(world->broker->spool).records, 0);
 }
 
 static void test_best_effort_goes_on_without_the_record(void **state) {
@@ -1586,6 +1652,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_what_would_be_decided_is_one_word, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_observed_upcall_waits_for_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_audit_failures_refuse_nothing_that_is_observed, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_an_agent_claims_is_recorded_where_it_is_not_so, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_completion_record_waits_for_the_dispatch_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_dispatch_record_that_comes_behind_the_deadline, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),

@@ -355,7 +355,7 @@ static void test_a_change_of_any_column_shows(void **state) {
         static const char *const columns[] = {
                 "id", "retry", "contid", "boot_id", "state", "key", "key_type", "description", "agent", "mode", "found", "origin", "caller_pid",
                 "caller_uid", "caller_loginuid", "caller_sessionid", "caller_comm", "nested", "time_open", "dispatch_serial", "dispatch_ms",
-                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "seqno", "chain_hash",
+                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "claim", "seqno", "chain_hash",
         };
         struct fixture *fixture = *state;
         char sql[600];
@@ -372,6 +372,41 @@ static void test_a_change_of_any_column_shows(void **state) {
                 if (chain_of(fixture).misfits != 1)
                         fail_msg("a change of %s does not show", columns[i]);
                 tamper(fixture, "DELETE FROM ledger");
+                (void) unlink(fixture->path);
+        }
+}
+
+/* The hash of a row without a claim is the one that it had before there were any; a claim that was taken away, or made up, shows */
+static void test_a_claim_is_in_the_chain_where_there_is_one(void **state) {
+        static const struct {
+                const char *claim, *tampering;
+                int misfits;
+        } cases[] = {
+                { NULL, "SELECT 1", 0 },
+                { "instantiated", "SELECT 1", 0 },
+                { "instantiated", "UPDATE ledger SET claim = NULL", 1 },
+                { "instantiated", "UPDATE ledger SET claim = 'negated'", 1 },
+                { NULL, "UPDATE ledger SET claim = 'negated'", 1 },
+                { NULL, "ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* and back: the version before it */
+        };
+        struct fixture *fixture = *state;
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                Registry *registry = reopen(fixture);
+                int64_t seqno = ledger_open(registry, 1);
+
+                if (cases[i].claim)
+                        assert_int_equal(registry_ledger_claim(registry, seqno, cases[i].claim), 0);
+                finish_row(registry, seqno);
+                assert_int_equal(registry_ledger_claim(registry, seqno, "negated"), -ENOENT);
+                assert_true(registry_ledger_claim(registry, ledger_open(registry, 2), "whatever") < 0);
+                fixture->registry = registry_close(registry);
+                tamper(fixture, "DROP TRIGGER ledger_finished; DROP TRIGGER ledger_kept");
+                tamper(fixture, cases[i].tampering);
+                (void) reopen(fixture);
+                if (chain_of(fixture).misfits != cases[i].misfits)
+                        fail_msg("case %zu", i);
+                fixture->registry = registry_close(fixture->registry);
                 (void) unlink(fixture->path);
         }
 }
@@ -520,6 +555,7 @@ int main(void) {
                 TEST(test_rows_enter_the_chain_in_the_order_of_their_end),
                 TEST(test_a_finished_row_stays_as_it_was),
                 TEST(test_a_change_of_any_column_shows),
+                TEST(test_a_claim_is_in_the_chain_where_there_is_one),
                 TEST(test_rows_from_before_the_chain_enter_it_in_the_order_of_their_numbers),
                 TEST(test_a_restart_adopts_no_row),
                 TEST(test_a_head_is_synced_and_knows_its_record),

@@ -37,6 +37,8 @@ struct world {
         char lines[LINES + 4][LINE_MAX];
         size_t n_lines;
         uint64_t now;
+        bool gaps_are_told;
+        uint64_t untold;
         uint64_t kinds[FINDING_KINDS];
         struct finding last;
 };
@@ -59,7 +61,7 @@ static void write_upcall(char *line, const struct ledger_row *row, bool completi
                 .seqno = (uint64_t) row->seqno, .id = row->id, .retry = row->retry + retry, .agent = row->agent, .found = row->found,
                 .origin = row->origin, .mode = row->mode, .reason = completion && row->reason ? row->reason : "request-key", .key = row->key,
                 .key_type = row->key_type, .description = row->description, .description_size = row->description_size, .nested = row->nested,
-                .outcome = row->outcome, .error = row->error, .late = late,
+                .outcome = row->outcome, .error = row->error, .late = late, .claim = row->claim,
         };
         bool success = !completion || strcmp(row->outcome, "instantiated") == 0;
         char text[RECORD_TEXT_MAX + 1];
@@ -163,6 +165,8 @@ static void run(struct world *world) {
         _cleanup_(trail_freep) Trail *trail = NULL;
 
         assert_int_equal(reconcile_new(&source, world->now, take, world, &reconciliation), 0);
+        if (world->gaps_are_told)
+                reconcile_gap(reconciliation, world->untold);
         for (size_t i = 0; i < world->n_rows; i++)
                 assert_int_equal(reconcile_row(reconciliation, &world->rows[i]), 0);
         for (size_t i = 0; i < world->n_chained; i++)
@@ -241,6 +245,7 @@ static void test_what_is_done_to_a_line_is_named(void **state) {
                 { COMPLETION_OF(3), "nested=1", "nested=2", 0, 1, 0, 0 },
                 { COMPLETION_OF(3), "nested=1 ", "", 0, 1, 0, 0 },
                 { COMPLETION_OF(1), " exit=0", " nested=2 exit=0", 0, 1, 0, 0 },
+                { COMPLETION_OF(1), " exit=0", " exit=0 claim=negated", 0, 1, 0, 0 },
                 { COMPLETION_OF(1), " exit=0", " exit=0 exit=0", 0, 1, 0, 0 },
                 { COMPLETION_OF(1), "virt=container", "virt=kvm", 0, 1, 0, 0 },
                 { COMPLETION_OF(1), "type=VIRT_RESOURCE", "type=VIRT_CONTROL", 0, 1, 0, 0 },
@@ -545,6 +550,163 @@ static void test_a_key_without_a_dispatch_record_is_missing_one(void **state) {
         free(world);
 }
 
+/* The upcall went its way, and the trail tells of the gap; anything else that says so is a key that nobody recorded */
+static void test_a_dispatch_record_that_will_never_come_is_a_gap(void **state) {
+        static const struct {
+                uint32_t state;
+                const char *reason;
+                uint64_t gaps, missing;
+        } cases[] = {
+                { LEDGER_GAP, "dispatch-record-dropped", 1, 0 },   /* observed, or audit=best-effort */
+                { LEDGER_GAP, "no-dispatch-record", 1, 1 },        /* audit=required */
+                { LEDGER_GAP, "completion-record-dropped", 1, 1 },
+                { LEDGER_CLOSED, "dispatch-record-dropped", 0, 1 }, /* nothing that an agent gives as its reason is taken for it */
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *world = world_new();
+
+                world->rows[0].dispatch = (struct sender_receipt){ 0 };
+                world->rows[0].state = cases[i].state;
+                world->rows[0].reason = cases[i].reason;
+                write_upcall(world->lines[DISPATCH_OF(1)], &world->rows[0], true, 0, false, world->rows[0].completion.serial, world->rows[0].completion.time_ms,
+                             BROKER_PID);
+                memmove(world->lines[COMPLETION_OF(1)], world->lines[DISPATCH_OF(2)], sizeof(world->lines) - 3 * LINE_MAX);
+                world->n_lines--;
+                run(world);
+                if (world->kinds[FINDING_GAP] != cases[i].gaps || world->kinds[FINDING_MISSING] != cases[i].missing || world->kinds[FINDING_ALTERED] != 0)
+                        fail_msg("case %zu: gaps %d missing %d altered %d: %s", i, (int) world->kinds[FINDING_GAP], (int) world->kinds[FINDING_MISSING],
+                                 (int) world->kinds[FINDING_ALTERED], world->last.text);
+                /* the record that is there has to say what the row says all the same */
+                replace(world->lines[DISPATCH_OF(1)], "outcome=instantiated", "outcome=negated");
+                run(world);
+                assert_int_equal(world->kinds[FINDING_ALTERED], 1);
+                free(world);
+        }
+}
+
+/* Who turns a row into a gap by hand needs a broker that tells of it */
+static void test_gaps_have_to_be_told_of(void **state) {
+        static const struct {
+                uint64_t untold;
+                const char *told; /* gap-dropped= */
+                uint32_t pid;
+                uint64_t missing, forged;
+        } cases[] = {
+                { 0, NULL, 0, 1, 0 },
+                { 1, NULL, 0, 1, 0 },  /* two rows */
+                { 2, NULL, 0, 0, 0 },  /* not yet */
+                { 0, "2", BROKER_PID, 0, 0 },
+                { 1, "1", BROKER_PID, 0, 0 },
+                { 0, "1", BROKER_PID, 1, 0 },
+                { 0, "x", BROKER_PID, 1, 0 },
+                { 0, "2", 78, 1, 1 },  /* somebody else's word */
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *world = world_new();
+                char text[128];
+
+                world->gaps_are_told = true;
+                world->untold = cases[i].untold;
+                for (size_t row = 0; row < 2; row++) {
+                        world->rows[row].state = LEDGER_GAP;
+                        world->rows[row].reason = "no-completion-record";
+                }
+                (void) snprintf(text, sizeof(text), "op=audit-gap vm=\"?\" uuid=? spid=77 gap-dropped=%s", cases[i].told ? cases[i].told : "0");
+                if (cases[i].told)
+                        write_line(world->lines[world->n_lines++], "USYS_CONFIG", 700, T0 + 5000, cases[i].pid, BROKER_UID, text, "?", "?", false);
+                run(world);
+                if (world->kinds[FINDING_MISSING] != cases[i].missing || world->kinds[FINDING_FORGED] != cases[i].forged ||
+                    world->kinds[FINDING_GAP] != 2)
+                        fail_msg("case %zu: missing %d forged %d: %s", i, (int) world->kinds[FINDING_MISSING], (int) world->kinds[FINDING_FORGED],
+                                 world->last.text);
+                /* rows older than the log: what was told of them may be, too */
+                world->rows[0].time_open = world->rows[1].time_open = (T0 - 100000) * 1000;
+                run(world);
+                assert_int_equal(world->kinds[FINDING_MISSING], 0);
+                free(world);
+        }
+}
+
+static void test_an_agents_claim_is_a_note(void **state) {
+        struct world *world = world_new();
+
+        (void) state;
+        world->rows[2].claim = "instantiated";
+        write_upcall(world->lines[COMPLETION_OF(3)], &world->rows[2], true, 0, false, world->rows[2].completion.serial, world->rows[2].completion.time_ms,
+                     BROKER_PID);
+        run(world);
+        expect(world, FINDING_CLAIM, 1);
+        assert_true(world->last.seqno == 3 && strstr(world->last.text, "is instantiated,") && strstr(world->last.text, "it is rejected (agent-exit)"));
+        /* in both, or in neither */
+        replace(world->lines[COMPLETION_OF(3)], " claim=instantiated", "");
+        run(world);
+        assert_int_equal(world->kinds[FINDING_ALTERED], 1);
+        assert_non_null(strstr(world->last.text, "differ in: claim;"));
+        /* a ledger's text goes to a terminal */
+        world->rows[2].claim = "\033[2J\xff";
+        run(world);
+        assert_int_equal(world->kinds[FINDING_CLAIM], 1);
+        free(world);
+}
+
+static void test_an_upcall_that_was_asked_again_is_a_repeat(void **state) {
+        struct world *world = world_new();
+
+        (void) state;
+        for (uint32_t retry = 1; retry < 3; retry++) {
+                world->rows[retry].retry = retry;
+                memcpy(world->rows[retry].id, world->rows[0].id, sizeof(world->rows[0].id));
+                write_upcall(world->lines[DISPATCH_OF(1 + retry)], &world->rows[retry], false, 0, false, world->rows[retry].dispatch.serial,
+                             world->rows[retry].dispatch.time_ms, BROKER_PID);
+                write_upcall(world->lines[COMPLETION_OF(1 + retry)], &world->rows[retry], true, 0, false, world->rows[retry].completion.serial,
+                             world->rows[retry].completion.time_ms, BROKER_PID);
+        }
+        run(world);
+        expect(world, FINDING_REPEATED, 2);
+        assert_non_null(strstr(world->last.text, "asked again (repeat 2), since the broker had ended: the same upcall as number 2"));
+        /* the broker had not come to writing a row */
+        world->rows[0].id[15] = 0x77;
+        write_upcall(world->lines[DISPATCH_OF(1)], &world->rows[0], false, 0, false, world->rows[0].dispatch.serial, world->rows[0].dispatch.time_ms, BROKER_PID);
+        write_upcall(world->lines[COMPLETION_OF(1)], &world->rows[0], true, 0, false, world->rows[0].completion.serial, world->rows[0].completion.time_ms,
+                     BROKER_PID);
+        run(world);
+        expect(world, FINDING_REPEATED, 2);
+        free(world);
+}
+
+static void test_what_the_client_could_not_record_is_a_gap(void **state) {
+        static const struct {
+                const char *missed;
+                uint64_t gaps, forged, down;
+        } cases[] = {
+                { "", 0, 0, 1 }, { " missed=1", 1, 0, 1 }, { " missed=300", 300, 0, 1 }, { " missed=0", 0, 1, 1 }, { " missed=-1", 0, 1, 1 },
+                { " missed=?", 0, 1, 1 }, { " missed=99999999999999999999", 0, 1, 1 },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct world *world = world_new();
+                char text[256];
+
+                (void) snprintf(text, sizeof(text), "virt=container op=upcall-unbrokered reason=broker-down vm=\"?\" uuid=? seqno=?%s", cases[i].missed);
+                write_line(world->lines[world->n_lines], "VIRT_CONTROL", 700, T0 + 5000, 4242, 0, text, "?", "?", false);
+                replace(world->lines[world->n_lines++], "/usr/sbin/upcalld", "/usr/sbin/upcall-request-key");
+                run(world);
+                if (world->kinds[FINDING_GAP] != cases[i].gaps || world->kinds[FINDING_FORGED] != cases[i].forged ||
+                    world->kinds[FINDING_BROKER_DOWN] != cases[i].down)
+                        fail_msg("case %zu: %s", i, world->last.text);
+                /* somebody else's counts for nothing */
+                replace(world->lines[world->n_lines - 1], "uid=0 auid", "uid=5 auid");
+                run(world);
+                expect(world, FINDING_FORGED, 1);
+                free(world);
+        }
+}
+
 /* Written by the client, since there was no broker */
 static void test_records_of_the_client_are_counted(void **state) {
         static const struct {
@@ -644,6 +806,11 @@ int main(void) {
                 cmocka_unit_test(test_what_is_too_old_or_too_new_is_only_counted),
                 cmocka_unit_test(test_a_row_that_is_not_finished),
                 cmocka_unit_test(test_a_key_without_a_dispatch_record_is_missing_one),
+                cmocka_unit_test(test_a_dispatch_record_that_will_never_come_is_a_gap),
+                cmocka_unit_test(test_gaps_have_to_be_told_of),
+                cmocka_unit_test(test_an_agents_claim_is_a_note),
+                cmocka_unit_test(test_an_upcall_that_was_asked_again_is_a_repeat),
+                cmocka_unit_test(test_what_the_client_could_not_record_is_a_gap),
                 cmocka_unit_test(test_records_of_the_client_are_counted),
                 cmocka_unit_test(test_records_without_a_row),
                 cmocka_unit_test(test_changes_are_the_brokers_alone),

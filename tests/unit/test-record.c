@@ -158,6 +158,15 @@ static void test_completion(void **state) {
                       "spid=554 suid=1000 sauid=1001 oses=3 ocomm=6D6F756E742E63696673 key-serial=728371923 "
                       "key-type=cifs.spnego name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=0 found=pidns "
                       "origin=user answer-mode=payload outcome=rejected exit=-126");
+        /* beside what became of it: what the agent said */
+        upcall.claim = "instantiated";
+        assert_record(COMPLETION, &upcall,
+                      "virt=container resrc=key reason=agent-exit op=upcall-complete vm=\"web-1\" uuid=" UUID " seqno=42 agent=nfs-a "
+                      "spid=554 suid=1000 sauid=1001 oses=3 ocomm=6D6F756E742E63696673 key-serial=728371923 "
+                      "key-type=cifs.spnego name=61623B3D2227 upcall=00112233445566778899aabbccddeeff retry=0 found=pidns "
+                      "origin=user answer-mode=payload outcome=rejected exit=-126 claim=instantiated");
+        upcall.claim = "a b";
+        assert_refused(COMPLETION, &upcall);
 }
 
 static void test_exit_follows_error_and_outcome(void **state) {
@@ -622,7 +631,7 @@ static void test_largest_values_fit(void **state) {
         const char *word = "1234567890123456789012345678901234567890";
         struct record_subject most = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, command };
         struct record_upcall upcall = { NAME_255, UUID, most, UINT64_MAX, id, UINT32_MAX, NAME_255, word, word, word, word, UINT32_MAX,
-                                        command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true };
+                                        command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true, word };
         struct record_container container = { word, word, NAME_255, UUID, UINT32_MAX, PARENT, label, most };
         struct record_config config = { word, NAME_255, UUID, NAME_255, command, sizeof(command), word, most };
         struct record_gap gap = gap_sample();
@@ -736,6 +745,7 @@ static void test_dictionary_has_every_field(void **state) {
         upcall.description_size = sizeof(description);
         upcall.nested = 1;
         upcall.late = true;
+        upcall.claim = "negated";
         container.reason = "restored";
         container.parent_uuid = PARENT;
         config.reason = "asked";

@@ -111,9 +111,10 @@ static void compare_outcome(struct differences *differences, const struct ledger
         bool instantiated = row->outcome && strcmp(row->outcome, "instantiated") == 0;
         char text[16];
 
-        if (row->state == LEDGER_GAP) /* its reason is why there is no record, and its record may be there all the same */
+        if (row->state != LEDGER_GAP) /* whose reason is why there is no record, and its record may be there all the same */
+                compare_text(differences, "reason", row->reason && row->reason[0] != '\0' ? row->reason : "request-key");
+        else if (!row->outcome)
                 return;
-        compare_text(differences, "reason", row->reason && row->reason[0] != '\0' ? row->reason : "request-key");
         compare_text(differences, "outcome", row->outcome);
         compare_text(differences, "res", instantiated ? "success" : "failed");
         (void) snprintf(text, sizeof(text), "-%" PRIu32, row->error);
@@ -123,6 +124,10 @@ static void compare_outcome(struct differences *differences, const struct ledger
                 compare_text(differences, "exit", "0");
         else
                 compare_absent(differences, "exit");
+        if (row->claim)
+                compare_text(differences, "claim", row->claim);
+        else
+                compare_absent(differences, "claim");
 }
 
 void fields_compare(const struct trail_record *record, const struct ledger_row *row, const char *vm, bool completion, char *text, size_t size) {

@@ -28,6 +28,7 @@ struct kept {
 
 struct expected {
         int64_t seqno;
+        uint8_t id[16]; /* the upcall's: its repeats have it, too */
         uint32_t state, retry;
         uint64_t time_open; /* microseconds */
         bool unrecorded;    /* a container's key was made, and no dispatch record was read back before */
@@ -65,6 +66,9 @@ struct Reconciliation {
         struct reconcile_counts counts;
         uint64_t ledger_ms; /* the latest time that the ledger knows of */
         bool chain_ended_early; /* was said already */
+        bool gaps_are_told;     /* or should be */
+        uint64_t told;          /* lost records, by the broker's own word: in the log, or still to be told */
+        uint64_t gap_rows;      /* rows within the log's time that lack one */
 
         struct expected *expected;
         struct doubt *doubts;

@@ -116,11 +116,31 @@ static bool is_clients(const struct trail_record *record) {
                memcmp(exe->value + exe->size - length, program, length) == 0;
 }
 
+/* What the client could not record, it tells with the next one that it can: each is a gap */
+static int take_missed(Reconciliation *reconciliation, const struct trail_record *record) {
+        struct finding finding = about(FINDING_GAP, "unbrokered", record);
+        uint64_t missed;
+        int r;
+
+        if (!trail_field(record, "missed"))
+                return 0;
+        if (!trail_field_number(record, "missed", &missed) || missed == 0) {
+                finding.kind = FINDING_FORGED;
+                return reconcile_say(reconciliation, &finding, "missed= has no number: these are not the client's words");
+        }
+        r = reconcile_say(reconciliation, &finding, "%" PRIu64 " upcalls before this one had no verdict of a broker, and have no record: too many of their records "
+                          "waited for the kernel at once", missed);
+        reconciliation->counts.kinds[FINDING_GAP] += missed - 1;
+        return r;
+}
+
 static int take_unbrokered(Reconciliation *reconciliation, const struct trail_record *record) {
         bool genuine = is_clients(record);
         struct finding finding = about(genuine ? FINDING_BROKER_DOWN : FINDING_FORGED, "unbrokered", record);
+        int r;
 
-        return reconcile_say(reconciliation, &finding, genuine ? "-" : "only root's upcall-request-key writes such records, and without contid and number");
+        r = reconcile_say(reconciliation, &finding, genuine ? "-" : "only root's upcall-request-key writes such records, and without contid and number");
+        return r < 0 || !genuine ? r : take_missed(reconciliation, record);
 }
 
 static struct expected *find_expected(const Reconciliation *reconciliation, uint64_t seqno) {
@@ -280,13 +300,25 @@ int reconcile_judge(Reconciliation *reconciliation, const struct doubt *doubt) {
                              "sent again since it was not read back in time, or by the next broker");
 }
 
+/* ---- other records ---- */
+
+/* The broker tells of what it could not record. What somebody else tells explains nothing. */
+static int take_change(Reconciliation *reconciliation, const struct trail_record *record) {
+        struct finding finding = about(FINDING_FORGED, "change", record);
+        uint64_t dropped;
+        int r;
+
+        r = check_sender(reconciliation, record, &finding);
+        if (r > 0 && trail_field_is(record, "op", "audit-gap") && trail_field_number(record, "gap-dropped", &dropped))
+                reconciliation->told += dropped;
+        return r < 0 ? r : 0;
+}
+
 /* ---- all ---- */
 
 int reconcile_record(void *userdata, const struct trail_record *record) {
         Reconciliation *reconciliation = userdata;
         const struct trail_field *op = trail_field(record, "op");
-        struct finding finding = about(FINDING_FORGED, "change", record);
-        int r;
 
         if (trail_field_is(record, "op", "upcall-dispatch"))
                 return take_upcall(reconciliation, record, DISPATCH);
@@ -298,6 +330,5 @@ int reconcile_record(void *userdata, const struct trail_record *record) {
                 return take_head(reconciliation, record);
         if (!op || !trail_field(record, "spid")) /* another program's words */
                 return 0;
-        r = check_sender(reconciliation, record, &finding);
-        return r < 0 ? r : 0;
+        return take_change(reconciliation, record);
 }

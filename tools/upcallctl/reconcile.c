@@ -10,6 +10,9 @@
 /* Longer than any upcall and any restart of a broker takes */
 #define UNFINISHED_AFTER_USEC (3600ull * 1000000)
 
+/* So many rows may lie between an upcall and its repeat: the time that a client tries, at the highest rate measured */
+#define REPEAT_WITHIN 100000
+
 const char *const finding_words[FINDING_KINDS] = {
         [FINDING_MISSING] = "missing",
         [FINDING_ALTERED] = "altered",
@@ -17,6 +20,7 @@ const char *const finding_words[FINDING_KINDS] = {
         [FINDING_CHAIN] = "chain",
         [FINDING_GAP] = "gap",
         [FINDING_REPEATED] = "repeated",
+        [FINDING_CLAIM] = "claim",
         [FINDING_LATE] = "late",
         [FINDING_BROKER_DOWN] = "broker-down",
         [FINDING_UNVERIFIABLE] = "unverifiable",
@@ -54,6 +58,9 @@ int reconcile_say(Reconciliation *reconciliation, const struct finding *finding,
         va_start(arguments, format);
         (void) vsnprintf(said.text, sizeof(said.text), format, arguments);
         va_end(arguments);
+        for (char *at = said.text; *at; at++) /* words of the ledger, which may be anybody's */
+                if (*at < ' ' || *at > '~')
+                        *at = '?';
         return reconciliation->fn(reconciliation->userdata, &said);
 }
 
@@ -88,20 +95,51 @@ static void note_ledger_time(Reconciliation *reconciliation, uint64_t time_ms) {
 
 /* ---- the ledger ---- */
 
-/* audit=best-effort: the upcall went its way, and the spool was full */
+/* The upcall went its way without the record: observed, or with audit=best-effort, and the spool was full */
 static bool was_dropped(const struct ledger_row *row) {
         return row->state == LEDGER_GAP && row->reason && strcmp(row->reason, "dispatch-record-dropped") == 0;
+}
+
+static const struct expected *find_predecessor(const Reconciliation *reconciliation, const struct ledger_row *row) {
+        size_t first = reconciliation->n_expected > REPEAT_WITHIN ? reconciliation->n_expected - REPEAT_WITHIN : 0;
+
+        for (size_t i = reconciliation->n_expected; i > first; i--)
+                if (memcmp(reconciliation->expected[i - 1].id, row->id, sizeof(row->id)) == 0)
+                        return &reconciliation->expected[i - 1];
+        return NULL;
+}
+
+/* What a row says for itself, whatever the log has */
+static int note_row(Reconciliation *reconciliation, const struct ledger_row *row) {
+        struct finding finding = { .kind = FINDING_CLAIM, .record = "row", .seqno = row->seqno, .pid = UINT32_MAX, .uid = UINT32_MAX };
+        const struct expected *before = row->retry > 0 ? find_predecessor(reconciliation, row) : NULL;
+        int r = 0;
+
+        if (row->claim)
+                r = reconcile_say(reconciliation, &finding, "the agent spoke of a key that is %.20s, and the kernel shows another one: it is %.20s (%.40s)",
+                                  row->claim, row->outcome ? row->outcome : "?", row->reason ? row->reason : "no reason is given");
+        finding.kind = FINDING_REPEATED;
+        if (r >= 0 && before)
+                r = reconcile_say(reconciliation, &finding, "asked again (repeat %" PRIu32 "), since the broker had ended: the same upcall as number %" PRId64,
+                                  row->retry, before->seqno);
+        else if (r >= 0 && row->retry > 0)
+                r = reconcile_say(reconciliation, &finding, "asked again (repeat %" PRIu32 "), since the broker had ended before it wrote a row", row->retry);
+        return r;
 }
 
 int reconcile_row(void *userdata, const struct ledger_row *row) {
         static const uint8_t none[16];
         Reconciliation *reconciliation = userdata;
+        struct expected *expected;
         int r;
 
         r = reconcile_grow(&reconciliation->expected, reconciliation->n_expected, sizeof(struct expected));
+        if (r >= 0)
+                r = note_row(reconciliation, row);
         if (r < 0)
                 return r;
-        reconciliation->expected[reconciliation->n_expected++] = (struct expected){
+        expected = &reconciliation->expected[reconciliation->n_expected++];
+        *expected = (struct expected){
                 .seqno = row->seqno,
                 .state = row->state,
                 .retry = row->retry,
@@ -110,6 +148,7 @@ int reconcile_row(void *userdata, const struct ledger_row *row) {
                               memcmp(row->contid, none, sizeof(none)) != 0 && !was_dropped(row),
                 .kept = { [DISPATCH] = { .receipt = row->dispatch }, [COMPLETION] = { .receipt = row->completion } },
         };
+        memcpy(expected->id, row->id, sizeof(expected->id));
         reconciliation->counts.rows++;
         if (row->state >= LEDGER_CLOSED)
                 reconciliation->counts.finished++;
@@ -227,12 +266,30 @@ static int end_side(Reconciliation *reconciliation, const struct expected *expec
                              "some (auditctl -s: lost), is a rotated file not given?");
 }
 
-static int end_gap(Reconciliation *reconciliation, const struct expected *expected) {
+void reconcile_gap(Reconciliation *reconciliation, uint64_t untold) {
+        reconciliation->gaps_are_told = true;
+        reconciliation->told += untold;
+}
+
+/* The broker counts each lost record before its row is finished, and tells of it as soon as it can: who makes a row a gap to hide what was done has to
+ * make the broker tell of it, too. */
+static int end_told(Reconciliation *reconciliation) {
+        const struct finding finding = { .kind = FINDING_MISSING, .record = "gap", .pid = UINT32_MAX, .uid = UINT32_MAX };
+
+        if (!reconciliation->gaps_are_told || reconciliation->gap_rows <= reconciliation->told)
+                return 0;
+        return reconcile_say(reconciliation, &finding, "%" PRIu64 " upcalls lack a record, and the log tells of %" PRIu64 " records that were lost (op=audit-gap): "
+                             "was a line of it removed, or are these rows not what they say?", reconciliation->gap_rows, reconciliation->told);
+}
+
+static int end_gap(Reconciliation *reconciliation, const struct expected *expected, uint64_t first_ms) {
         struct finding finding = { .kind = FINDING_GAP, .record = "row", .seqno = expected->seqno, .pid = UINT32_MAX, .uid = UINT32_MAX };
         struct ledger_row row;
         const char *vm;
         int r;
 
+        if (expected->time_open / 1000 >= first_ms)
+                reconciliation->gap_rows++;
         r = reconciliation->source.row(reconciliation->source.userdata, expected->seqno, &row, &vm);
         if (r < 0)
                 return r;
@@ -253,7 +310,7 @@ static int end_row(Reconciliation *reconciliation, const struct expected *expect
         if (r < 0 || expected->state == LEDGER_CLOSED)
                 return r;
         if (expected->state == LEDGER_GAP)
-                return end_gap(reconciliation, expected);
+                return end_gap(reconciliation, expected, first_ms);
         if (expected->time_open + UNFINISHED_AFTER_USEC < reconciliation->now_ms * 1000)
                 return reconcile_say(reconciliation, &finding, "neither completed nor a gap since more than an hour: start upcalld, which finishes what an "
                                      "earlier one left, and look again");
@@ -287,6 +344,8 @@ int reconcile_end(Reconciliation *reconciliation, uint64_t first_ms, uint64_t la
                 r = end_head(reconciliation, &reconciliation->heads[i], first_ms, last_ms);
         for (size_t i = 0; i < reconciliation->n_expected && r >= 0; i++)
                 r = end_row(reconciliation, &reconciliation->expected[i], first_ms, last_ms);
+        if (r >= 0)
+                r = end_told(reconciliation);
         return r < 0 ? r : 0;
 }
 

@@ -24,6 +24,7 @@ enum finding_kind {
         /* what is explained */
         FINDING_GAP,
         FINDING_REPEATED,
+        FINDING_CLAIM, /* an agent's word on what became of the key, which was something else */
         FINDING_LATE,
         FINDING_BROKER_DOWN,
         /* what cannot be said (yet) */
@@ -80,6 +81,8 @@ int reconcile_row(void *userdata, const struct ledger_row *row);         /* by s
 int reconcile_chained(void *userdata, const struct ledger_chained *row); /* by chain_seq; before heads and records */
 int reconcile_head(void *userdata, const struct ledger_head *head);      /* in the order of their making */
 int reconcile_record(void *userdata, const struct trail_record *record); /* in any order */
+/* So many records are lost that no record has told of yet. Where this is said, the log must tell of all others that rows lack. */
+void reconcile_gap(Reconciliation *reconciliation, uint64_t untold);
 /* first_ms, last_ms: what time the log covers; 0 and 0: there is nothing in it. */
 int reconcile_end(Reconciliation *reconciliation, uint64_t first_ms, uint64_t last_ms);
 

@@ -44,9 +44,10 @@ static int open_one(struct input *input, const char *path) {
         return 0;
 }
 
-static int complain_open(const char *path, int error) {
-        complain("verify: %s cannot be read: %s%s", path, strerror(-error),
-                 error == -EACCES ? "; run it as root" : error == -ENOENT ? "; --input says where the log is" : "");
+static int complain_open(struct input *input, const char *path, int error) {
+        (void) snprintf(input->problem, sizeof(input->problem), "%.300s cannot be read: %s%s", path, strerror(-error),
+                        error == -EACCES ? "; run it as root" : error == -ENOENT ? "; --input says where the log is" : "");
+        complain("verify: %s", input->problem);
         return error;
 }
 
@@ -55,7 +56,7 @@ int input_open_files(struct input *input, char **paths, size_t n) {
                 int r = open_one(input, paths[i]);
 
                 if (r < 0)
-                        return complain_open(paths[i], r);
+                        return complain_open(input, paths[i], r);
         }
         return 0;
 }
@@ -76,16 +77,16 @@ int input_open_log(struct input *input) {
 
         r = ini_parse(AUDITD_CONF, take_setting, path);
         if (r != 0 && errno != ENOENT)
-                return complain_open(AUDITD_CONF, r < 0 ? negative_errno() : -EINVAL);
+                return complain_open(input, AUDITD_CONF, r < 0 ? negative_errno() : -EINVAL);
         r = open_one(input, path);
         if (r < 0)
-                return complain_open(path, r);
+                return complain_open(input, path, r);
         for (unsigned i = 1; r >= 0; i++) {
                 (void) snprintf(rotated, sizeof(rotated), "%s.%u", path, i);
                 r = open_one(input, rotated);
         }
         if (r != -ENOENT)
-                return complain_open(rotated, r);
+                return complain_open(input, rotated, r);
         for (size_t i = 0; i < input->n / 2; i++) {
                 int fd = input->fds[i];
 

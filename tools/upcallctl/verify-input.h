@@ -13,6 +13,7 @@
 struct input {
         int fds[INPUT_FILES_MAX]; /* oldest first */
         size_t n;
+        char problem[512]; /* what could not be opened, and what to do; "": nothing was wrong */
 };
 
 /* Each takes what it opened into input, and says on standard error what it cannot open: 0 or a negative errno. */

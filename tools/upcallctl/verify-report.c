@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <json.h>
+#include <stdarg.h>
 #include <string.h>
 #include <time.h>
 
@@ -158,9 +159,17 @@ static json_object *counts_object(const struct report *report) {
         return object;
 }
 
+static int print_object(json_object *object) {
+        const char *text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
+
+        if (text)
+                (void) printf("%s\n", text);
+        (void) json_object_put(object);
+        return text ? output_flush() : -ENOMEM;
+}
+
 int report_print_json(const struct report *report) {
         json_object *object = json_object_new_object(), *findings = json_object_new_array();
-        const char *text;
 
         (void) json_object_object_add(object, "proved", json_object_new_boolean(report_is_good(report)));
         (void) json_object_object_add(object, "ledger", ledger_object(report));
@@ -170,9 +179,27 @@ int report_print_json(const struct report *report) {
                 (void) json_object_array_add(findings, finding_object(&report->findings[i]));
         (void) json_object_object_add(object, "findings", findings);
         add_number(object, "findings_left_off", report->n_left_off);
-        text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE);
-        if (text)
-                (void) printf("%s\n", text);
-        (void) json_object_put(object);
-        return text ? output_flush() : -ENOMEM;
+        return print_object(object);
+}
+
+/* ---- no result ---- */
+
+int report_problem(struct report *report, int error, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        (void) vsnprintf(report->problem, sizeof(report->problem), format, arguments);
+        va_end(arguments);
+        complain("verify: %s", report->problem);
+        return error;
+}
+
+int report_print_json_problem(const struct report *report, int error) {
+        const char *problem = report->problem[0] != '\0' ? report->problem : strerror(-error);
+        _cleanup_free_ char *printable = text_escape(problem, strlen(problem), false);
+        json_object *object = json_object_new_object();
+
+        (void) json_object_object_add(object, "proved", NULL);
+        (void) json_object_object_add(object, "error", json_object_new_string(printable ? printable : "out of memory"));
+        return print_object(object);
 }

@@ -15,6 +15,7 @@ struct report {
         struct reconcile_counts counts;
         struct finding *findings;
         size_t n_findings, n_left_off;
+        char problem[512]; /* why there is no result; "": it was not said */
 };
 
 int report_add(void *userdata, const struct finding *finding); /* userdata is a report */
@@ -25,5 +26,9 @@ bool report_is_good(const struct report *report);
 /* 0 or a negative errno. */
 int report_print_text(const struct report *report);
 int report_print_json(const struct report *report);
+
+/* There is no result: says why on standard error, keeps it for report_print_json_problem(), and returns error. */
+int report_problem(struct report *report, int error, const char *format, ...) _printf_(3, 4);
+int report_print_json_problem(const struct report *report, int error);
 
 #endif

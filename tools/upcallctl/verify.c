@@ -20,13 +20,12 @@ struct order {
 
 /* ---- the command line ---- */
 
-static int usage(void) {
-        complain("verify: usage: upcallctl verify [--input FILE...] [--ledger FILE] [--node NAME] [--json]");
-        return -EINVAL;
+static int usage(struct report *report) {
+        return report_problem(report, -EINVAL, "usage: upcallctl verify [--input FILE...] [--ledger FILE] [--node NAME] [--json]");
 }
 
 /* What stands without an option are more files: --input /var/log/audit/audit.log* */
-static int read_arguments(int argc, char **argv, struct order *order) {
+static int read_arguments(int argc, char **argv, struct order *order, struct report *report) {
         static const struct option options[] = {
                 { "input", required_argument, NULL, 'i' }, { "ledger", required_argument, NULL, 'l' }, { "node", required_argument, NULL, 'n' },
                 { "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 },
@@ -44,7 +43,7 @@ static int read_arguments(int argc, char **argv, struct order *order) {
                         break;
                 case 1:
                         if (!input)
-                                return usage();
+                                return usage(report);
                         order->files[order->n_files++] = optarg;
                         break;
                 case 'l':
@@ -57,10 +56,10 @@ static int read_arguments(int argc, char **argv, struct order *order) {
                         order->json = true;
                         break;
                 default:
-                        return usage();
+                        return usage(report);
                 }
         if (optind < argc)
-                return usage();
+                return usage(report);
         return 0;
 }
 
@@ -68,7 +67,7 @@ static int read_arguments(int argc, char **argv, struct order *order) {
 
 static const char *ledger_problem(int error) {
         if (error == -ESTALE)
-                return "it was made by an upcalld whose ledger has no chain yet: start this one once";
+                return "it was made by an older upcalld: start this one once, which brings it up to date";
         if (error == -EACCES || error == -ENOENT)
                 return strerror(-error);
         return registry_problem(error);
@@ -83,8 +82,13 @@ static int hash_of(void *userdata, uint64_t chain_seq, uint8_t ret_hash[static C
 }
 
 static int read_ledger(LedgerSnapshot *snapshot, Reconciliation *reconciliation) {
+        struct registry_gap gap;
         int r;
 
+        r = ledger_snapshot_gap(snapshot, &gap);
+        if (r < 0)
+                return r;
+        reconcile_gap(reconciliation, gap.dropped);
         r = ledger_snapshot_each_row(snapshot, reconcile_row, reconciliation);
         if (r >= 0)
                 r = ledger_snapshot_each_chained(snapshot, reconcile_chained, reconciliation);
@@ -93,7 +97,7 @@ static int read_ledger(LedgerSnapshot *snapshot, Reconciliation *reconciliation)
         return r;
 }
 
-static int read_log(const struct order *order, const struct input *input, Reconciliation *reconciliation, struct trail_counts *ret_counts) {
+static int read_log(const struct order *order, const struct input *input, Reconciliation *reconciliation, struct report *report) {
         _cleanup_(trail_freep) Trail *trail = NULL;
         char host[256] = "";
         int r;
@@ -103,17 +107,13 @@ static int read_log(const struct order *order, const struct input *input, Reconc
         r = trail_new(order->node ? order->node : host, reconcile_record, reconciliation, &trail);
         for (size_t i = 0; i < input->n && r >= 0; i++)
                 r = trail_read(trail, input->fds[i]);
-        if (r < 0) {
-                complain("verify: the audit log cannot be read: %s", strerror(-r));
-                return r;
-        }
-        *ret_counts = *trail_counts(trail);
+        if (r < 0)
+                return report_problem(report, r, "the audit log cannot be read: %s", strerror(-r));
+        report->log = *trail_counts(trail);
         /* All would be too old to say anything of, and nothing wrong */
-        if (ret_counts->lines == 0) {
-                complain("verify: the audit log has no line of this host (%s): does auditd write it, is it the right file, has the host another name "
-                         "there (--node)?", order->node ? order->node : host);
-                return -ENODATA;
-        }
+        if (report->log.lines == 0)
+                return report_problem(report, -ENODATA, "the audit log has no line of this host (%s): does auditd write it, is it the right file, has the host "
+                                      "another name there (--node)?", order->node ? order->node : host);
         return 0;
 }
 
@@ -130,11 +130,9 @@ static int verify(const struct order *order, const struct input *input, struct r
                 r = reconcile_new(&source, now_ms, report_add, report, &reconciliation);
         if (r >= 0)
                 r = read_ledger(snapshot, reconciliation);
-        if (r < 0) {
-                complain("verify: the ledger %s cannot be read: %s", order->ledger, ledger_problem(r));
-                return r;
-        }
-        r = read_log(order, input, reconciliation, &report->log);
+        if (r < 0)
+                return report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, ledger_problem(r));
+        r = read_log(order, input, reconciliation, report);
         if (r >= 0)
                 r = reconcile_end(reconciliation, report->log.first_ms, report->log.last_ms);
         report->counts = *reconcile_counts(reconciliation);
@@ -142,16 +140,15 @@ static int verify(const struct order *order, const struct input *input, struct r
 }
 
 /* Files first, as root where it is; then the ledger, and what stands in both, with its owner's rights. */
-static int open_all(const struct order *order, struct input *input) {
+static int open_all(const struct order *order, struct input *input, struct report *report) {
         int r;
 
         r = order->n_files > 0 ? input_open_files(input, order->files, order->n_files) : input_open_log(input);
+        memcpy(report->problem, input->problem, sizeof(report->problem));
         if (r < 0)
                 return r;
         r = input_become_owner(order->ledger);
-        if (r < 0)
-                complain("verify: the ledger %s cannot be read: %s", order->ledger, strerror(-r));
-        return r;
+        return r < 0 ? report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, strerror(-r)) : 0;
 }
 
 int verify_main(int argc, char **argv) {
@@ -161,9 +158,9 @@ int verify_main(int argc, char **argv) {
         struct input input = { .n = 0 };
         int r;
 
-        r = files ? read_arguments(argc, argv, &order) : -ENOMEM;
+        r = files ? read_arguments(argc, argv, &order, &report) : -ENOMEM;
         if (r >= 0)
-                r = open_all(&order, &input);
+                r = open_all(&order, &input, &report);
         if (r >= 0) {
                 report.ledger = order.ledger;
                 report.n_files = input.n;
@@ -171,6 +168,8 @@ int verify_main(int argc, char **argv) {
         }
         if (r >= 0)
                 r = order.json ? report_print_json(&report) : report_print_text(&report);
+        else if (order.json)
+                (void) report_print_json_problem(&report, r);
         input_close(&input);
         report_done(&report);
         return r < 0 ? VERIFY_UNREADABLE : report_is_good(&report) ? VERIFY_PROVED : VERIFY_REFUTED;
