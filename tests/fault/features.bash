@@ -484,8 +484,8 @@ off adopt-held-keeps-all tools/upcallctl/discover.c \
 off adopt-successor tools/upcallctl/discover.c \
         's/&& started <= registered->items\[i\]\.time \+ START_SLACK/\&\& started > 0/' \
         unit/test-discover
-off adopt-shared-cgroup tools/upcallctl/discover.c \
-        '/^static bool shares_cgroup/,/^}/ s/return true;/return false;/' \
+off adopt-shared-cgroup tools/upcallctl/adopt.c \
+        's/\.flags = cgroup_shared_flag\(found->pidfd\),/.flags = 0,/' \
         adopt/cgroup_with_others_in_it_is_not_taken
 off adopt-shared-cgroup-broker broker/container-register.c \
         's/ \|\| registration->cgroup_shared//' \
