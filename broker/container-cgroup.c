@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/container-internal.h"
+#include "broker/rejudge.h"
 #include "util/error.h"
 
 void container_await_cgroup(Container *container, uint64_t left_cgroup) {
@@ -58,6 +59,7 @@ static void look_for_cgroup(Container *container) {
         r = container_watch_cgroup(container);
         if (r < 0)
                 fprintf(stderr, "container %s: its cgroup cannot be watched, ignoring: %s\n", container->name, strerror(-r));
+        rejudge_after(container);
 }
 
 struct attribution container_attribute(Broker *broker, const struct process_facts *facts) {

@@ -6,6 +6,7 @@
 #include <uuid/uuid.h>
 
 #include "broker/container-internal.h"
+#include "broker/rejudge.h"
 #include "util/deadline.h"
 #include "util/error.h"
 #include "util/message.h"
@@ -182,8 +183,8 @@ static int check_criteria(const struct container_registration *registration, con
                     parent->contid_text);
                 return -EBUSY;
         }
-        say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: nothing would tell the container apart from the host",
-            facts->tgid);
+        say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own%s: nothing would tell the container apart from the host",
+            facts->tgid, registration->cgroup_shared ? " (others sit in its cgroup, or below it)" : "");
         return -EINVAL;
 }
 
@@ -283,5 +284,7 @@ int container_register(Broker *broker, const struct container_registration *regi
         container->pid_ns = pid_ns;
         container->user_ns = user_ns;
         *ret_container = container;
+        if (!container->cgroup_pending)
+                rejudge_after(container);
         return 0;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* upcallctl container … */
+#include <inttypes.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
+#include "broker/ancestry.h"
 #include "broker/control-internal.h"
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
@@ -24,11 +26,77 @@ static int send_ended(void *userdata, const struct registry_container *ended) {
                                          .runtime_id = wire_text(ended->runtime_id), .image = wire_text(ended->image), .pod = wire_text(ended->pod) };
 
         if (ended->state != UPCALL_CONTAINER_ENDED)
-                return 0;
+                return 0; /* it was sent as what it is now */
         memcpy(row.contid, ended->contid, sizeof(row.contid));
         memcpy(row.parent, ended->parent, sizeof(row.parent));
         control_send(userdata, &message_container_layout, &row);
         return 0;
+}
+
+/* One of a chain of parents that has ended, and whose parent comes next. */
+struct generation {
+        Control *control;
+        uint8_t parent[16];
+};
+
+static int send_generation(void *userdata, const struct registry_container *row) {
+        struct generation *generation = userdata;
+
+        memcpy(generation->parent, row->parent, sizeof(generation->parent));
+        return send_ended(generation->control, row);
+}
+
+static const Container *find_living(const Broker *broker, const uint8_t contid[static 16]) {
+        const Container *container;
+
+        TAILQ_FOREACH(container, &broker->containers, link)
+                if (memcmp(container->contid, contid, sizeof(container->contid)) == 0)
+                        return container;
+        return NULL;
+}
+
+/* The whole chain, the nearest first. It is kept for good, and a parent is always older than its child, so that it ends. */
+static int send_parents(Control *control, const uint8_t contid[static 16]) {
+        struct generation next = { .control = control };
+
+        memcpy(next.parent, contid, sizeof(next.parent));
+        while (!uuid_is_null(next.parent)) {
+                const Container *living = find_living(control->broker, next.parent);
+                uint8_t current[16];
+                int r = 1;
+
+                if (living) {
+                        memcpy(next.parent, living->parent_contid, sizeof(next.parent));
+                        send_container(control, living);
+                } else {
+                        memcpy(current, next.parent, sizeof(current));
+                        r = registry_find_container(control->broker->registry, current, send_generation, &next);
+                }
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        break;
+        }
+        return 0;
+}
+
+/* Those of the chains of parents that are in no list, since they have ended. Several times, when they have several children. */
+static int send_ended_parents(Control *control) {
+        Container *container;
+        int r = 0;
+
+        TAILQ_FOREACH(container, &control->broker->containers, link) {
+                const Container *parent = container->parent; /* the nearest one that lives */
+
+                if (r < 0 || (parent && memcmp(parent->contid, container->parent_contid, sizeof(parent->contid)) == 0))
+                        continue;
+                r = send_parents(control, container->parent_contid);
+        }
+        return r;
+}
+
+static int refuse_unreadable(Control *control) {
+        return control_refuse(control, EIO, "the registry cannot be read: %s", registry_error(control->broker->registry));
 }
 
 static int container_list_check(Control *control) {
@@ -39,45 +107,48 @@ static int container_list_check(Control *control) {
                 send_container(control, container);
         if (control->request.flags & UPCALL_FLAG_ALL)
                 r = registry_each_container(control->broker->registry, true, send_ended, control);
+        else if (control->request.flags & UPCALL_FLAG_PARENTS)
+                r = send_ended_parents(control);
         if (r < 0)
-                return control_refuse(control, EIO, "the registry cannot be read: %s", registry_error(control->broker->registry));
+                return refuse_unreadable(control);
         control_reply(control, 0, NULL);
         return 0;
 }
 
-struct ended_search {
-        Control *control;
-        bool found;
-};
-
-static int send_if_ended_match(void *userdata, const struct registry_container *ended) {
-        struct ended_search *search = userdata;
-        char contid[37];
-
-        uuid_unparse_lower(ended->contid, contid);
-        if (ended->state != UPCALL_CONTAINER_ENDED || strcasecmp(contid, search->control->container) != 0)
-                return 0;
-        search->found = true;
-        return send_ended(search->control, ended);
-}
-
 /* One that has ended is found by its contid alone: its name may be another's now */
-static int container_show_check(Control *control) {
-        struct ended_search search = { .control = control };
-        Container *container;
+static int show_ended(Control *control) {
+        struct generation shown = { .control = control };
+        uuid_t contid;
         int r;
 
+        if (uuid_parse(control->container, contid) < 0)
+                return 0;
+        r = registry_find_container(control->broker->registry, contid, send_generation, &shown);
+        if (r > 0 && (control->request.flags & UPCALL_FLAG_PARENTS))
+                r = send_parents(control, shown.parent) < 0 ? -EIO : 1;
+        return r;
+}
+
+static int container_show_check(Control *control) {
+        Container *container;
+        int r = 0;
+
         if (control->container[0] && container_find(control->broker, control->container, &container) == -ENOENT) {
-                r = registry_each_container(control->broker->registry, true, send_if_ended_match, &search);
-                if (r >= 0 && search.found) {
+                r = show_ended(control);
+                if (r > 0) {
                         control_reply(control, 0, NULL);
                         return 0;
                 }
         }
-        r = control_need_container(control, &container);
+        if (r == 0)
+                r = control_need_container(control, &container);
+        else
+                return refuse_unreadable(control);
         if (r < 0)
                 return r;
         send_container(control, container);
+        if ((control->request.flags & UPCALL_FLAG_PARENTS) && send_parents(control, container->parent_contid) < 0)
+                return refuse_unreadable(control);
         control_reply(control, 0, NULL);
         return 0;
 }
@@ -108,6 +179,20 @@ static int register_plan(Control *control) {
         return 0;
 }
 
+/* Nobody names himself, nor what he was started by: whoever could would choose his own contid. */
+static int register_check_kinship(Control *control) {
+        int r = ancestry_contains(control->target_pidfd, control->pidfd, (pid_t) control->by.tgid);
+
+        if (r == 0)
+                return 0;
+        if (r > 0 && control->target->tgid == control->by.tgid)
+                return control_refuse(control, EXDEV, "process %" PRIu32 " is the one that asks: nobody registers himself", control->target->tgid);
+        if (r > 0)
+                return control_refuse(control, EXDEV, "process %" PRIu32 " started, directly or not, the one that asks: nobody registers what he descends from",
+                                      control->target->tgid);
+        return control_refuse(control, -r, "whether process %" PRIu32 " started the one that asks cannot be found out: %s", control->target->tgid, strerror(-r));
+}
+
 static void on_target_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
         Control *control = userdata;
 
@@ -128,7 +213,7 @@ static void on_target_seen(void *userdata, int error, const struct process_facts
                 return;
         }
         *control->target = *facts;
-        if (register_plan(control) == 0)
+        if (register_check_kinship(control) == 0 && register_plan(control) == 0)
                 control_record(control);
 }
 

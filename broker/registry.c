@@ -61,6 +61,23 @@ int registry_each_container(Registry *registry, bool ended, registry_container_f
         return r;
 }
 
+int registry_find_container(Registry *registry, const uint8_t contid[static 16], registry_container_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_FIND, "looking for a container");
+        struct columns columns = { .statement = query.statement };
+        struct registry_container row = {};
+        int r;
+
+        query_id(&query, contid);
+        r = query_step(&query);
+        if (r <= 0)
+                return r;
+        read_container(&columns, &row);
+        r = each_end(registry, &columns, query.action);
+        if (r >= 0)
+                r = fn(userdata, &row);
+        return r < 0 ? r : 1;
+}
+
 int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn fn, void *userdata) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_AGENT_EACH, "reading the agents");
         int r;

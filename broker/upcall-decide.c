@@ -164,6 +164,9 @@ static int upcall_attribute(Upcall *upcall, const struct attribution *attributio
         upcall->found = found_word(attribution->found);
         memcpy(upcall->contid, container->contid, sizeof(upcall->contid));
         memcpy(upcall->contid_text, container->contid_text, sizeof(upcall->contid_text));
+        upcall->caller = malloc(sizeof(*facts));
+        if (upcall->caller)
+                *upcall->caller = *facts;
         upcall->container_name = strdup(container->name);
         if (!upcall->container_name)
                 return -ENOMEM;

@@ -50,12 +50,14 @@ int upcall_arm(Upcall *upcall, uint64_t when) {
         return sd_event_add_time(upcall->broker->event, &upcall->timer, CLOCK_BOOTTIME, when, USEC_PER_MSEC, on_timeout, upcall);
 }
 
+/* Nor is it judged anew from here on: what waits for its records may be thousands. */
 void upcall_leave_agent(Upcall *upcall) {
         if (upcall->session)
                 session_withdraw(upcall->session, upcall);
         else if (upcall->state == UPCALL_WAITING && upcall->decision.agent)
                 TAILQ_REMOVE(&upcall->decision.agent->waiting, upcall, agent_link);
         upcall->decision.agent = NULL;
+        free(TAKE_PTR(upcall->caller));
 }
 
 void upcall_disconnect(Upcall *upcall) {

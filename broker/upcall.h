@@ -64,6 +64,7 @@ struct Upcall {
         char comm[PROCESS_COMM_MAX];
 
         /* who asks, and who answers */
+        struct process_facts *caller; /* to judge it anew; NULL: no container's, or no memory */
         bool observed;      /* it began in observe mode: deferred, whatever was decided */
         bool unconditional; /* its verdict waits for no record: the host's own, what is observed, and all with audit=best-effort */
         Container *container; /* NULL: none, or ended meanwhile */

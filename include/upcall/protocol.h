@@ -216,6 +216,7 @@ enum upcall_flag {
         UPCALL_FLAG_UID_MISMATCH = 1 << 2, /* REQUEST: the kernel's uid argument is not the caller's fsuid */
         UPCALL_FLAG_CGROUP_SHARED = 1 << 5, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
         UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
+        UPCALL_FLAG_PARENTS = 1 << 6,      /* CONTROL, container list and show: the containers around these as well, ended or not */
         UPCALL_FLAG_LATE_CGROUP = 1 << 4,  /* CONTROL, container register: its run time may move it into its cgroup later */
 };
 

@@ -141,12 +141,34 @@ static_switch_off() {
         local bad=0
         # shellcheck disable=SC2317 # called by what is read
         off() {
-                [[ -f $2 ]] && ! cmp -s -- "$2" <(sed -E "$3" "$2") && return
+                [[ -f $2 ]] && sed -E "$3" "$2" > /dev/null && ! cmp -s -- "$2" <(sed -E "$3" "$2") && return
                 echo "tests/fault/features.bash: $1: nothing to change in $2"
                 bad=1
         }
         . tests/fault/features.bash
         unset -f off
+        return $bad
+}
+
+# Each test that docs/container-id.md names is there.
+static_promises() {
+        local name file bad=0 n=0
+        while IFS= read -r name; do
+                n=$((n + 1))
+                file=tests/kernel/test-${name%%/*}.sh
+                if [[ $name == unit/* ]]; then
+                        [[ -f tests/$name.c ]]
+                else
+                        [[ -f $file ]] && grep -q "^test_${name#*/}() {" "$file"
+                fi || {
+                        echo "docs/container-id.md: there is no test $name"
+                        bad=1
+                }
+        done < <(grep -oE '`[a-z-]+/[a-z0-9_-]+`' docs/container-id.md | tr -d '`' | sort -u)
+        ((n > 30)) || {
+                echo "docs/container-id.md names $n tests"
+                bad=1
+        }
         return $bad
 }
 
@@ -159,4 +181,5 @@ static_steps() {
         step static/manuals static_manuals
         step static/sample-settings static_settings
         step static/switched-off-features static_switch_off
+        step static/promises-and-their-tests static_promises
 }

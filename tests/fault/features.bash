@@ -592,8 +592,8 @@ off adopt-held-keeps-all tools/upcallctl/discover.c \
 off adopt-successor tools/upcallctl/discover.c \
         's/&& started <= registered->items\[i\]\.time \+ START_SLACK/\&\& started > 0/' \
         unit/test-discover
-off adopt-shared-cgroup tools/upcallctl/discover.c \
-        '/^static bool shares_cgroup/,/^}/ s/return true;/return false;/' \
+off adopt-shared-cgroup tools/upcallctl/adopt.c \
+        's/\.flags = cgroup_shared_flag\(found->pidfd\),/.flags = 0,/' \
         adopt/cgroup_with_others_in_it_is_not_taken
 off adopt-shared-cgroup-broker broker/container-register.c \
         's/ \|\| registration->cgroup_shared//' \
@@ -849,7 +849,7 @@ off verify-claim-in-both tools/upcallctl/reconcile-fields.c \
         's/if \(row->claim\)/if (true)/; s/compare_text\(differences, "claim", row->claim\);/;/' \
         unit/test-reconcile
 off verify-json-error tools/upcallctl/verify.c \
-        's/else if \(order\.json\)/else if (false)/' \
+        's/if \(r < 0 \&\& order\.json\)/if (false)/' \
         trail/json_says_why_there_is_no_result
 off claim-is-recorded auditing/record.c \
         's/field_word_if\(text, "claim", upcall->claim\);/;/' \
@@ -944,3 +944,108 @@ off evidence-leaves-no-half-file tools/upcallctl/evidence.c \
 off evidence-reader-ends-with-its-parent tools/upcallctl/evidence.c \
         's/if \(prctl\(PR_SET_PDEATHSIG, SIGKILL\) < 0 \|\| /if (/' \
         evidence/output_is_all_of_it_or_nothing
+
+# ---- attacks ------------------------------------------------------------------------------------------------------------------
+
+off attack-fork broker/attribution.c \
+        's/for \(size_t i = 0; i < facts->n_cgroups; i\+\+\) \{/for (size_t i = facts->n_cgroups; i < facts->n_cgroups; i++) {/' \
+        attack/fork_and_double_fork_do_not_leave_the_container
+off attack-thread util/process.c \
+        's/pidfd_open_raw\(tid, PIDFD_THREAD\)/pidfd_open_raw(tid, 0)/' \
+        attack/thread_is_its_process_and_no_stranger
+off attack-name util/process.c \
+        '/^static int parse_stat/,/^}/ s/strrchr\(text/strchr(text/' \
+        attack/name_and_title_are_not_looked_at
+off attack-unshare broker/attribution.c \
+        's/i < namespace_chain_length\(&facts->pid_ns\) && !entry/i < 1 \&\& !entry/' \
+        attack/unshare_of_every_namespace_leads_deeper_and_not_out
+off attack-exec broker/upcall-decide.c \
+        's/^( *)upcall_read\(outer\);/\1;/' \
+        attack/exec_during_the_upcall_is_no_nested_one
+off attack-first-process-killed broker/session.c \
+        's/upcall_refused\(upcall, ENOKEY, 1, reason\);/(void) reason;/' \
+        attack/first_process_killed_during_the_upcall_leaves_nobody_waiting
+off attack-number-used-again broker/container-load.c \
+        's/ \|\| stat\.start_time != row->start_time//' \
+        attack/number_of_a_dead_first_process_is_not_that_process
+off attack-out-of-its-cgroup broker/attribution.c \
+        '/^static bool left_its_cgroup/,/^}/ s/return true;/return false;/' \
+        attack/move_out_of_its_cgroup_does_not_leave_the_container
+off attack-sideways broker/attribution.c \
+        's/if \(!namespace_id_equal\(candidate->user_ns, caller->facts->user_ns\.ids\[0\]\)\)/if (false)/' \
+        attack/move_sideways_into_a_siblings_cgroup_does_not_make_the_sibling
+off attack-into-a-cgroup broker/attribution.c \
+        's/return n == 1 && !only->owns_pid_ns \? judge_cgroup_only\(caller, only\) : answer\(ATTRIBUTION_AMBIGUOUS\);/return answer_container(only, UPCALL_FOUND_CGROUP);/' \
+        attack/move_into_the_cgroup_of_a_container_with_a_pid_namespace
+off attack-bind-mounts util/process.c \
+        's#openat\(dir, "cgroup"#openat(dir, "root/proc/self/cgroup"#' \
+        attack/bind_mounts_over_its_proc_files_deceive_nobody
+off attack-shared-namespaces broker/attribution.c \
+        '/^static struct sort_key entry_pid_ns/,/^}/ s/entry->pid_ns/entry->user_ns/; /^static const struct attribution_entry \*nearest_owner/,/^}/ s/facts->pid_ns/facts->user_ns/g' \
+        attack/shared_network_or_user_namespace_identifies_nobody
+off attack-joined-pid-namespace broker/attribution.c \
+        '/^static const struct attribution_entry \*nearest_owner/,/^}/ s/return entry;/return NULL;/' \
+        attack/host_process_in_a_containers_pid_namespace_is_the_containers
+off attack-joined-other-namespaces broker/attribution.c \
+        's/return answer\(ATTRIBUTION_HOST\);/return answer(ATTRIBUTION_UNREGISTERED);/' \
+        attack/host_process_in_a_containers_other_namespaces_is_the_hosts
+off attack-joined-user-namespace broker/attribution.c \
+        's/return namespace_chain_length\(&facts->pid_ns\) == 1 && namespace_chain_length\(&facts->user_ns\) == 1;/return namespace_chain_length(\&facts->pid_ns) == 1;/' \
+        attack/host_process_in_a_containers_user_namespace_is_nobody
+off attack-description tools/upcall-request-key/upcall.c \
+        's/^( *)upcall->pidfd = process_open\(tid\);/\1extern long strtol(const char *, char **, int);\n\1for (size_t i = 0; i + 4 < upcall->key.description.size; i++)\n\1        if (memcmp((const char *) upcall->key.description.data + i, "pid=", 4) == 0)\n\1                tid = (pid_t) strtol((const char *) upcall->key.description.data + i + 4, NULL, 0);\n\1upcall->pidfd = process_open(tid);/' \
+        attack/description_that_claims_another_pid_is_only_a_word
+off attack-authority broker/upcall-decide.c \
+        '/^static Upcall \*find_outer/,/^}/ s/return other;/return NULL;/' \
+        attack/holder_of_anothers_authority_gets_none_of_its_answers
+off attack-modes-of-sockets broker/sockets.c \
+        's/\.sock", 0600/.sock", 0666/' \
+        attack/root_of_a_runc_container_does_not_even_connect
+off attack-control-socket broker/control.c \
+        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 .*/return by->euid == 0 ||/' \
+        attack/root_of_a_runc_container_gives_no_orders
+off attack-upcall-socket broker/peer.c \
+        '/^bool peer_is_upcall/,/^}/ s/parent\.kernel_thread/true/' \
+        attack/root_of_a_runc_container_makes_no_upcall_of_its_own
+off attack-agent-socket broker/session.c \
+        '/^static Agent \*session_identify/,/^}/ s/^( *)agent = container_find_agent\(container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = container_find_agent(container, session->name)))\n\1                break;/' \
+        attack/root_of_a_runc_container_is_no_others_agent
+
+# ---- registration and nesting -------------------------------------------------------------------------------------------------
+
+off registrar-himself broker/control-container.c \
+        's/register_check_kinship\(control\) == 0 && //' \
+        register/nobody_registers_himself_or_what_started_him
+off registered-thread broker/container-register.c \
+        's/if \(facts->tid != facts->tgid\)/if (false)/' \
+        register/pidfd_of_a_thread
+off number-that-was-noted tools/upcallctl/arguments.c \
+        's/if \(stat\.start_time == wanted\)/if (true)/' \
+        register/number_with_another_start_time
+off name-of-the-error tools/upcallctl/connection.c \
+        's/"%\.\*s \(%s\)", /"%.*s%.0s", /' \
+        register/refusals_have_their_name_and_words
+off shared-cgroup tools/upcallctl/cgroup-shared.c \
+        's/return r != 0 \? UPCALL_FLAG_CGROUP_SHARED : 0;/return 0;/' \
+        register/cgroup_that_others_sit_in_is_no_criterion
+off shared-cgroup-by-the-hook tools/upcallctl/hook-register.c \
+        's/ \| cgroup_shared_flag\(hook->pidfd\)//' \
+        register/cgroup_that_others_sit_in_is_no_criterion_for_the_hook
+off agents-judged-anew broker/rejudge.c \
+        '/^void rejudge_after/,/^}/ s/rejudge_sessions\(registered\);/(void) rejudge_sessions;/' \
+        nesting/agent_in_a_container_that_is_registered_late_is_cut_off
+off upcalls-judged-anew broker/rejudge.c \
+        '/^void rejudge_after/,/^}/ s/rejudge_upcalls\(registered->broker\);/(void) rejudge_upcalls;/' \
+        nesting/upcall_in_flight_of_a_container_that_is_registered_late_is_refused
+off parents-are-kept broker/control-container.c \
+        '/^static int send_parents/,/^}/ s/registry_find_container\(.*\)/0/' \
+        nesting/parents_are_shown_when_they_have_ended
+off nearest-container-by-pid-namespace broker/attribution.c \
+        '/^static const struct attribution_entry \*nearest_owner/,/^}/ s/ && !entry; i\+\+\)/; i++)/' \
+        nesting/runc_in_runc_in_runc
+off nearest-container-by-cgroup broker/attribution.c \
+        's/for \(size_t i = 0; i < facts->n_cgroups; i\+\+\) \{/for (size_t i = facts->n_cgroups; i-- > 0;) {/' \
+        nesting/nested_container_that_differs_by_its_cgroup_alone
+off change-needs-its-record broker/control-change.c \
+        '/^static void on_change_recorded/,/^}/ s/if \(error < 0\) \{/if (false) {/' \
+        register/change_without_a_record_is_not_made

@@ -34,16 +34,17 @@
 #define ROOT "/mnt"
 
 struct options {
-        const char *name, *cgroup;
+        const char *name, *cgroup, *net_of, *user_of;
         const char *binds[BINDS_MAX];
         size_t n_binds;
         bool user, share_pid;
 };
 
 static const char usage[] =
-        "usage: container --name NAME [--user] [--share-pid] [--cgroup FOLDER] [--bind FOLDER]…\n"
+        "usage: container --name NAME [--user | --user-of PID] [--share-pid] [--net-of PID] [--cgroup FOLDER] [--bind FOLDER]…\n"
         "  --user       a user namespace, too: ids 0 to 65535 inside are 100000 to 165535 outside\n"
         "  --share-pid  keep the pid namespace\n"
+        "  --net-of, --user-of   share that process's network or user namespace\n"
         "  --cgroup     the first process is put into this control group\n"
         "  --bind       shows FOLDER at the same path inside, read-only but for sockets\n";
 
@@ -181,7 +182,7 @@ static int first_process(const struct options *options, int go, int ready) {
 
         if (read(go, &byte, 1) != 1)
                 return -EPIPE;
-        if (options->user && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+        if ((options->user || options->user_of) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
                 return fail("setresuid");
         /* a change of ids clears it: prctl(2) */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
@@ -224,9 +225,21 @@ static int join_cgroup(const char *folder, pid_t pid) {
         return write_file(path, number);
 }
 
-static pid_t clone_container(const struct options *options) {
-        unsigned long flags = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD;
+static int enter(const char *pid, const char *kind) {
+        _cleanup_close_ int fd = -1;
+        char path[64];
 
+        (void) snprintf(path, sizeof(path), "/proc/%s/ns/%s", pid, kind);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        return fd < 0 || setns(fd, 0) < 0 ? fail(path) : 0;
+}
+
+/* The user namespace comes last: with it the right to enter others goes. */
+static pid_t clone_container(const struct options *options) {
+        unsigned long flags = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD | (options->net_of ? 0 : CLONE_NEWNET);
+
+        if ((options->net_of && enter(options->net_of, "net") < 0) || (options->user_of && enter(options->user_of, "user") < 0))
+                return -1;
         if (options->user)
                 flags |= CLONE_NEWUSER;
         if (!options->share_pid)
@@ -291,7 +304,8 @@ static bool parse(int argc, char **argv, struct options *options) {
         const struct option long_options[] = {
                 { "name", required_argument, NULL, 'n' },   { "user", no_argument, NULL, 'u' },
                 { "share-pid", no_argument, NULL, 'p' },    { "cgroup", required_argument, NULL, 'c' },
-                { "bind", required_argument, NULL, 'b' },   { NULL, 0, NULL, 0 },
+                { "bind", required_argument, NULL, 'b' },   { "net-of", required_argument, NULL, 'N' },
+                { "user-of", required_argument, NULL, 'U' }, { NULL, 0, NULL, 0 },
         };
         int c;
 
@@ -301,6 +315,8 @@ static bool parse(int argc, char **argv, struct options *options) {
                 case 'u': options->user = true; break;
                 case 'p': options->share_pid = true; break;
                 case 'c': options->cgroup = optarg; break;
+                case 'N': options->net_of = optarg; break;
+                case 'U': options->user_of = optarg; break;
                 case 'b':
                         if (options->n_binds == BINDS_MAX)
                                 return false;

@@ -16,7 +16,7 @@ KERNEL_PROGRAMS=$UPCALLD_BUILD/tests/kernel
 
 place_check() {
         local program
-        for program in "$UPCALLD" "$UPCALLD_WITNESS" "$UPCALLCTL" "$UPCALL_AGENT" "$UPCALL_CLIENT" "$KERNEL_PROGRAMS"/{request,container}; do
+        for program in "$UPCALLD" "$UPCALLD_WITNESS" "$UPCALLCTL" "$UPCALL_AGENT" "$UPCALL_CLIENT" "$KERNEL_PROGRAMS"/{request,container,attack}; do
                 [[ -x $program ]] || { machine_say "$program is missing: build first"; return 1; }
         done
 }
@@ -27,7 +27,7 @@ place_prepare() {
         machine_folder KERNEL_WORK || return 1
         KERNEL_SHARE=$KERNEL_WORK/share
         mkdir -m 0755 "$KERNEL_SHARE" "$KERNEL_WORK/logs" || return 1
-        install -m 0755 "$UPCALL_AGENT" "$KERNEL_PROGRAMS"/{request,container} "$KERNEL_SHARE" || return 1
+        install -m 0755 "$UPCALL_AGENT" "$KERNEL_PROGRAMS"/{request,container,attack} "$KERNEL_SHARE" || return 1
         machine_save_file /run/upcalld-unbrokered.lock || return 1
         machine_own_folder /run/upcalld && machine_own_folder /etc/upcalld || return 1
         machine_user "$BROKER_USER" || return 1

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ struct options {
         long uid, gid, fsuid; /* -1: unchanged */
         long count, parallel;
         bool in_thread, hex, size_only, keep_session, description_hex;
-        const char *type, *callout;
+        const char *type, *callout, *name;
         char *description;
 };
 
@@ -37,6 +38,7 @@ static const char usage[] =
         "  --uid N, --gid N   become that user or group first (all ids)\n"
         "  --fsuid N          change the file system uid alone\n"
         "  --thread           ask from a second thread\n"
+        "  --name TEXT        call the asking thread so first\n"
         "  --count N          ask N times; with N > 1, or --parallel, a number is appended to the description\n"
         "  --parallel N       in N processes at the same time, each --count times\n"
         "  --hex, --size      print the payload in hex, or its size alone\n"
@@ -68,6 +70,10 @@ static int request_once(const struct options *options, const char *description) 
         uint64_t start, usec;
         int size;
 
+        if (options->name && prctl(PR_SET_NAME, options->name) < 0) {
+                perror("request: prctl");
+                return 2;
+        }
         if (!options->keep_session && keyctl_join_session_keyring(NULL) < 0) {
                 perror("request: keyctl_join_session_keyring");
                 return 2;
@@ -211,6 +217,7 @@ static bool parse(int argc, char **argv, struct options *options) {
                 { "parallel", required_argument, NULL, 'p' }, { "thread", no_argument, NULL, 't' },
                 { "hex", no_argument, NULL, 'x' },            { "size", no_argument, NULL, 's' },
                 { "description-hex", no_argument, NULL, 'd' }, { "keep-session", no_argument, NULL, 'k' },
+                { "name", required_argument, NULL, 'm' },
                 { NULL, 0, NULL, 0 },
         };
         int c;
@@ -229,6 +236,7 @@ static bool parse(int argc, char **argv, struct options *options) {
                 case 's': options->size_only = true; break;
                 case 'd': options->description_hex = true; break;
                 case 'k': options->keep_session = true; break;
+                case 'm': options->name = optarg; break;
                 default: good = false;
                 }
                 if (!good)

@@ -246,3 +246,148 @@ test_unknown_names_are_said() {
         expect_ok upcallctl agent add a --container web-1 --resident
         expect_refused "a" upcallctl agent add a --container web-1 --resident
 }
+
+# ---- who may be registered, by whom -------------------------------------------------------------------------------------------
+
+# Each refusal in words, and with the name that upcallctl(8) explains
+test_refusals_have_their_name_and_words() {
+        local thread inner
+        start_broker
+        new_container web-1
+        new_container web-2
+        register web-1 --contid "$SOME_CONTID"
+        machine_spawn "$WORK/threads" python3 -c 'import threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()'
+        machine_wait_for 5 has_two_threads "$MACHINE_PID" || fail "no thread"
+        thread=$(ls "/proc/$MACHINE_PID/task" | grep -vx "$MACHINE_PID")
+        expect_refused 'register the process \(EINVAL\)$' upcallctl container register --name x --pid "$thread"
+        expect_refused 'nothing would tell the container apart.* \(EINVAL\)$' upcallctl container register --name x --pid "$MACHINE_PID"
+        machine_spawn /dev/null nsenter -t "${PID[web-2]}" -a -- sleep 60
+        machine_wait_for 5 pgrep -P "$MACHINE_PID" > /dev/null || fail "no sleep"
+        expect_refused 'register the first one.* \(EINVAL\)$' upcallctl container register --name x --pid "$(pgrep -P "$MACHINE_PID")"
+        machine_spawn /dev/null nsenter -t "${PID[web-1]}" -a -- sleep 60
+        machine_wait_for 5 pgrep -P "$MACHINE_PID" > /dev/null || fail "no sleep"
+        inner=$(pgrep -P "$MACHINE_PID")
+        expect_refused 'it is in container web-1 .* \(EBUSY\)$' upcallctl container register --name x --pid "$inner"
+        expect_refused 'a contid is set once \(EBUSY\)$' upcallctl container register --name x --pid "${PID[web-1]}"
+        expect_refused 'the name web-1 belongs to container .* \(EEXIST\)$' upcallctl container register --name web-1 --pid "${PID[web-2]}"
+        expect_refused 'a contid is never used again.* \(ENOTUNIQ\)$' upcallctl container register --name x --pid "${PID[web-2]}" --contid "$SOME_CONTID"
+        expect_refused 'nobody registers himself \(EXDEV\)$' upcallctl_on_itself
+        expect_refused 'there is no process 4194304.* \(ESRCH\)$' upcallctl container register --name x --pid 4194304
+        expect_ok upcallctl container unregister web-1
+        expect_refused 'web-1, which has ended \(EXDEV\)$' upcallctl container register --name x --pid "$inner"
+        # each is on record, with who asked
+        audit_count 8 'op=refuse-register-container .*res=failed' -m USYS_CONFIG --raw
+}
+
+# $! of a shell that becomes upcallctl is upcallctl's
+upcallctl_on_itself() {
+        # shellcheck disable=SC2016
+        bash -c 'exec "$1" container register --name self --pid $$' bash "$UPCALLCTL"
+}
+
+test_nobody_registers_himself_or_what_started_him() {
+        local group
+        group=$(machine_cgroup register-self) || skip "no cgroup2"
+        start_broker
+        expect_refused 'nobody registers himself \(EXDEV\)' upcallctl_on_itself
+        # its own cgroup would tell it apart: the shell goes there, and what it starts comes back out
+        # shellcheck disable=SC2016
+        expect_refused 'nobody registers what he descends from \(EXDEV\)' bash -c 'echo $$ > "$1/cgroup.procs"
+                bash -c "echo \$\$ > \"$3/cgroup.procs\" && \"$2\" container register --name parent --pid $$; exit \$?" sh; exit $?' \
+                bash "$group" "$UPCALLCTL" "$(dirname "$group")"
+        expect_eq "$(upcallctl container list --json | json_row True name)" "" containers
+        # what he has started is another matter
+        # shellcheck disable=SC2016
+        expect_ok bash -c 'unshare --pid --fork --kill-child sleep 60 & sleep 0.5
+                "$1" container register --name child --pid "$(pgrep -P $!)"; status=$?; kill -KILL $!; exit $status' bash "$UPCALLCTL"
+}
+
+test_number_with_another_start_time() {
+        local started
+        start_broker
+        new_container web-1
+        started=$(sed 's/.*) //' "/proc/${PID[web-1]}/stat" | cut -d ' ' -f 20)
+        expect_refused 'is not the one that is meant.*\(ESRCH\)$' upcallctl container register --name web-1 --pid "${PID[web-1]}" --start-time $((started - 1))
+        expect_refused 'decimal' upcallctl container register --name web-1 --pid "${PID[web-1]}" --start-time x
+        register web-1 --start-time "$started"
+}
+
+test_change_without_a_record_is_not_made() {
+        [[ $(machine_audit_value enabled) == 1 ]] || skip "the audit system is locked"
+        start_broker read-back-ms=200
+        new_container web-1
+        machine_undo --boot auditctl -e 1
+        auditctl -e 0 > /dev/null
+        expect_refused 'audit record could not be made, nothing was changed' upcallctl container register --name web-1 --pid "${PID[web-1]}"
+        auditctl -e 1 > /dev/null
+        expect_eq "$(upcallctl container list --all --json | json_row True name)" "" containers
+        register web-1
+}
+
+# ---- cgroups that are nobody's own --------------------------------------------------------------------------------------------
+
+found_of() {
+        upcallctl container list --json | json_row "row['name'] == '$1'" found
+}
+
+# A process of the host's, and two containers: to take the cgroup for one's own would put the others in doubt, or in that container
+test_cgroup_that_others_sit_in_is_no_criterion() {
+        local group below
+        group=$(machine_cgroup register-session) || skip "no cgroup2"
+        below=$(machine_cgroup register-below) || skip "no cgroup2"
+        start_broker
+        takeover
+        # shellcheck disable=SC2016
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec sleep 600' session "$group"
+        machine_wait_for 5 grep -q "^$MACHINE_PID\$" "$group/cgroup.procs" || fail "not in the cgroup"
+        new_container web-1 --cgroup "$group"
+        new_container web-2 --cgroup "$group"
+        new_container shared --share-pid --cgroup "$group"
+        register web-1
+        register web-2
+        expect_eq "$(found_of web-1)" "['pidns']" "what tells web-1 apart"
+        expect_eq "$(found_of web-2)" "['pidns']" "what tells web-2 apart"
+        expect_refused 'others sit in its cgroup.*\(EINVAL\)' upcallctl container register --name shared --pid "${PID[shared]}"
+        # shellcheck disable=SC2016
+        request_parse "$(bash -c 'echo 0 > "$1/cgroup.procs" && exec "$2" user debug:session hello' in "$group" "$KERNEL_SHARE/request")"
+        expect_answer ok "Debug hello"
+        audit_no 'reason=ambiguous' -m VIRT_CONTROL --raw
+        # who sits below it would be taken in as well
+        mkdir -p "$below/others"
+        # shellcheck disable=SC2016
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/others/cgroup.procs" && exec sleep 600' session "$below"
+        machine_wait_for 5 grep -q "^$MACHINE_PID\$" "$below/others/cgroup.procs" || fail "not in the cgroup"
+        new_container above --share-pid --cgroup "$below"
+        expect_refused 'others sit in its cgroup.*\(EINVAL\)' upcallctl container register --name above --pid "${PID[above]}"
+}
+
+# What the container has started itself is no stranger, in whatever namespaces it is
+test_cgroup_with_its_own_processes_in_it_is_its_own() {
+        local group
+        group=$(machine_cgroup register-own) || skip "no cgroup2"
+        start_broker
+        new_container shared --share-pid --cgroup "$group"
+        # shellcheck disable=SC2016
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec nsenter -t "$2" -m -- sleep 600' in "$group" "${PID[shared]}"
+        machine_wait_for 5 group_has "$group" 2 || fail "not in the cgroup"
+        register shared
+        expect_eq "$(found_of shared)" "['cgroup']" "what tells it apart"
+}
+
+group_has() {
+        (($(wc -l < "$1/cgroup.procs") >= $2))
+}
+
+test_cgroup_that_others_sit_in_is_no_criterion_for_the_hook() {
+        local group
+        group=$(machine_cgroup register-hook) || skip "no cgroup2"
+        start_broker
+        # shellcheck disable=SC2016
+        machine_spawn /dev/null bash -c 'echo $$ > "$1/cgroup.procs" && exec sleep 600' session "$group"
+        machine_wait_for 5 grep -q "^$MACHINE_PID\$" "$group/cgroup.procs" || fail "not in the cgroup"
+        new_container web-1 --cgroup "$group"
+        printf '{"ociVersion":"1.0.2","id":"web-1","status":"created","pid":%s,"bundle":"/nowhere"}' "${PID[web-1]}" |
+                upcallctl oci-hook createRuntime --required || fail "the hook"
+        expect_eq "$(found_of web-1)" "['pidns']" "what tells it apart"
+}

@@ -332,22 +332,82 @@ static const struct {
         { "bare: cgroup 0 is nobody's",                      BARE,   "",                "host" },
 };
 
-static void test_callers_are_found_as_the_rules_say(void **state _unused_) {
+/* Every place that a process can be in against every cgroup: a owns a pid and a user namespace; s and v share its pid namespace, v in a user namespace of
+ * its own; b owns a pid namespace; h and r are told apart from the host by their cgroups, r in a user namespace of its own. Nobody's: 90 to 99. */
+#define ALL "a:10,20,1 s<a:=,=,5 v<a:=,23,7 b:11,=,2 h:=,=,31 r:=,24,33"
+#define COLUMNS 8
+
+static const char *const columns[COLUMNS] = { "", "c90", "c1", "c5.1", "c7.1", "c2", "c31", "c33" };
+
+#define A "a/pidns"
+#define B "b/pidns"
+#define S "s/cgroup"
+#define V "v/cgroup"
+#define H "h/cgroup"
+#define R "r/cgroup"
+#define HOST "host"
+#define NOBODY "unregistered"
+#define DOUBT "ambiguous"
+
+static const struct {
+        const char *what, *caller;
+        const char *expected[COLUMNS];
+} rows[] = {
+        /*                                                              root    90      a's     s's     v's     b's     h's     r's */
+        { "the host's",                               "",           { HOST,   HOST,   DOUBT,  DOUBT,  DOUBT,  DOUBT,  H,      DOUBT } },
+        { "a's, or s's",                              "p10 u20",    { A,      A,      A,      S,      DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+        { "v's",                                      "p10 u23.20", { DOUBT,  DOUBT,  DOUBT,  DOUBT,  V,      DOUBT,  DOUBT,  DOUBT } },
+        { "b's",                                      "p11",        { B,      B,      DOUBT,  DOUBT,  DOUBT,  B,      DOUBT,  DOUBT } },
+        { "a pid namespace of nobody's",              "p99",        { NOBODY, NOBODY, DOUBT,  DOUBT,  DOUBT,  DOUBT,  H,      DOUBT } },
+        { "r's",                                      "u24",        { DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT,  R } },
+        { "a pid namespace of nobody's in a",         "p99.10 u20", { A,      A,      A,      S,      DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+        { "a user namespace of nobody's",             "u99",        { NOBODY, NOBODY, DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+        { "both, of nobody's",                        "p99 u98",    { NOBODY, NOBODY, DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+        { "a user namespace of nobody's in a",        "p10 u99.20", { A,      A,      A,      DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+        { "the host's that entered a's pid namespace", "p10",       { A,      A,      A,      DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+        { "the host's that entered a's user namespace", "u20",      { NOBODY, NOBODY, DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT,  DOUBT } },
+};
+
+#undef A
+#undef B
+#undef S
+#undef V
+#undef H
+#undef R
+#undef HOST
+#undef NOBODY
+#undef DOUBT
+
+_Static_assert(ELEMENTS(cases) + ELEMENTS(rows) * COLUMNS >= 200, "the table of attribution has at least 200 cases");
+
+static void expect_found(const char *what, const char *in_world, const char *text, const char *expected, int *n_wrong) {
         struct process_facts facts;
         struct world world;
         char found[32];
+
+        make_world(in_world, &world);
+        make_caller(text, &facts);
+        describe(&world, attribution_find(world.index, &facts), found, sizeof(found));
+        if (strcmp(found, expected) != 0) {
+                print_error("%s (%s in %s): %s and not %s\n", what, text, in_world, found, expected);
+                (*n_wrong)++;
+        }
+        world.index = attribution_index_free(world.index);
+}
+
+static void test_callers_are_found_as_the_rules_say(void **state _unused_) {
         int n_wrong = 0;
 
-        for (size_t i = 0; i < ELEMENTS(cases); i++) {
-                make_world(cases[i].world, &world);
-                make_caller(cases[i].caller, &facts);
-                describe(&world, attribution_find(world.index, &facts), found, sizeof(found));
-                if (strcmp(found, cases[i].expected) != 0) {
-                        print_error("%s (%s in %s): %s and not %s\n", cases[i].what, cases[i].caller, cases[i].world, found, cases[i].expected);
-                        n_wrong++;
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                expect_found(cases[i].what, cases[i].world, cases[i].caller, cases[i].expected, &n_wrong);
+        for (size_t i = 0; i < ELEMENTS(rows); i++)
+                for (size_t k = 0; k < COLUMNS; k++) {
+                        char caller[64];
+
+                        (void) snprintf(caller, sizeof(caller), "%s%s%s", rows[i].caller, rows[i].caller[0] && columns[k][0] ? " " : "", columns[k]);
+                        expect_found(rows[i].what, ALL, caller, rows[i].expected[k], &n_wrong);
                 }
-                world.index = attribution_index_free(world.index);
-        }
+        print_message("%zu cases\n", ELEMENTS(cases) + ELEMENTS(rows) * COLUMNS);
         assert_int_equal(n_wrong, 0);
 }
 

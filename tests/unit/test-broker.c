@@ -506,6 +506,137 @@ static void test_question_reaches_the_agent_after_its_record(void **state) {
         close_fd(agent);
 }
 
+/* ---- registration ---- */
+
+static void plan_as_it_is(struct process_facts *facts) { (void) facts; }
+static void plan_thread(struct process_facts *facts) { facts->tid++; }
+static void plan_without_namespaces(struct process_facts *facts) { facts->pid_ns.n_values = 0; }
+static void plan_without_pids(struct process_facts *facts) { facts->n_pids = 0; }
+static void plan_second(struct process_facts *facts) { facts->pids[1] = 2; }
+static void plan_of_the_host(struct process_facts *facts) {
+        facts->pid_ns = (struct namespace_chain){ .ids = { { 4, PROCESS_INIT_PID_NS } }, .n_values = 2 };
+        facts->n_pids = 1;
+}
+static void plan_in_the_container(struct process_facts *facts) {
+        facts->pid_ns.ids[0].inode = 4026539999;
+        facts->pids[1] = 7;
+}
+static void plan_nested(struct process_facts *facts) {
+        facts->pid_ns = (struct namespace_chain){ .ids = { { 4, 4026540001 }, { 4, 4026539999 }, { 4, PROCESS_INIT_PID_NS } }, .n_values = 6 };
+        facts->pids[1] = 7;
+        facts->pids[2] = 1;
+        facts->n_pids = 3;
+}
+static void plan_nested_in_anothers_cgroup(struct process_facts *facts) {
+        plan_nested(facts);
+        facts->cgroups[0] = 77;
+        facts->n_cgroups = 1;
+        (void) snprintf(facts->cgroup_path, sizeof(facts->cgroup_path), "/other");
+}
+static void plan_by_its_cgroup(struct process_facts *facts) {
+        plan_of_the_host(facts);
+        facts->cgroups[0] = 78;
+        facts->n_cgroups = 1;
+        (void) snprintf(facts->cgroup_path, sizeof(facts->cgroup_path), "/own");
+}
+
+/* Each with the errno that upcallctl(8) explains, and in words */
+static void test_registrations_that_are_refused(void **state) {
+        static const struct {
+                const char *what;
+                void (*change)(struct process_facts *facts);
+                int error;
+                const char *words;
+                const char *name; /* NULL: a new one */
+                uint8_t contid;
+                bool first, held, shared; /* the registered process itself; its container has ended; others sit in the cgroup */
+        } cases[] = {
+                { "another container", plan_as_it_is, 0, "", NULL, 9, false, false, false },
+                { "one in the container", plan_nested, 0, "", NULL, 9, false, false, false },
+                { "one with the name of another's child", plan_nested, 0, "", "web-1", 9, false, false, false },
+                { "one by its cgroup", plan_by_its_cgroup, 0, "", NULL, 9, false, false, false },
+                { "one by a cgroup that is not its own", plan_by_its_cgroup, -EINVAL, "others sit in its cgroup", NULL, 9, false, false, true },
+                { "the same process", plan_as_it_is, -EBUSY, "a contid is set once", NULL, 9, true, false, false },
+                { "a process of the container", plan_in_the_container, -EBUSY, "it is in container web-1", NULL, 9, false, false, false },
+                { "a thread", plan_thread, -EINVAL, "is a thread of process", NULL, 9, false, false, false },
+                { "no namespaces", plan_without_namespaces, -ESRCH, "cannot be read", NULL, 9, false, false, false },
+                { "no numbers", plan_without_pids, -ESRCH, "cannot be read", NULL, 9, false, false, false },
+                { "not the first process", plan_second, -EINVAL, "number 2 in its pid namespace", NULL, 9, false, false, false },
+                { "the host's", plan_of_the_host, -EINVAL, "apart from the host", NULL, 9, false, false, false },
+                { "between two containers", plan_nested_in_anothers_cgroup, -EXDEV, "in the cgroup of another", NULL, 9, false, false, false },
+                { "in one that has ended", plan_nested, -EXDEV, "which has ended", NULL, 9, false, true, false },
+                { "a name that is taken", plan_as_it_is, -EEXIST, "belongs to container", "web-1", 9, false, false, false },
+                { "no name", plan_as_it_is, -EINVAL, "a container's name", "", 9, false, false, false },
+                { "a bad name", plan_as_it_is, -EINVAL, "a container's name", "a b", 9, false, false, false },
+                { "a contid that was given", plan_as_it_is, -ENOTUNIQ, "never used again", NULL, 1, false, false, false },
+                { "the nil contid", plan_as_it_is, -EINVAL, "nil", NULL, 0, false, false, false },
+        };
+        struct world *world = *state;
+        struct attribution_entry other = { .pid_ns = { 4, PROCESS_INIT_PID_NS }, .user_ns = { 4, PROCESS_INIT_USER_NS }, .cgroup = 77 };
+
+        assert_int_equal(attribution_index_add(world->broker->index, &other), 0);
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct process_facts facts = world->facts, registrar = world->facts;
+                struct container_registration registration = { .name = cases[i].name ? cases[i].name : "web-2", .contid = { cases[i].contid }, .facts = &facts,
+                                                               .registrar = &registrar, .cgroup_shared = cases[i].shared };
+                struct container_plan plan;
+                char problem[1024] = "";
+                int r;
+
+                if (!cases[i].first) {
+                        facts.tgid = facts.tid = facts.tgid + 1;
+                        facts.pid_ns.ids[0].inode = 4026540002;
+                }
+                cases[i].change(&facts);
+                world->container->state = cases[i].held ? UPCALL_CONTAINER_HELD : UPCALL_CONTAINER_ACTIVE;
+                r = container_plan(world->broker, &registration, &plan, problem, sizeof(problem));
+                if (r != cases[i].error || !strstr(problem, cases[i].words) || (r == 0) != (problem[0] == '\0'))
+                        fail_msg("%s: %d (%s)", cases[i].what, r, problem);
+        }
+        world->container->state = UPCALL_CONTAINER_ACTIVE;
+        attribution_index_remove(world->broker->index, &other);
+}
+
+/* What goes on within the outer container goes on; what was in the inner one all the while, and passed for the outer one, does not. */
+static void test_container_that_is_registered_late_takes_its_own_along(void **state) {
+        struct world *world = *state;
+        const struct process_facts outer = world->facts;
+        struct process_facts inner = outer;
+        struct container_registration registration = { .name = "inner", .contid = { 2 }, .facts = &inner, .registrar = &outer };
+        const struct container_plan plan = { .parent = world->container, .found = UPCALL_FOUND_PIDNS };
+        int agent = attach(world, 4), agent_inside, client, client_inside;
+        Container *container;
+        uint32_t error;
+
+        inner.pid_ns = (struct namespace_chain){ .ids = { { 4, 4026540000 }, outer.pid_ns.ids[0], outer.pid_ns.ids[1] }, .n_values = 6 };
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_ATTACHED);
+        client = ask(world, 1, 20000);
+        world->facts = inner;
+        client_inside = ask(world, 2, 20000);
+        records_made(world->broker);
+        take_question(world, agent);
+        take_question(world, agent);
+        agent_inside = attach(world, 4);
+        assert_int_equal(next_type(world, agent_inside), UPCALL_MESSAGE_ATTACHED);
+
+        inner.tgid++; /* another process than the one that asks */
+        assert_int_equal(container_register(world->broker, &registration, &plan, dup(world->pidfd), -1, -1, &container), 0);
+        assert_int_equal(next_type(world, agent_inside), UPCALL_MESSAGE_ERROR);
+        assert_int_equal(verdict_of(world, client_inside, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, ENOKEY);
+        assert_int_equal(next_type(world, agent), UPCALL_MESSAGE_WITHDRAW);
+        report(world, client_inside, 2, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        refuse(world, agent, 1, "helper-refused");
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        report(world, client, 1, UPCALL_OUTCOME_NEGATED, ENOKEY);
+        records_made(world->broker);
+        assert_int_equal(count_records("op=cut-off-agent"), 1);
+        assert_int_equal(count_records("reason=helper-refused"), 1);
+        assert_int_equal(count_records("op=upcall-complete"), 2);
+        close_fd(agent);
+        close_fd(agent_inside);
+}
+
 /* Its caller runs on before we have heard what its client said: the second is no upcall within the first, and both are on record */
 static void test_thread_that_asks_again_at_once(void **state) {
         struct world *world = *state;
@@ -1876,6 +2007,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_thread_that_asks_again_before_its_client_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_client_that_dies_while_its_dispatch_record_is_made, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_request_that_waited_longer_than_its_client, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_registrations_that_are_refused, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_container_that_is_registered_late_takes_its_own_along, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_reasons_that_an_agent_gives, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_agent_that_became_root_after_it_connected, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_refusals_that_are_too_many_are_muted, setup, teardown),

@@ -291,6 +291,30 @@ static void test_a_name_and_a_process_are_free_again_once_the_container_has_ende
         assert_int_equal(containers(registry, true), 2);
 }
 
+static int expect_reason(void *userdata, const struct registry_container *row) {
+        const char *wanted = userdata;
+
+        assert_string_equal(row->name, "web");
+        if (!wanted)
+                return -ECANCELED;
+        assert_string_equal(row->reason ? row->reason : "", wanted);
+        return 0;
+}
+
+static void test_a_contid_finds_its_container_also_when_it_has_ended(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        int64_t id = add_container(registry, 1, "web");
+        char none[] = "", exited[] = "exited";
+
+        (void) add_container(registry, 2, "db");
+        assert_int_equal(registry_find_container(registry, sample(1).contid, expect_reason, none), 1);
+        assert_int_equal(registry_find_container(registry, sample(1).contid, expect_reason, NULL), -ECANCELED);
+        assert_int_equal(registry_set_container_state(registry, id, UPCALL_CONTAINER_ENDED, 1700000000000009, "exited"), 0);
+        assert_int_equal(registry_find_container(registry, sample(1).contid, expect_reason, exited), 1);
+        assert_int_equal(registry_find_container(registry, sample(3).contid, expect_reason, NULL), 0);
+}
+
 static void test_what_has_ended_stays_ended(void **state) {
         struct fixture *fixture = *state;
         Registry *registry = reopen(fixture);
@@ -563,6 +587,7 @@ int main(void) {
                 TEST(test_each_rule_for_containers_is_kept),
                 TEST(test_each_rule_for_agents_and_routes_is_kept),
                 TEST(test_a_name_and_a_process_are_free_again_once_the_container_has_ended_and_a_contid_never),
+                TEST(test_a_contid_finds_its_container_also_when_it_has_ended),
                 TEST(test_what_has_ended_stays_ended),
                 TEST(test_an_identity_cannot_be_changed_even_by_hand),
                 TEST(test_taking_back_goes_with_what_hangs_on_it_but_never_under_children),

@@ -491,7 +491,9 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "Run time's id: \\x1b[2J\n"
                 "   Registered: 2025-11-22T02:00:00+01:00\n"
                 "        Ended: 2025-11-22T02:00:01+01:00\n"
-                "       Reason: exited\n");
+                "       Reason: exited\n"
+                "         Path: database-of-everything\n"
+                "      Parents: -\n");
 
         run(bench, SCRIPT(STATUS, DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
@@ -551,6 +553,53 @@ static void test_one_thing_is_neither_none_nor_two(void **state) {
         run(bench, SCRIPT(DONE), WORDS("container", "show", "web-1"));
         assert_int_equal(bench->code, 3);
         assert_string_equal(bench->out, "");
+}
+
+/* A row that is no parent of the one before it is nonsense, too. */
+static void test_parents_come_behind_the_one_that_is_shown(void **state) {
+        struct bench *bench = *state;
+
+        run(bench, SCRIPT(DB_1, WEB_1, DONE), WORDS("container", "show", "database-of-everything"));
+        assert_int_equal(bench->code, 0);
+        assert_int_equal(bench->order.flags, UPCALL_FLAG_PARENTS);
+        assert_contains(bench->out, "         Path: web-1/database-of-everything\n");
+        assert_contains(bench->out, "      Parents: " CONTID_1 "\n");
+
+        run(bench, SCRIPT(DB_1, WEB_1, DB_1, DONE), WORDS("container", "show", "database-of-everything"));
+        assert_int_equal(bench->code, 3);
+        assert_string_equal(bench->out, "");
+}
+
+#define NODE(id, of, text) \
+        SAY(container, .contid = { id }, .parent = { of }, .name = SPAN(text), .state = UPCALL_CONTAINER_ACTIVE, .pid = id, .time = 1)
+
+/* In whatever order they come, some twice, one whose parent is not told, and two that claim to lie in one another. */
+static void test_containers_are_shown_as_a_tree(void **state) {
+        static const char names[] =
+                "NAME\n"
+                "b\n"
+                "  b1\n"
+                "    b11\n"
+                "    b12\n"
+                "  b2\n"
+                "a\n"
+                "orphan\n";
+        struct bench *bench = *state;
+        char *line, *rest = NULL, out[256] = "";
+
+        run(bench, SCRIPT(NODE(21, 20, "b1"), NODE(20, 0, "b"), NODE(23, 21, "b11"), NODE(20, 0, "b"), NODE(22, 20, "b2"), NODE(30, 0, "a"),
+                          NODE(24, 21, "b12"), NODE(40, 99, "orphan"), NODE(50, 51, "x"), NODE(51, 50, "y"), DONE),
+            WORDS("container", "list", "--tree"));
+        assert_int_equal(bench->code, 0);
+        assert_int_equal(bench->order.flags, UPCALL_FLAG_PARENTS);
+        for (line = strtok_r(bench->out, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+                size_t indent = strspn(line, " ");
+
+                (void) snprintf(out + strlen(out), sizeof(out) - strlen(out), "%.*s\n", (int) (indent + strcspn(line + indent, " ")), line);
+        }
+        assert_string_equal(out, names);
+        run(bench, SCRIPT(DONE), WORDS("container", "list", "--tree"));
+        assert_int_equal(bench->code, 0);
 }
 
 static struct json_object *parse(const struct bench *bench) {
@@ -627,7 +676,24 @@ static void test_containers_come_back_from_json(void **state) {
         assert_json_text(row, "state", "held");
         assert_json_text(row, "pid", NULL);
         assert_string_equal(json_object_to_json_string(member(row, "found")), "[ ]");
+        assert_string_equal(json_object_to_json_string(member(row, "parents")), "[ ]");
+        assert_json_text(row, "path", "n");
         json_object_put(row);
+
+        run(bench, SCRIPT(NODE(3, 2, "c"), NODE(2, 1, "b"), NODE(1, 0, "a"), DONE), WORDS("container", "show", "c", "--json"));
+        row = parse(bench);
+        assert_string_equal(json_object_to_json_string_ext(member(row, "parents"), JSON_C_TO_STRING_PLAIN),
+                            "[\"02000000-0000-0000-0000-000000000000\",\"01000000-0000-0000-0000-000000000000\"]");
+        assert_json_text(row, "path", "a/b/c");
+        json_object_put(row);
+
+        run(bench, SCRIPT(NODE(3, 2, "c"), NODE(2, 1, "b"), NODE(1, 0, "a"), DONE), WORDS("container", "list", "--tree", "--json"));
+        array = parse(bench);
+        row = json_object_array_get_idx(array, 2);
+        assert_json_text(row, "name", "c");
+        assert_json_text(row, "path", "a/b/c");
+        assert_json_number(row, "depth", 2);
+        json_object_put(array);
 }
 
 static void test_routes_and_agents_come_back_from_json(void **state) {
@@ -748,6 +814,7 @@ static void test_each_refusal_has_its_exit_code(void **state) {
                 { ETIMEDOUT, 1 }, { 4095, 1 },
         };
         struct bench *bench = *state;
+        char said[128];
 
         for (size_t i = 0; i < ELEMENTS(cases); i++) {
                 run(bench, SCRIPT(WEB_1, SAY(done, .error = cases[i].error, .text = SPAN("no \x1b]0;x\x07 so: do\nthis"))),
@@ -755,7 +822,9 @@ static void test_each_refusal_has_its_exit_code(void **state) {
                 if (bench->code != cases[i].code)
                         fail_msg("error %u: exit code %d, not %d", cases[i].error, bench->code, cases[i].code);
                 assert_string_equal(bench->out, "");
-                assert_string_equal(bench->err, "upcallctl: no \\x1b]0;x\\x07 so: do\\x0athis\n");
+                (void) snprintf(said, sizeof(said), "upcallctl: no \\x1b]0;x\\x07 so: do\\x0athis (%s)\n",
+                                errno_name((int) cases[i].error) ? errno_name((int) cases[i].error) : "an unknown error");
+                assert_string_equal(bench->err, said);
 
                 /* the broker's control socket says errors this way, too, where it did not understand the order */
                 run(bench, SCRIPT(SAY(error, .error = cases[i].error, .text = SPAN("no"))), WORDS("container", "list"));
@@ -1227,6 +1296,8 @@ int main(void) {
                 TEST(test_one_thing_is_shown_as_a_list),
                 TEST(test_observe_mode_is_said_first),
                 TEST(test_mode_that_is_not_known),
+                TEST(test_parents_come_behind_the_one_that_is_shown),
+                TEST(test_containers_are_shown_as_a_tree),
                 TEST(test_one_thing_is_neither_none_nor_two),
                 TEST(test_containers_come_back_from_json),
                 TEST(test_routes_and_agents_come_back_from_json),

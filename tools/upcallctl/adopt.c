@@ -9,6 +9,7 @@
 
 #include "tools/upcallctl/adopt.h"
 #include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/cgroup-shared.h"
 #include "tools/upcallctl/connection.h"
 #include "tools/upcallctl/verbs.h"
 
@@ -141,7 +142,7 @@ static const struct found *failed_around(const struct found *found) {
 static int register_found(const struct arguments *arguments, struct found *found) {
         struct message_control order = {
                 .verb = UPCALL_VERB_CONTAINER_REGISTER,
-                .flags = found->cgroup_shared ? UPCALL_FLAG_CGROUP_SHARED : 0,
+                .flags = cgroup_shared_flag(found->pidfd),
                 .name = wire_text(found->name),
         };
         _cleanup_free_ char *text = NULL;

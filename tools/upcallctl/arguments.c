@@ -14,6 +14,7 @@
 #include "util/cleanup.h"
 #include "util/error.h"
 #include "util/message.h"
+#include "util/process.h"
 
 /* What getopt_long() returns for a long option: beyond every character. */
 #define OPTION_BASE 256
@@ -50,6 +51,8 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_REQUIRED] = { "required", NULL },
         [OPTION_POLICY] = { "policy", "NAME" },
         [OPTION_FOR] = { "for", "CONTAINER" },
+        [OPTION_START_TIME] = { "start-time", "TICKS" },
+        [OPTION_TREE] = { "tree", NULL },
 };
 
 const char *option_name(enum option_id option) {
@@ -321,18 +324,40 @@ static int process_complain(unsigned pid, int error) {
         unsigned process = process_of_thread(pid);
 
         if (process != 0 && process != pid)
-                complain("--pid: %u is a thread of process %u: register the process", pid, process);
+                complain("--pid: %u is a thread of process %u: register the process (EINVAL)", pid, process);
         else if (error == ESRCH || process == 0)
-                complain("--pid: there is no process %u; has the container ended already?", pid);
+                complain("--pid: there is no process %u; has the container ended already? (ESRCH)", pid);
         else
                 complain("--pid: process %u cannot be opened: %s", pid, strerror(error));
 
         return EXIT_BAD_INPUT;
 }
 
+/* A number that somebody noted may be another process's by now; with its start time it cannot. The pidfd is open: if it lives on, what was read is its. */
+static int process_check_start(const struct arguments *arguments, uint32_t pid, int pidfd) {
+        struct process_stat stat = { .start_time = 0 };
+        uint64_t wanted;
+        int r;
+
+        if (!option_given(arguments, OPTION_START_TIME))
+                return 0;
+        r = argument_u64("--start-time", arguments->values[OPTION_START_TIME], 0, UINT64_MAX, &wanted);
+        if (r != 0)
+                return r;
+        r = process_read_stat((pid_t) pid, &stat);
+        if (r != 0 || !process_pidfd_alive(pidfd))
+                return process_complain(pid, ESRCH);
+        if (stat.start_time == wanted)
+                return 0;
+        complain("--pid: process %u began at %" PRIu64 ", not at %" PRIu64 ": it is not the one that is meant, which has ended (ESRCH)", pid, stat.start_time,
+                 wanted);
+        return EXIT_BAD_INPUT;
+}
+
 int argument_process(const struct arguments *arguments, int *ret_pidfd) {
+        _cleanup_close_ int pidfd = -1;
         uint32_t pid = 0;
-        int pidfd, r;
+        int r;
 
         r = argument_u32(arguments, OPTION_PID, 1, INT32_MAX, &pid);
         if (r != 0)
@@ -342,7 +367,10 @@ int argument_process(const struct arguments *arguments, int *ret_pidfd) {
         pidfd = (int) syscall(SYS_pidfd_open, (pid_t) pid, 0u);
         if (pidfd < 0)
                 return process_complain(pid, errno);
+        r = process_check_start(arguments, pid, pidfd);
+        if (r != 0)
+                return r;
 
-        *ret_pidfd = pidfd;
+        *ret_pidfd = TAKE_FD(pidfd);
         return 0;
 }

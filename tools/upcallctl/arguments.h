@@ -54,6 +54,8 @@ enum option_id {
         OPTION_REQUIRED,
         OPTION_POLICY,
         OPTION_FOR,
+        OPTION_START_TIME,
+        OPTION_TREE,
         OPTION_COUNT,
 };
 
@@ -86,7 +88,7 @@ int argument_text(const struct arguments *arguments, enum option_id option, size
 int argument_contid(const struct arguments *arguments, uint8_t ret_contid[static 16]);
 int argument_error(const struct arguments *arguments, uint32_t *ret_error);
 int argument_origin(const struct arguments *arguments, uint32_t *ret_origin); /* enum upcall_origin + 1 */
-/* --pid, opened: the number of a process, not of a thread. ret_pidfd is owned by the caller. */
+/* --pid, opened: the number of a process, not of a thread, and with --start-time of that one alone. ret_pidfd is owned by the caller. */
 int argument_process(const struct arguments *arguments, int *ret_pidfd);
 
 #endif

@@ -9,6 +9,7 @@
 #include "util/packet.h"
 
 #define TIMEOUT_DEFAULT 20u    /* seconds */
+#define REFUSAL_WORDS_MAX 960u /* so that the name behind them has room, too */
 
 /* A row of any kind. */
 union row {
@@ -98,13 +99,14 @@ static int complain_answer(const char *socket, int error) {
         return EXIT_NO_BROKER;
 }
 
-/* The broker's own words say what to do; without any, the error's. */
+/* The broker's own words say what to do; without any, the error's. Its name comes last, for whoever looks it up in upcallctl(8). */
 static int take_refusal(struct refusal *ret_refusal, uint32_t error, struct wire_span text) {
         const char *name = errno_name((int) error);
         struct refusal refusal = { .error = error };
 
         if (text.size > 0)
-                (void) snprintf(refusal.text, sizeof(refusal.text), "%.*s", (int) text.size, (const char *) text.data);
+                (void) snprintf(refusal.text, sizeof(refusal.text), "%.*s (%s)", (int) (text.size < REFUSAL_WORDS_MAX ? text.size : REFUSAL_WORDS_MAX), (const char *) text.data,
+                                name ? name : "an unknown error");
         else
                 (void) snprintf(refusal.text, sizeof(refusal.text), "the broker refused: %s (%s)", strerror((int) error),
                                 name ? name : "an unknown error");

@@ -5,38 +5,11 @@
 #include <uuid.h>
 
 #include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/cgroup-shared.h"
+#include "tools/upcallctl/family.h"
 #include "tools/upcallctl/verbs.h"
 
-static const struct output_word container_states[] = {
-        { UPCALL_CONTAINER_ACTIVE, "active" },
-        { UPCALL_CONTAINER_HELD, "held" },
-        { UPCALL_CONTAINER_ENDED, "ended" },
-        { 0, NULL },
-};
-
-static const struct output_word container_found[] = {
-        { UPCALL_FOUND_PIDNS, "pidns" },
-        { UPCALL_FOUND_CGROUP, "cgroup" },
-        { 0, NULL },
-};
-
-#define COLUMN(k, t, what, field, ...) \
-        { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_container, field), __VA_ARGS__ }
-
-static const struct output_column container_columns[] = {
-        COLUMN("name", "NAME", OUTPUT_TEXT, name),
-        COLUMN("state", "STATE", OUTPUT_WORD, state, .words = container_states),
-        COLUMN("pid", "PID", OUTPUT_U32, pid, .zero_is_none = true),
-        COLUMN("contid", "CONTID", OUTPUT_ID, contid),
-        COLUMN("parent", "PARENT", OUTPUT_ID, parent),
-        COLUMN("found", "FOUND BY", OUTPUT_SET, found, .words = container_found, .detail = true),
-        COLUMN("image", "IMAGE", OUTPUT_TEXT, image, .detail = true),
-        COLUMN("pod", "POD", OUTPUT_TEXT, pod, .detail = true),
-        COLUMN("runtime_id", "RUN TIME'S ID", OUTPUT_TEXT, runtime_id, .detail = true),
-        COLUMN("registered", "REGISTERED", OUTPUT_TIME, time, .detail = true),
-        COLUMN("ended", "ENDED", OUTPUT_TIME, time_end, .detail = true),
-        COLUMN("reason", "REASON", OUTPUT_TEXT, reason, .detail = true),
-};
+static const struct output_column container_columns[] = { CONTAINER_COLUMNS };
 
 /* What the broker is to have sent as a contid is checked before a script takes it for one. */
 static int print_contid(const char *text) {
@@ -69,6 +42,7 @@ int verb_container_register(const struct arguments *arguments) {
         if (r != 0)
                 return r;
 
+        order.flags = cgroup_shared_flag(pidfd);
         r = ask_order(arguments, &order, pidfd, &text);
         if (r != 0)
                 return r;
@@ -93,6 +67,8 @@ int verb_container_list(const struct arguments *arguments) {
                 .flags = option_given(arguments, OPTION_ALL) ? UPCALL_FLAG_ALL : 0,
         };
 
+        if (option_given(arguments, OPTION_TREE))
+                return family_tree(arguments, &order);
         return ask_rows(arguments, &order, &(struct ask){
                 .rows = &message_container_layout,
                 .columns = container_columns,
@@ -109,10 +85,5 @@ int verb_container_show(const struct arguments *arguments) {
         if (r != 0)
                 return r;
 
-        return ask_rows(arguments, &order, &(struct ask){
-                .rows = &message_container_layout,
-                .columns = container_columns,
-                .n_columns = ELEMENTS(container_columns),
-                .shape = ASK_ONE,
-        });
+        return family_show(arguments, &order);
 }

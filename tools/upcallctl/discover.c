@@ -20,7 +20,6 @@ void discovery_done(struct discovery *discovery) {
         for (size_t i = 0; i < discovery->n; i++)
                 found_free(discovery->items[i]);
         free(discovery->items);
-        free(discovery->seats);
         *discovery = (struct discovery){ 0 };
 }
 
@@ -31,19 +30,6 @@ int discovery_add(struct discovery *discovery, struct found *found) {
                 return -ENOMEM;
         discovery->items = items;
         items[discovery->n++] = found;
-        return 0;
-}
-
-int discovery_add_seat(struct discovery *discovery, const struct process_facts *facts) {
-        struct seat *seats;
-
-        if (facts->n_cgroups == 0 || namespace_chain_length(&facts->pid_ns) == 0)
-                return 0;
-        seats = reallocarray(discovery->seats, discovery->n_seats + 1, sizeof(*seats));
-        if (!seats)
-                return -ENOMEM;
-        discovery->seats = seats;
-        seats[discovery->n_seats++] = (struct seat){ .cgroup = facts->cgroups[0], .pid_ns = facts->pid_ns.ids[0] };
         return 0;
 }
 
@@ -145,27 +131,6 @@ static void place(struct found *const *items, size_t position, bool with_inner) 
         found->state = state_of(found, with_inner);
 }
 
-/* Whether that pid namespace is found's or lies in it: whoever sits in one of those is found's. */
-static bool covers(const struct discovery *discovery, const struct found *found, struct namespace_id pid_ns) {
-        if (namespace_id_equal(found->facts.pid_ns.ids[0], pid_ns))
-                return true;
-        for (size_t i = 0; i < discovery->n; i++) {
-                const struct namespace_chain *chain = &discovery->items[i]->facts.pid_ns;
-
-                if (namespace_id_equal(chain->ids[0], pid_ns))
-                        return chain_has(chain, 1, found->facts.pid_ns.ids[0]);
-        }
-        return false;
-}
-
-/* To take a cgroup for the container's own in which others sit would put all of them in doubt. */
-static bool shares_cgroup(const struct discovery *discovery, const struct found *found) {
-        for (size_t i = 0; i < discovery->n_seats; i++)
-                if (discovery->seats[i].cgroup == found->facts.cgroups[0] && !covers(discovery, found, discovery->seats[i].pid_ns))
-                        return true;
-        return false;
-}
-
 /* A user namespace is shown once: as that of a container, or by the oldest process in it. */
 static bool is_repetition(struct found *const *items, size_t n, const struct found *found) {
         if (found->registered || found->kind != FOUND_NOTHING)
@@ -235,10 +200,7 @@ void discover_arrange(struct discovery *discovery, const struct registered_list 
                 qsort(discovery->items, discovery->n, sizeof(struct found *), compare_found);
         leave_out_repetitions(discovery);
         for (size_t i = 0; i < discovery->n; i++) {
-                struct found *found = discovery->items[i];
-
                 place(discovery->items, i, with_inner);
-                found->cgroup_shared = found->kind == FOUND_PIDNS && found->facts.n_cgroups > 0 && shares_cgroup(discovery, found);
                 choose_name(discovery, i, registered);
         }
 }

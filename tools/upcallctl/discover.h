@@ -55,7 +55,6 @@ enum found_state {
 struct found {
         enum found_kind kind;
         enum found_state state;
-        bool cgroup_shared;            /* PIDNS: processes of others sit in its cgroup */
         int pidfd;                     /* of its first process */
         struct process_facts facts;
         uint64_t started;              /* microseconds since 1970, as exactly as clock ticks are */
@@ -66,17 +65,9 @@ struct found {
         uint8_t contid[16];
 };
 
-/* Where a process sits. */
-struct seat {
-        uint64_t cgroup;
-        struct namespace_id pid_ns;
-};
-
 struct discovery {
         struct found **items; /* outer ones first */
         size_t n;
-        struct seat *seats; /* of all processes that are not in the root cgroup */
-        size_t n_seats;
         unsigned n_unseen; /* processes that could not be looked at */
 };
 
@@ -84,7 +75,6 @@ struct found *found_free(struct found *found);
 DEFINE_CLEANUP(struct found, found_free)
 void discovery_done(struct discovery *discovery);
 int discovery_add(struct discovery *discovery, struct found *found); /* takes it over, unless it fails */
-int discovery_add_seat(struct discovery *discovery, const struct process_facts *facts);
 
 /* ---- pure ---- */
 
@@ -94,7 +84,7 @@ enum found_kind discover_kind(const struct process_facts *facts, bool told);
 /* The row of that process. A number may have been another's before: who started after the registration is not the one that was registered. */
 const struct registered *discover_registered(const struct registered_list *registered, uint32_t pid, uint64_t started);
 
-/* Sorts, leaves out what says the same twice, and fills in state, inside, cgroup_shared, name and contid. with_inner: what lies in a registered
+/* Sorts, leaves out what says the same twice, and fills in state, inside, name and contid. with_inner: what lies in a registered
  * container that is active counts as NEW, too. */
 void discover_arrange(struct discovery *discovery, const struct registered_list *registered, bool with_inner);
 

@@ -6,6 +6,7 @@
 
 #include <uuid.h>
 
+#include "tools/upcallctl/cgroup-shared.h"
 #include "tools/upcallctl/hook.h"
 #include "tools/upcallctl/output.h"
 
@@ -124,7 +125,7 @@ static void choose_names(const struct hook *hook, char by_contid[static 40], con
 static int register_as(const struct hook *hook, const char *name, struct refusal *ret_refusal) {
         struct message_control order = {
                 .verb = UPCALL_VERB_CONTAINER_REGISTER,
-                .flags = UPCALL_FLAG_LATE_CGROUP,
+                .flags = UPCALL_FLAG_LATE_CGROUP | cgroup_shared_flag(hook->pidfd),
                 .name = wire_text(name),
                 .runtime_id = wire_text(hook->state->id),
                 .image = wire_text(hook->state->labels.texts[OCI_LABEL_IMAGE]),

@@ -14,6 +14,9 @@
 #include "util/error.h"
 #include "util/wire.h"
 
+/* Levels of a tree that are shown by indenting: the kernel allows 32 pid namespaces in one another, and any number of cgroups. */
+#define INDENT_MAX 64
+
 struct Output {
         const struct output_column *columns;
         size_t n_columns, n_rows;
@@ -168,13 +171,59 @@ static int cell_u64(const struct output_column *column, const void *value, struc
         return *number == 0 && column->zero_is_none ? cell_none(ret_cell) : cell_number(*number, ret_cell);
 }
 
-static int cell_text(const struct output_column *column _unused_, const void *value, struct cell *ret_cell) {
+/* Two blanks for each level. Takes text over. */
+static char *text_indent(char *text, uint32_t depth) {
+        char *indented = NULL;
+
+        if (!text || depth == 0)
+                return text;
+        if (depth > INDENT_MAX)
+                depth = INDENT_MAX;
+        if (asprintf(&indented, "%*s%s", (int) (2 * depth), "", text) < 0)
+                indented = NULL;
+        free(text);
+        return indented;
+}
+
+static int cell_text(const struct output_column *column, const void *value, struct cell *ret_cell) {
         const struct wire_span *span = value;
+        uint32_t depth = 0;
 
         if (!span->data)
                 return cell_none(ret_cell);
 
-        *ret_cell = (struct cell){ .text = text_escape(span->data, span->size, true), .json = json_text(span->data, span->size) };
+        if (column->depth != 0)
+                memcpy(&depth, (const uint8_t *) value - column->offset + column->depth, sizeof(depth));
+        *ret_cell = (struct cell){ .text = text_indent(text_escape(span->data, span->size, true), depth),
+                                   .json = json_text(span->data, span->size) };
+        return cell_complete(ret_cell, false);
+}
+
+static int cell_ids(const struct output_column *column _unused_, const void *value, struct cell *ret_cell) {
+        const struct wire_span *span = value;
+        struct cell cell = { .json = json_object_new_array() };
+        size_t n = span->size / sizeof(uuid_t);
+
+        cell.text = calloc(n + 1, UUID_STR_LEN);
+        for (size_t i = 0; i < n && cell.text && cell.json; i++) {
+                char *text = cell.text + i * UUID_STR_LEN;
+                struct json_object *item;
+                uuid_t id;
+
+                memcpy(id, (const uint8_t *) span->data + i * sizeof(id), sizeof(id));
+                uuid_unparse_lower(id, text);
+                item = json_object_new_string(text);
+                if (!item || json_object_array_add(cell.json, item) < 0) {
+                        json_object_put(item);
+                        cell.json = (json_object_put(cell.json), NULL);
+                }
+                if (i > 0)
+                        text[-1] = ' ';
+        }
+        if (cell.text && n == 0)
+                cell.text[0] = '-';
+
+        *ret_cell = cell;
         return cell_complete(ret_cell, false);
 }
 
@@ -282,6 +331,7 @@ typedef int (*cell_fn)(const struct output_column *column, const void *value, st
 static const cell_fn cell_fns[] = {
         [OUTPUT_U32] = cell_u32,   [OUTPUT_U64] = cell_u64,         [OUTPUT_TEXT] = cell_text, [OUTPUT_ID] = cell_id,
         [OUTPUT_TIME] = cell_time, [OUTPUT_WORD] = cell_of_words, [OUTPUT_SET] = cell_set,   [OUTPUT_ERROR] = cell_error,
+        [OUTPUT_IDS] = cell_ids,
 };
 
 int output_new(const struct output_column *columns, size_t n_columns, Output **ret_output) {

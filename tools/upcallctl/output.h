@@ -21,6 +21,7 @@ enum output_kind {
         OUTPUT_WORD,  /* uint32_t by a table of words; one that is not in it: its number */
         OUTPUT_SET,   /* uint32_t, a set of bits by a table of words: an array in JSON */
         OUTPUT_ERROR, /* uint32_t: an errno's name; 0: null, "-" */
+        OUTPUT_IDS,   /* struct wire_span, 16 bytes each, as UUIDs: an array in JSON */
 };
 
 struct output_word {
@@ -33,6 +34,7 @@ struct output_column {
         const char *title; /* for people */
         const struct output_word *words; /* WORD, SET */
         size_t offset;
+        size_t depth; /* TEXT: where a uint32_t stands, by which the text is indented for people; 0: nowhere */
         enum output_kind kind;
         bool zero_is_none; /* U32, U64, WORD */
         bool detail;       /* not in the table of many rows */

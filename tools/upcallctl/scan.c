@@ -132,9 +132,6 @@ static int look_at(struct scan *scan, uint32_t pid) {
                 scan->discovery->n_unseen++;
         if (r != 0)
                 return r == -ENOMEM || r == -EMFILE || r == -ENFILE ? r : 0;
-        r = discovery_add_seat(scan->discovery, &facts);
-        if (r < 0)
-                return r;
         told = runtime_states_find(scan->states, pid, facts.start_time);
         registered = discover_registered(scan->registered, pid, started_at(scan, &facts));
         kind = discover_kind(&facts, told != NULL);
