@@ -252,6 +252,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = open_spool(broker);
         if (r >= 0)
+                r = container_watches_start(broker);
+        if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
                 r = upcall_settle_start(broker);
@@ -278,6 +280,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         broker->config_path = start->config_path;
         broker->config = start->config;
         broker->time_started = usec_now(CLOCK_REALTIME);
+        broker->cgroup_events = -1;
         TAILQ_INIT(&broker->containers);
         TAILQ_INIT(&broker->unattached);
         TAILQ_INIT(&broker->upcalls);
@@ -337,6 +340,7 @@ Broker *broker_free(Broker *broker) {
         if (!broker)
                 return NULL;
         free_connections(broker);
+        container_watches_stop(broker);
         spool_free(broker->spool);
         chain_stop(broker);
         for (enum broker_listener i = 0; i < LISTENERS; i++) {

@@ -18,17 +18,19 @@ static void send_container(Control *control, const Container *container) {
         control_send(control, &message_container_layout, &row);
 }
 
-static int send_ended(void *userdata, const struct registry_container *ended) {
+static int send_row(void *userdata, const struct registry_container *ended) {
         struct message_container row = { .name = wire_text(ended->name), .state = ended->state, .pid = ended->pid, .found = ended->found, .time = ended->time,
                                          .time_end = ended->time_end, .reason = wire_text(ended->reason), .start_time = ended->start_time,
                                          .runtime_id = wire_text(ended->runtime_id), .image = wire_text(ended->image), .pod = wire_text(ended->pod) };
 
-        if (ended->state != UPCALL_CONTAINER_ENDED)
-                return 0;
         memcpy(row.contid, ended->contid, sizeof(row.contid));
         memcpy(row.parent, ended->parent, sizeof(row.parent));
         control_send(userdata, &message_container_layout, &row);
         return 0;
+}
+
+static int send_ended(void *userdata, const struct registry_container *row) {
+        return row->state == UPCALL_CONTAINER_ENDED ? send_row(userdata, row) : 0;
 }
 
 static int container_list_check(Control *control) {
@@ -45,31 +47,18 @@ static int container_list_check(Control *control) {
         return 0;
 }
 
-struct ended_search {
-        Control *control;
-        bool found;
-};
-
-static int send_if_ended_match(void *userdata, const struct registry_container *ended) {
-        struct ended_search *search = userdata;
-        char contid[37];
-
-        uuid_unparse_lower(ended->contid, contid);
-        if (ended->state != UPCALL_CONTAINER_ENDED || strcasecmp(contid, search->control->container) != 0)
-                return 0;
-        search->found = true;
-        return send_ended(search->control, ended);
-}
-
 /* One that has ended is found by its contid alone: its name may be another's now */
 static int container_show_check(Control *control) {
-        struct ended_search search = { .control = control };
         Container *container;
+        uuid_t contid;
         int r;
 
-        if (control->container[0] && container_find(control->broker, control->container, &container) == -ENOENT) {
-                r = registry_each_container(control->broker->registry, true, send_if_ended_match, &search);
-                if (r >= 0 && search.found) {
+        if (control->container[0] && container_find(control->broker, control->container, &container) == -ENOENT &&
+            uuid_parse(control->container, contid) == 0) {
+                r = registry_find_container(control->broker->registry, contid, send_row, control);
+                if (r < 0)
+                        return control_refuse(control, EIO, "the registry cannot be read: %s", registry_error(control->broker->registry));
+                if (r > 0) {
                         control_reply(control, 0, NULL);
                         return 0;
                 }

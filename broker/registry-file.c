@@ -38,6 +38,7 @@
 
 static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE state <> 3 OR ?1 ORDER BY id",
+        [STATEMENT_CONTAINER_FIND] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE contid = ?1",
         [STATEMENT_CONTAINER_TAKEN] = "SELECT 1 FROM container WHERE contid = ?1",
         [STATEMENT_CONTAINER_ADD] =
                 "INSERT INTO container (contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, "

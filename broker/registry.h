@@ -113,6 +113,9 @@ int registry_each_container(Registry *registry, bool ended, registry_container_f
 int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn fn, void *userdata);  /* 0: all */
 int registry_each_route(Registry *registry, int64_t container, registry_route_fn fn, void *userdata);  /* 0: all */
 
+/* The one with this contid, ended or not: 1 when there is one, 0, or a negative errno. */
+int registry_find_container(Registry *registry, const uint8_t contid[static 16], registry_container_fn fn, void *userdata);
+
 /* Whether the contid was ever given, ended containers included: 1 or 0, or a negative errno. */
 int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]);
 
