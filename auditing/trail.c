@@ -31,7 +31,7 @@ struct Trail {
 
 /* What broker and client say that they do; each also with "refuse-" in front. */
 static const char *const ops[] = {
-        "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "ledger-chain", "audit-gap", "observe-on", "observe-off", "register",
+        "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "invalidate-keys", "ledger-chain", "audit-gap", "observe-on", "observe-off", "register",
         "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route",
 };
 

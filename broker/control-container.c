@@ -187,13 +187,15 @@ static int container_unregister_check(Control *control) {
 static int container_unregister_apply(Control *control) {
         struct process_facts by = control->by;
         Container *container;
+        char contid[37];
         int r;
 
         r = need_container_to_end(control, &container);
         if (r < 0)
                 return r;
+        memcpy(contid, container->contid_text, sizeof(contid));
         container_end(container, "unregistered", &by);
-        control_reply(control, 0, NULL);
+        control_reply(control, 0, contid);
         return 0;
 }
 

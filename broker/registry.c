@@ -131,6 +131,19 @@ int registry_each_route(Registry *registry, int64_t container, registry_route_fn
         return r;
 }
 
+int registry_find_ended(Registry *registry, const char *runtime_id, const uint8_t boot_id[static 16], registry_container_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_FIND_ENDED, "looking for a container that has ended");
+        int r;
+
+        query_text(&query, runtime_id);
+        query_id(&query, boot_id);
+        r = query_step(&query);
+        if (r <= 0)
+                return r;
+        r = give_container(&query, fn, userdata);
+        return r < 0 ? r : 1;
+}
+
 int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_TAKEN, "looking for a contid");
 

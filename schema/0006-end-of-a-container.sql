@@ -1,0 +1,6 @@
+-- SPDX-License-Identifier: GPL-2.0-or-later
+-- Which keys were made for a container, when it ends: so that root can invalidate them. Rows come into the index with their outcome, off the caller's path.
+CREATE INDEX ledger_keys ON ledger (contid, seqno) WHERE outcome IN ('instantiated', 'abandoned');
+
+-- A run time's last hook knows nothing but its own id for the container, which has ended by then.
+CREATE INDEX container_runtime ON container (runtime_id, id) WHERE runtime_id IS NOT NULL;
