@@ -7,6 +7,7 @@
 
 #include "broker/control-internal.h"
 #include "broker/evidence.h"
+#include "broker/upcall-internal.h"
 #include "util/error.h"
 
 struct subject {
@@ -62,9 +63,17 @@ static int need_subject(Control *control, struct subject *ret_subject) {
         return 0;
 }
 
+static uint32_t outcome_of(const char *word) {
+        for (uint32_t i = UPCALL_OUTCOME_INSTANTIATED; word && i <= UPCALL_OUTCOME_ABANDONED; i++)
+                if (strcmp(upcall_outcome_words[i], word) == 0)
+                        return i;
+        return 0;
+}
+
 static int send_key(void *userdata, const struct ledger_row *row) {
         struct message_key key = { .seqno = (uint64_t) row->seqno, .key = row->key, .key_type = wire_text(row->key_type),
-                                   .description = wire_span(row->description, row->description_size) };
+                                   .description = wire_span(row->description, row->description_size),
+                                   .outcome = outcome_of(row->outcome) };
 
         control_send(userdata, &message_key_layout, &key);
         return 0;

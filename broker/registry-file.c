@@ -86,8 +86,11 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_LEDGER_COMPLETED] = "UPDATE ledger SET completion_serial = ?2, completion_ms = ?3 WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_HAS_DISPATCH] = "SELECT 1 FROM ledger WHERE seqno = ?1 AND dispatch_serial IS NOT NULL",
         [STATEMENT_LEDGER_UNFINISHED] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 ORDER BY seqno",
+        /* What became of a key stands in the ledger some milliseconds after it was made. */
         [STATEMENT_LEDGER_KEYS] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_keys WHERE contid = ?1 AND boot_id = ?2 AND seqno < ?3 "
-                                  "AND outcome IN ('instantiated', 'abandoned') ORDER BY seqno DESC LIMIT ?4",
+                                  "AND outcome IN ('instantiated', 'abandoned') "
+                                  "UNION ALL SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 AND outcome IS NULL "
+                                  "AND contid = ?1 AND boot_id = ?2 AND seqno < ?3 ORDER BY seqno DESC LIMIT ?4",
         [STATEMENT_LEDGER_LAST] = "SELECT max(coalesce((SELECT max(seqno) FROM ledger), 0), "
                                   "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ledger'), 0))",
         [STATEMENT_LEDGER_RESERVED] = "SELECT boot_id, upto FROM ledger_reserved WHERE one = 1",

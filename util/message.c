@@ -266,6 +266,7 @@ static const struct wire_field message_key_fields[] = {
         U32(message_key, MUST, KEY, key),
         TEXT(message_key, MUST, KEY_TYPE, key_type, 0, UPCALL_TYPE_MAX),
         TEXT(message_key, MUST, DESCRIPTION, description, 0, UPCALL_DESCRIPTION_MAX),
+        U32_BETWEEN(message_key, MAY, OUTCOME, outcome, 0, UPCALL_OUTCOME_ABANDONED),
 };
 MESSAGE_LAYOUT(key, KEY, 0, 0);
 

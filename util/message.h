@@ -157,6 +157,7 @@ struct message_key {
         uint64_t seqno; /* of the upcall that it was made by */
         uint32_t key;
         struct wire_span key_type, description;
+        uint32_t outcome; /* (optional) enum upcall_outcome; 0: it is not known yet */
 };
 
 struct message_done {

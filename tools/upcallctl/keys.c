@@ -5,8 +5,10 @@
  * by root when the kernel marked it as a cache's (dns_resolver, id_resolver: KEY_FLAG_ROOT_CAN_INVAL).
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/fsuid.h>
+#include <time.h>
 
 #include "tools/upcall-request-key/description.h"
 #include "tools/upcall-request-key/policy.h"
@@ -26,10 +28,14 @@ enum fate {
         FATE_KEPT,
 };
 
+/* So often, after so long, it is looked again at what was under way when the container ended: it has been refused, and the ledger will say so. */
+#define UNSETTLED_TRIES 10
+#define UNSETTLED_PAUSE_NSEC (50 * 1000 * 1000)
+
 struct sweep {
         uint32_t group; /* 0: none */
         uint64_t last, first; /* seqnos */
-        size_t n_page;
+        size_t n_page, n_unsettled;
         struct keys_counts counts;
 };
 
@@ -93,6 +99,7 @@ static int sweep_row(void *userdata, const void *message) {
         case FATE_GONE: sweep->counts.gone++; break;
         case FATE_KEPT: sweep->counts.kept++; break;
         }
+        sweep->n_unsettled += key->outcome == 0;
         if (sweep->first == 0)
                 sweep->first = key->seqno;
         sweep->last = key->seqno;
@@ -114,11 +121,21 @@ static int sweep_page(const struct arguments *arguments, const struct keys_order
         }, ret_contid);
 }
 
-static int report(const struct arguments *arguments, const struct keys_order *order, const char *contid, const struct sweep *sweep) {
+static int sweep_all(const struct arguments *arguments, const struct keys_order *order, struct sweep *sweep, char **ret_contid) {
+        int r;
+
+        do {
+                free(*ret_contid);
+                *ret_contid = NULL;
+                r = sweep_page(arguments, order, sweep, ret_contid);
+        } while (r == 0 && sweep->n_page == UPCALL_KEYS_PAGE);
+        return r;
+}
+
+static int report(const struct arguments *arguments, const struct keys_order *order, const char *contid, uint64_t upto, const struct keys_counts *counts) {
         return conversation_run(arguments, &(struct conversation){
-                .order = &(struct message_control){ .verb = UPCALL_VERB_KEY_FORGOTTEN, .container = wire_text(contid), .seqno = sweep->first,
-                                                    .keys_invalidated = sweep->counts.invalidated, .keys_gone = sweep->counts.gone,
-                                                    .keys_kept = sweep->counts.kept },
+                .order = &(struct message_control){ .verb = UPCALL_VERB_KEY_FORGOTTEN, .container = wire_text(contid), .seqno = upto,
+                                                    .keys_invalidated = counts->invalidated, .keys_gone = counts->gone, .keys_kept = counts->kept },
                 .descriptor = -1,
                 .deadline = order->deadline,
                 .refusal = order->refusal,
@@ -126,20 +143,26 @@ static int report(const struct arguments *arguments, const struct keys_order *or
 }
 
 int keys_invalidate(const struct arguments *arguments, const struct keys_order *order, struct keys_counts *ret_counts) {
-        struct sweep sweep = { .group = 0 };
+        const struct timespec pause = { .tv_nsec = UNSETTLED_PAUSE_NSEC };
+        _cleanup_free_ char *contid = NULL;
+        struct keys_counts counts = { 0 };
+        struct sweep sweep = { 0 };
         struct policy policy;
         int r = 0;
 
         policy_read(CONFIG_DIR "/client.d", &policy);
-        sweep.group = policy.key_group;
-        do {
-                _cleanup_free_ char *contid = NULL;
-
-                r = sweep_page(arguments, order, &sweep, &contid);
-                if (r == 0 && sweep.n_page < UPCALL_KEYS_PAGE && sweep.first > 0 && contid)
-                        r = report(arguments, order, contid, &sweep);
-        } while (r == 0 && sweep.n_page == UPCALL_KEYS_PAGE);
-        *ret_counts = sweep.counts;
+        for (unsigned i = 0; i < UNSETTLED_TRIES && r == 0 && (i == 0 || sweep.n_unsettled > 0); i++) {
+                if (i > 0)
+                        (void) nanosleep(&pause, NULL);
+                sweep = (struct sweep){ .group = policy.key_group };
+                r = sweep_all(arguments, order, &sweep, &contid);
+                /* what an earlier look has invalidated is gone now */
+                counts = (struct keys_counts){ .invalidated = counts.invalidated + sweep.counts.invalidated, .kept = sweep.counts.kept,
+                                               .gone = sweep.counts.gone - (sweep.counts.gone < counts.invalidated ? sweep.counts.gone : counts.invalidated) };
+        }
+        if (r == 0 && sweep.first > 0 && contid)
+                r = report(arguments, order, contid, sweep.first, &counts);
+        *ret_counts = counts;
         return r;
 }
 
