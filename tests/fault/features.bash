@@ -600,7 +600,7 @@ off socket-mount-made-by-its-owner tools/upcallctl/hook-mount.c \
 off runtime-folder-is-kept broker/main.c \
         's/r = privileges_make_folder\(folders->agent,/r = rename(folders->agent, "\/run\/upcalld\/old") * 0 + privileges_make_folder(folders->agent,/' \
         runc/restart_of_the_broker_strands_no_agent_in_a_container
-off runtime-first-process-watched broker/container-end.c \
+off runtime-first-process-watched broker/container-watch.c \
         '/^int container_watch\(/,/^}/ s/if \(container->pidfd >= 0\)/if (false)/' \
         podman/podmans_monitor_killed
 off runtime-parent broker/container-register.c \

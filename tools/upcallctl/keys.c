@@ -94,6 +94,8 @@ static int sweep_row(void *userdata, const void *message) {
         const struct message_key *key = message;
         struct sweep *sweep = userdata;
 
+        if (key->seqno == 0 || (sweep->last > 0 && key->seqno >= sweep->last)) /* pages that never end */
+                return -EBADMSG;
         switch (invalidate(key, sweep->group)) {
         case FATE_INVALIDATED: sweep->counts.invalidated++; break;
         case FATE_GONE: sweep->counts.gone++; break;
@@ -160,7 +162,7 @@ int keys_invalidate(const struct arguments *arguments, const struct keys_order *
                 counts = (struct keys_counts){ .invalidated = counts.invalidated + sweep.counts.invalidated, .kept = sweep.counts.kept,
                                                .gone = sweep.counts.gone - (sweep.counts.gone < counts.invalidated ? sweep.counts.gone : counts.invalidated) };
         }
-        if (r == 0 && sweep.first > 0 && contid)
+        if (r == 0 && sweep.first > 0 && contid && *contid)
                 r = report(arguments, order, contid, sweep.first, &counts);
         *ret_counts = counts;
         return r;
