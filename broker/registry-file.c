@@ -37,7 +37,8 @@
         ", error, time_done)"
 
 static const char *const statement_sql[_STATEMENT_MAX] = {
-        [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE state <> 3 OR ?1 ORDER BY id",
+        [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container ORDER BY id",
+        [STATEMENT_CONTAINER_LIVING] = "SELECT " CONTAINER_COLUMNS " FROM container INDEXED BY container_living WHERE state <> 3 ORDER BY id",
         [STATEMENT_CONTAINER_FIND] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE contid = ?1",
         [STATEMENT_CONTAINER_FIND_ENDED] = "SELECT " CONTAINER_COLUMNS " FROM container INDEXED BY container_runtime "
                                            "WHERE runtime_id = ?1 AND boot_id = ?2 AND state = 3 ORDER BY id DESC LIMIT 1",

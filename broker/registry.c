@@ -53,10 +53,9 @@ static int give_container(Query *query, registry_container_fn fn, void *userdata
 }
 
 int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata) {
-        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_EACH, "reading the containers");
+        _cleanup_query_ Query query = query_begin(registry, ended ? STATEMENT_CONTAINER_EACH : STATEMENT_CONTAINER_LIVING, "reading the containers");
         int r;
 
-        query_int(&query, ended);
         while ((r = query_step(&query)) > 0) {
                 r = give_container(&query, fn, userdata);
                 if (r < 0)

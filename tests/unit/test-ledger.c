@@ -516,7 +516,7 @@ static int check_key(void *userdata, const struct ledger_row *row) {
         struct keys *keys = userdata;
 
         assert_true((uint64_t) row->seqno < keys->last);
-        assert_string_not_equal(row->outcome, "rejected");
+        assert_true(!row->outcome || strcmp(row->outcome, "instantiated") == 0 || strcmp(row->outcome, "abandoned") == 0);
         keys->last = (uint64_t) row->seqno;
         keys->n++;
         return 0;
@@ -550,7 +550,7 @@ static void test_keys_of_a_container_are_its_own_of_this_boot_that_were_made(voi
                 if (outcomes[i % 5])
                         assert_int_equal(registry_ledger_done(registry, row.seqno, outcomes[i % 5], NULL, 0, 5), 0);
         }
-        assert_int_equal(keys_of(registry, row.contid, row.boot_id), 10);
+        assert_int_equal(keys_of(registry, row.contid, row.boot_id), 15); /* those that are under way, too */
         assert_int_equal(keys_of(registry, other, row.boot_id), 0);
         assert_int_equal(keys_of(registry, row.contid, other), 0);
 }

@@ -568,7 +568,7 @@ static int end_in_walk(void *userdata, const struct registry_container *row) {
         int n = 0;
 
         walk->n++;
-        walk->inner = registry_each_container(walk->registry, true, count_container, &n);
+        walk->inner = registry_each_container(walk->registry, false, count_container, &n);
         assert_int_equal(n, 0);
         return registry_set_container_state(walk->registry, row->id, UPCALL_CONTAINER_ENDED, 5, "boot");
 }
