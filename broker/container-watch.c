@@ -71,6 +71,8 @@ int container_watch_cgroup(Container *container) {
                 container->cgroup_watch = inotify_add_watch(container->broker->cgroup_events, path, IN_MODIFY | IN_DELETE_SELF);
                 r = container->cgroup_watch < 0 ? negative_errno() : 0;
         }
+        if (r == -ENOSPC)
+                fprintf(stderr, "container %s: its cgroup cannot be watched: raise fs.inotify.max_user_watches\n", container->name);
         return r;
 }
 
