@@ -155,6 +155,7 @@ key_group() {
 # A process of the container that holds a key for db:NAME in its session, and looks for it again when told to
 hold_key() { # CONTAINER NAME
         in_container "$1" rm -f "/tmp/look.$2" "/tmp/seen.$2"
+        : > "$WORK/$1.$2.held"
         machine_spawn "$WORK/$1.$2.held" nsenter -t "${PID[$1]}" -a -- keyctl session - sh -c "
                 $KERNEL_SHARE/request --keep-session user db:$2
                 while ! test -e /tmp/look.$2; do sleep 0.1; done
