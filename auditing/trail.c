@@ -32,8 +32,9 @@ struct Trail {
 
 /* What broker and client say that they do; each also with "refuse-" in front. */
 static const char *const ops[] = {
-        "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "ledger-chain", "audit-gap", "observe-on", "observe-off", "register",
-        "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route", "run-for", "end-run-for",
+        "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "invalidate-keys", "ledger-chain", "audit-gap", "observe-on", "observe-off",
+        "register", "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container",
+        "unregister-container", "add-route", "remove-route", "run-for", "end-run-for",
 };
 
 /* Values that others chose (schema/record-fields.tsv) */

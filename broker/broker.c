@@ -255,6 +255,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = open_spool(broker);
         if (r >= 0)
+                r = container_watches_start(broker);
+        if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
                 r = run_load_all(broker);
@@ -285,6 +287,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         broker->config_path = start->config_path;
         broker->config = start->config;
         broker->time_started = usec_now(CLOCK_REALTIME);
+        broker->cgroup_events = -1;
         TAILQ_INIT(&broker->containers);
         TAILQ_INIT(&broker->unattached);
         TAILQ_INIT(&broker->upcalls);
@@ -350,6 +353,7 @@ Broker *broker_free(Broker *broker) {
         while ((run = TAILQ_FIRST(&broker->runs)))
                 run_free(run);
         free_connections(broker);
+        container_watches_stop(broker);
         spool_free(broker->spool);
         chain_stop(broker);
         for (enum broker_listener i = 0; i < LISTENERS; i++) {

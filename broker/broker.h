@@ -83,6 +83,8 @@ struct Broker {
         sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
         sd_event_source *settle_timer, *settle_turn;
+        int cgroup_events; /* inotify, for all containers */
+        sd_event_source *cgroup_source;
         struct chain chain;
 
         Closing *closing; /* descriptors that others than agents sent */

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 
 #include "broker/container-internal.h"
 #include "broker/evidence.h"
@@ -13,14 +12,19 @@
 
 static const char *const cgroup_roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
 
-static int open_cgroup_file(const char *cgroup_path, const char *file) {
-        char path[PROCESS_CGROUP_PATH_MAX + 64];
+bool container_cgroup_file(const Container *container, size_t i, char path[static CONTAINER_CGROUP_FILE_MAX]) {
+        if (i >= ELEMENTS(cgroup_roots))
+                return false;
+        (void) snprintf(path, CONTAINER_CGROUP_FILE_MAX, "%s%s/cgroup.events", cgroup_roots[i], container->cgroup_path);
+        return true;
+}
+
+static int open_cgroup_events(const Container *container) {
+        char path[CONTAINER_CGROUP_FILE_MAX];
         int fd = -1;
 
-        for (size_t i = 0; i < ELEMENTS(cgroup_roots) && fd < 0; i++) {
-                (void) snprintf(path, sizeof(path), "%s%s/%s", cgroup_roots[i], cgroup_path, file);
+        for (size_t i = 0; fd < 0 && container_cgroup_file(container, i, path); i++)
                 fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        }
         return fd < 0 ? negative_errno() : fd;
 }
 
@@ -32,7 +36,7 @@ static bool cgroup_populated(const Container *container) {
 
         if (!(container->found & UPCALL_FOUND_CGROUP) || !container->cgroup_path)
                 return false;
-        fd = open_cgroup_file(container->cgroup_path, "cgroup.events");
+        fd = open_cgroup_events(container);
         if (fd < 0)
                 return fd != -ENOENT; /* removed: empty; anything else tells nothing, and what may still run is not let go */
         n = read(fd, text, sizeof(text) - 1);
@@ -91,56 +95,4 @@ void container_end(Container *container, const char *reason, const struct proces
         }
         if (!container_runs(container))
                 container_close(container, reason);
-}
-
-static int on_first_exit(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void) fd;
-        (void) events;
-        (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        container_end(userdata, "exited", NULL);
-        return 0;
-}
-
-static int on_cgroup_events(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        _Alignas(struct inotify_event) char buffer[4096];
-        Container *container = userdata;
-
-        (void) source;
-        (void) events;
-        while (read(fd, buffer, sizeof(buffer)) > 0)
-                ;
-        if (container->state == UPCALL_CONTAINER_HELD && !container_runs(container))
-                container_end(container, "exited", NULL);
-        return 0;
-}
-
-int container_watch_cgroup(Container *container) {
-        char path[PROCESS_CGROUP_PATH_MAX + 64];
-        int watched = -1, r;
-
-        container->cgroup_events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (container->cgroup_events < 0)
-                return negative_errno();
-        for (size_t i = 0; i < ELEMENTS(cgroup_roots) && watched < 0; i++) {
-                (void) snprintf(path, sizeof(path), "%s%s/cgroup.events", cgroup_roots[i], container->cgroup_path);
-                watched = inotify_add_watch(container->cgroup_events, path, IN_MODIFY | IN_DELETE_SELF);
-        }
-        if (watched < 0)
-                return negative_errno();
-        r = sd_event_add_io(container->broker->event, &container->cgroup_source, container->cgroup_events, EPOLLIN, on_cgroup_events, container);
-        return r < 0 ? r : 0;
-}
-
-int container_watch(Container *container) {
-        int r = 0;
-
-        if (container->pidfd >= 0) {
-                r = sd_event_add_io(container->broker->event, &container->exit_source, container->pidfd, EPOLLIN, on_first_exit, container);
-                if (r < 0)
-                        return r;
-        }
-        /* only where a cgroup alone keeps a tombstone up */
-        if ((container->found & UPCALL_FOUND_CGROUP) && !(container->found & UPCALL_FOUND_PIDNS))
-                r = container_watch_cgroup(container);
-        return r;
 }

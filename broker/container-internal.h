@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of a container share: container.c (the object, its agents and routes), container-ids.c (id maps), container-register.c (rules of
- * registration), container-cgroup.c (cgroups that come later), container-end.c (watches, tombstones), container-load.c (after a restart). */
+ * registration), container-cgroup.c (cgroups that come later), container-watch.c (first processes and cgroups), container-end.c (tombstones), container-load.c (after a restart). */
 #ifndef BROKER_CONTAINER_INTERNAL_H
 #define BROKER_CONTAINER_INTERNAL_H
 
@@ -20,6 +20,11 @@ int container_watch_cgroup(Container *container);
 
 /* Its first process, and its cgroup where that alone keeps a tombstone up. */
 int container_watch(Container *container);
+void container_unwatch(Container *container);
+
+/* The path of its cgroup.events in the i-th place where cgroup2 may be mounted. false: there are no more. */
+#define CONTAINER_CGROUP_FILE_MAX (PROCESS_CGROUP_PATH_MAX + 64)
+bool container_cgroup_file(const Container *container, size_t i, char path[static CONTAINER_CGROUP_FILE_MAX]);
 
 /* Whether anything of it still runs. */
 bool container_runs(const Container *container);

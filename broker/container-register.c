@@ -18,7 +18,7 @@ static Container *container_new(Broker *broker) {
         if (!container)
                 return NULL;
         container->broker = broker;
-        container->pidfd = container->pid_ns = container->user_ns = container->cgroup_events = -1;
+        container->pidfd = container->pid_ns = container->user_ns = container->cgroup_watch = -1;
         TAILQ_INIT(&container->agents);
         TAILQ_INSERT_TAIL(&broker->containers, container, link);
         broker->n_containers++;
@@ -88,8 +88,8 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         container->pidfd = pidfd;
         r = container_watch(container);
         if (r < 0) {
+                container_unwatch(container);
                 container->pidfd = -1; /* stays the caller's */
-                container->exit_source = sd_event_source_disable_unref(container->exit_source);
                 return r;
         }
         *ret_container = TAKE_PTR(container);

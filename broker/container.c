@@ -178,9 +178,7 @@ Container *container_free(Container *container) {
         if (container->cgroup_pending)
                 container->broker->n_pending--;
         witness_cancel(container->question);
-        sd_event_source_disable_unref(container->exit_source);
-        sd_event_source_disable_unref(container->cgroup_source);
-        close_fd(container->cgroup_events);
+        container_unwatch(container);
         close_fd(container->pidfd);
         close_fd(container->pid_ns);
         close_fd(container->user_ns);

@@ -20,17 +20,19 @@ static void send_container(Control *control, const Container *container) {
         control_send(control, &message_container_layout, &row);
 }
 
-static int send_ended(void *userdata, const struct registry_container *ended) {
+static int send_row(void *userdata, const struct registry_container *ended) {
         struct message_container row = { .name = wire_text(ended->name), .state = ended->state, .pid = ended->pid, .found = ended->found, .time = ended->time,
                                          .time_end = ended->time_end, .reason = wire_text(ended->reason), .start_time = ended->start_time,
                                          .runtime_id = wire_text(ended->runtime_id), .image = wire_text(ended->image), .pod = wire_text(ended->pod) };
 
-        if (ended->state != UPCALL_CONTAINER_ENDED)
-                return 0; /* it was sent as what it is now */
         memcpy(row.contid, ended->contid, sizeof(row.contid));
         memcpy(row.parent, ended->parent, sizeof(row.parent));
         control_send(userdata, &message_container_layout, &row);
         return 0;
+}
+
+static int send_ended(void *userdata, const struct registry_container *row) {
+        return row->state == UPCALL_CONTAINER_ENDED ? send_row(userdata, row) : 0;
 }
 
 /* One of a chain of parents that has ended, and whose parent comes next. */
@@ -283,13 +285,15 @@ static int container_unregister_check(Control *control) {
 static int container_unregister_apply(Control *control) {
         struct process_facts by = control->by;
         Container *container;
+        char contid[37];
         int r;
 
         r = need_container_to_end(control, &container);
         if (r < 0)
                 return r;
+        memcpy(contid, container->contid_text, sizeof(contid));
         container_end(container, "unregistered", &by);
-        control_reply(control, 0, NULL);
+        control_reply(control, 0, contid);
         return 0;
 }
 

@@ -125,7 +125,7 @@ void control_reply(Control *control, int error, const char *text) {
 /* ---- requests ---- */
 
 static const struct verb *const verb_groups[] = { control_status_verbs, control_container_verbs, control_agent_verbs, control_route_verbs,
-                                                  control_run_verbs };
+                                                  control_key_verbs, control_run_verbs };
 
 static const struct verb *find_verb(uint32_t verb) {
         for (size_t i = 0; i < ELEMENTS(verb_groups); i++)

@@ -37,9 +37,12 @@
         ", error, time_done, claim)"
 
 static const char *const statement_sql[_STATEMENT_MAX] = {
-        [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE state <> 3 OR ?1 ORDER BY id",
-        [STATEMENT_CONTAINER_TAKEN] = "SELECT 1 FROM container WHERE contid = ?1",
+        [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container ORDER BY id",
+        [STATEMENT_CONTAINER_LIVING] = "SELECT " CONTAINER_COLUMNS " FROM container INDEXED BY container_living WHERE state <> 3 ORDER BY id",
         [STATEMENT_CONTAINER_FIND] = "SELECT " CONTAINER_COLUMNS " FROM container WHERE contid = ?1",
+        [STATEMENT_CONTAINER_FIND_ENDED] = "SELECT " CONTAINER_COLUMNS " FROM container INDEXED BY container_runtime "
+                                           "WHERE runtime_id = ?1 AND boot_id = ?2 AND state = 3 ORDER BY id DESC LIMIT 1",
+        [STATEMENT_CONTAINER_TAKEN] = "SELECT 1 FROM container WHERE contid = ?1",
         [STATEMENT_CONTAINER_ADD] =
                 "INSERT INTO container (contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, "
                 "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, "
@@ -95,6 +98,11 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_LEDGER_COMPLETED] = "UPDATE ledger SET completion_serial = ?2, completion_ms = ?3 WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_HAS_DISPATCH] = "SELECT 1 FROM ledger WHERE seqno = ?1 AND dispatch_serial IS NOT NULL",
         [STATEMENT_LEDGER_UNFINISHED] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 ORDER BY seqno",
+        /* What became of a key stands in the ledger some milliseconds after it was made. */
+        [STATEMENT_LEDGER_KEYS] = "SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_keys WHERE contid = ?1 AND boot_id = ?2 AND seqno < ?3 "
+                                  "AND outcome IN ('instantiated', 'abandoned') "
+                                  "UNION ALL SELECT " LEDGER_COLUMNS " FROM ledger INDEXED BY ledger_unfinished WHERE finished = 0 AND outcome IS NULL "
+                                  "AND contid = ?1 AND boot_id = ?2 AND seqno < ?3 ORDER BY seqno DESC LIMIT ?4",
         [STATEMENT_LEDGER_LAST] = "SELECT max(coalesce((SELECT max(seqno) FROM ledger), 0), "
                                   "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ledger'), 0))",
         [STATEMENT_LEDGER_RESERVED] = "SELECT boot_id, upto FROM ledger_reserved WHERE one = 1",

@@ -246,20 +246,36 @@ void ledger_read(struct columns *columns, struct ledger_row *ret_row) {
         read_later(columns, ret_row);
 }
 
-int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata) {
-        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_UNFINISHED, "reading the unfinished ledger rows");
+static int give_rows(Query *query, registry_ledger_fn fn, void *userdata) {
         int r;
 
-        while ((r = query_step(&query)) > 0) {
-                struct columns columns = { .statement = query.statement };
+        while ((r = query_step(query)) > 0) {
+                struct columns columns = { .statement = query->statement };
                 struct ledger_row row;
 
                 ledger_read(&columns, &row);
                 if (columns.damaged)
-                        return registry_refuse(registry, -EUCLEAN, query.action, NULL);
+                        return registry_refuse(query->registry, -EUCLEAN, query->action, NULL);
                 r = fn(userdata, &row);
                 if (r < 0)
                         return r;
         }
         return r;
+}
+
+int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_UNFINISHED, "reading the unfinished ledger rows");
+
+        return give_rows(&query, fn, userdata);
+}
+
+int registry_ledger_each_key(Registry *registry, const uint8_t contid[static 16], const uint8_t boot_id[static 16], uint64_t before, unsigned max,
+                             registry_ledger_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_KEYS, "reading the keys of a container");
+
+        query_id(&query, contid);
+        query_id(&query, boot_id);
+        query_int(&query, before > INT64_MAX ? INT64_MAX : (int64_t) before);
+        query_int(&query, max);
+        return give_rows(&query, fn, userdata);
 }

@@ -42,19 +42,22 @@ static void read_container(struct columns *columns, struct registry_container *r
         ret_row->cgroup_pending = column_u32(columns);
 }
 
-int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata) {
-        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_EACH, "reading the containers");
+static int give_container(Query *query, registry_container_fn fn, void *userdata) {
+        struct columns columns = { .statement = query->statement };
+        struct registry_container row = {};
         int r;
 
-        query_int(&query, ended);
-        while ((r = query_step(&query)) > 0) {
-                struct columns columns = { .statement = query.statement };
-                struct registry_container row = {};
+        read_container(&columns, &row);
+        r = each_end(query->registry, &columns, query->action);
+        return r < 0 ? r : fn(userdata, &row);
+}
 
-                read_container(&columns, &row);
-                r = each_end(registry, &columns, query.action);
-                if (r >= 0)
-                        r = fn(userdata, &row);
+int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, ended ? STATEMENT_CONTAINER_EACH : STATEMENT_CONTAINER_LIVING, "reading the containers");
+        int r;
+
+        while ((r = query_step(&query)) > 0) {
+                r = give_container(&query, fn, userdata);
                 if (r < 0)
                         return r;
         }
@@ -63,18 +66,13 @@ int registry_each_container(Registry *registry, bool ended, registry_container_f
 
 int registry_find_container(Registry *registry, const uint8_t contid[static 16], registry_container_fn fn, void *userdata) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_FIND, "looking for a container");
-        struct columns columns = { .statement = query.statement };
-        struct registry_container row = {};
         int r;
 
         query_id(&query, contid);
         r = query_step(&query);
         if (r <= 0)
                 return r;
-        read_container(&columns, &row);
-        r = each_end(registry, &columns, query.action);
-        if (r >= 0)
-                r = fn(userdata, &row);
+        r = give_container(&query, fn, userdata);
         return r < 0 ? r : 1;
 }
 
@@ -130,6 +128,19 @@ int registry_each_route(Registry *registry, int64_t container, registry_route_fn
                         return r;
         }
         return r;
+}
+
+int registry_find_ended(Registry *registry, const char *runtime_id, const uint8_t boot_id[static 16], registry_container_fn fn, void *userdata) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_FIND_ENDED, "looking for a container that has ended");
+        int r;
+
+        query_text(&query, runtime_id);
+        query_id(&query, boot_id);
+        r = query_step(&query);
+        if (r <= 0)
+                return r;
+        r = give_container(&query, fn, userdata);
+        return r < 0 ? r : 1;
 }
 
 int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]) {

@@ -118,6 +118,9 @@ int registry_each_route(Registry *registry, int64_t container, registry_route_fn
 /* The one with this contid, ended or not: 1, 0 when there is none, or a negative errno, also fn's. */
 int registry_find_container(Registry *registry, const uint8_t contid[static 16], registry_container_fn fn, void *userdata);
 
+/* The same for the last one that ended in this boot and that the run time called so. */
+int registry_find_ended(Registry *registry, const char *runtime_id, const uint8_t boot_id[static 16], registry_container_fn fn, void *userdata);
+
 /* Whether the contid was ever given, ended containers included: 1 or 0, or a negative errno. */
 int registry_contid_taken(Registry *registry, const uint8_t contid[static 16]);
 
@@ -167,6 +170,10 @@ int registry_ledger_completed(Registry *registry, int64_t seqno, const struct se
 int registry_ledger_has_dispatch(Registry *registry, int64_t seqno);
 /* Rows that are not closed and no gap, oldest first: what a broker that died left behind. */
 int registry_ledger_each_unfinished(Registry *registry, registry_ledger_fn fn, void *userdata);
+
+/* Keys that were made for a container in this boot by upcalls before that number, newest first. Also those of which nobody saw what became. */
+int registry_ledger_each_key(Registry *registry, const uint8_t contid[static 16], const uint8_t boot_id[static 16], uint64_t before, unsigned max,
+                             registry_ledger_fn fn, void *userdata);
 
 /* The hash chain (auditing/chain.h): rows enter it in the order in which they are finished, in the statement that finishes them. */
 struct registry_head {

@@ -65,6 +65,18 @@ int key_set_timeout(int32_t key, uint32_t seconds) {
         return (int) keyctl(KEYCTL_SET_TIMEOUT, serial(key), seconds, 0, 0);
 }
 
+int key_set_group(int32_t key, gid_t group) {
+        return (int) keyctl(KEYCTL_CHOWN, serial(key), (unsigned long) -1, group, 0);
+}
+
+int key_set_permissions(int32_t key, uint32_t permissions) {
+        return (int) keyctl(KEYCTL_SETPERM, serial(key), permissions, 0, 0);
+}
+
+int key_invalidate(int32_t key) {
+        return (int) keyctl(KEYCTL_INVALIDATE, serial(key), 0, 0, 0);
+}
+
 int key_leave_session(void) {
         long r = keyctl(KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0);
 

@@ -19,6 +19,11 @@ ssize_t key_read(int32_t key, void *buffer, size_t size);
 int key_instantiate(int32_t key, const void *payload, size_t size, int32_t keyring);
 int key_reject(int32_t key, uint32_t seconds, uint32_t error, int32_t keyring);
 int key_set_timeout(int32_t key, uint32_t seconds);
+/* Others than the requester, possible before the key is instantiated. */
+int key_set_group(int32_t key, gid_t group);
+int key_set_permissions(int32_t key, uint32_t permissions);
+/* Makes the key useless at once; the kernel then takes it out of every keyring. */
+int key_invalidate(int32_t key);
 /* A new, empty session keyring in the place of the present one. */
 int key_leave_session(void);
 /* The serial behind a special number, such as KEY_SPEC_REQKEY_AUTH_KEY; makes no keyring. */

@@ -173,7 +173,7 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_RUN_FOR),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_KEY_FORGOTTEN),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),
@@ -191,6 +191,10 @@ static const struct wire_field message_control_fields[] = {
         TEXT(message_control, MAY, RUNTIME_ID, runtime_id, 0, UPCALL_RUNTIME_ID_MAX),
         TEXT(message_control, MAY, IMAGE, image, 0, UPCALL_LABEL_MAX),
         TEXT(message_control, MAY, POD, pod, 0, UPCALL_LABEL_MAX),
+        U64(message_control, MAY, SEQNO, seqno),
+        U64(message_control, MAY, KEYS_INVALIDATED, keys_invalidated),
+        U64(message_control, MAY, KEYS_GONE, keys_gone),
+        U64(message_control, MAY, KEYS_KEPT, keys_kept),
 };
 MESSAGE_LAYOUT(control, CONTROL, 0, 1);
 
@@ -258,6 +262,15 @@ static const struct wire_field message_route_fields[] = {
 };
 MESSAGE_LAYOUT(route, ROUTE, 0, 0);
 
+static const struct wire_field message_key_fields[] = {
+        U64(message_key, MUST, SEQNO, seqno),
+        U32(message_key, MUST, KEY, key),
+        TEXT(message_key, MUST, KEY_TYPE, key_type, 0, UPCALL_TYPE_MAX),
+        TEXT(message_key, MUST, DESCRIPTION, description, 0, UPCALL_DESCRIPTION_MAX),
+        U32_BETWEEN(message_key, MAY, OUTCOME, outcome, 0, UPCALL_OUTCOME_ABANDONED),
+};
+MESSAGE_LAYOUT(key, KEY, 0, 0);
+
 static const struct wire_field message_done_fields[] = {
         U32_BETWEEN(message_done, MUST, ERROR, error, 0, ERRNO_MAX),
         TEXT(message_done, MUST, TEXT, text, 0, TEXT_MAX),
@@ -293,6 +306,7 @@ const struct wire_layout *const message_layouts[] = {
         &message_container_layout,
         &message_agent_layout,
         &message_route_layout,
+        &message_key_layout,
         &message_done_layout,
         &message_look_layout,
         &message_seen_layout,

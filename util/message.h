@@ -99,7 +99,9 @@ struct message_control {
         uint32_t origin;            /* route: 0 any, else enum upcall_origin + 1 */
         uint32_t priority;
         uint64_t route;             /* route remove */
-        struct wire_span runtime_id, image, pod; /* container register: for people, and for finding the container again */
+        struct wire_span runtime_id, image, pod; /* container register: for people, and for finding the container again; runtime_id also: key list */
+        uint64_t seqno;             /* key list */
+        uint64_t keys_invalidated, keys_gone, keys_kept; /* key forgotten */
 };
 
 struct message_status {
@@ -151,6 +153,13 @@ struct message_route {
         struct wire_span text; /* (optional) route test: why */
 };
 
+struct message_key {
+        uint64_t seqno; /* of the upcall that it was made by */
+        uint32_t key;
+        struct wire_span key_type, description;
+        uint32_t outcome; /* (optional) enum upcall_outcome; 0: it is not known yet */
+};
+
 struct message_done {
         uint32_t error; /* errno, 0: done */
         struct wire_span text; /* what was wrong and what to do; or the result, for example a contid */
@@ -182,6 +191,7 @@ extern const struct wire_layout message_status_layout;
 extern const struct wire_layout message_container_layout;
 extern const struct wire_layout message_agent_layout;
 extern const struct wire_layout message_route_layout;
+extern const struct wire_layout message_key_layout;
 extern const struct wire_layout message_done_layout;
 extern const struct wire_layout message_look_layout;
 extern const struct wire_layout message_seen_layout;

@@ -75,6 +75,9 @@ extern "C" {
 
 #define UPCALL_ID_SIZE 16
 
+/* Keys in one answer to UPCALL_VERB_KEY_LIST. */
+#define UPCALL_KEYS_PAGE 1024
+
 /* The longest lifetime or time-out that fits a key, in seconds. 0 for a lifetime means: does not expire. */
 #define UPCALL_SECONDS_MAX 0x7fffffffu
 
@@ -118,6 +121,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_AGENT = 51,
         UPCALL_MESSAGE_ROUTE = 52,
         UPCALL_MESSAGE_DONE = 53, /* … and its end */
+        UPCALL_MESSAGE_KEY = 56,  /* from broker: a row of UPCALL_VERB_KEY_LIST */
 
         /* between broker and witness */
         UPCALL_MESSAGE_LOOK = 64, /* broker to witness, 1 descriptor: a pidfd */
@@ -179,6 +183,10 @@ enum upcall_field_tag {
         UPCALL_FIELD_GAP_RECORDS = 61, /* u64: records that were not made in time, which no record has told of yet */
         UPCALL_FIELD_GAP_DROPPED = 62, /* u64: of which so many are lost */
         UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
+
+        UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
+        UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
+        UPCALL_FIELD_KEYS_KEPT = 72,   /* u64: that root may not invalidate */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -264,6 +272,9 @@ enum upcall_verb {
         UPCALL_VERB_ROUTE_LIST = 11,
         UPCALL_VERB_ROUTE_TEST = 12,
         UPCALL_VERB_RUN_FOR = 30, /* this process acts for CONTAINER from now on: DESCRIPTION says what it is about to execute */
+        UPCALL_VERB_KEY_LIST = 40, /* keys that were made for a container (or the last one that ended with a RUNTIME_ID) in this boot, newest first: UPCALL_KEYS_PAGE
+                                    * rows at most, of upcalls before SEQNO unless that is 0; DONE says the contid in TEXT */
+        UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

@@ -708,7 +708,7 @@ off socket-mount-made-by-its-owner tools/upcallctl/hook-mount.c \
 off runtime-folder-is-kept broker/main.c \
         's/r = privileges_make_folder\(folders->agent,/r = rename(folders->agent, "\/run\/upcalld\/old") * 0 + privileges_make_folder(folders->agent,/' \
         runc/restart_of_the_broker_strands_no_agent_in_a_container
-off runtime-first-process-watched broker/container-end.c \
+off runtime-first-process-watched broker/container-watch.c \
         '/^int container_watch\(/,/^}/ s/if \(container->pidfd >= 0\)/if (false)/' \
         podman/podmans_monitor_killed
 off runtime-parent broker/container-register.c \
@@ -1049,3 +1049,45 @@ off nearest-container-by-cgroup broker/attribution.c \
 off change-needs-its-record broker/control-change.c \
         '/^static void on_change_recorded/,/^}/ s/if \(error < 0\) \{/if (false) {/' \
         register/change_without_a_record_is_not_made
+
+# ---- the end of a container -------------------------------------------------------------------------------------------------
+
+off one-inotify-instance broker/container-watch.c \
+        's/inotify_add_watch\(container->broker->cgroup_events, path/inotify_add_watch(inotify_init1(IN_CLOEXEC), path/' \
+        life/many_containers_by_cgroup_need_one_inotify_instance
+off watches-are-taken-back broker/container-watch.c \
+        's/\(void\) inotify_rm_watch\(.*\);/;/' \
+        life/many_containers_by_cgroup_need_one_inotify_instance
+off cgroup-events-are-heard broker/container-watch.c \
+        's/look_at_held\(userdata, event->wd\);/(void) event;/' \
+        life/tombstone_refuses_until_the_last_process_is_gone
+off tombstone-held-by-cgroup broker/container-end.c \
+        's/return !\(container->found & UPCALL_FOUND_PIDNS\) && cgroup_populated\(container\);/return false;/' \
+        life/tombstone_refuses_until_the_last_process_is_gone
+off sessions-end-with-the-container broker/container-end.c \
+        's/while \(\(session = TAILQ_FIRST\(&agent->sessions\)\)\)/while ((session = NULL))/' \
+        life/agent_of_a_held_container_is_cut_off
+off agents-and-routes-taken-back schema/0007-end-of-a-container.sql \
+        's/WHEN NEW\.state = 3/WHEN false/' \
+        life/agents_and_routes_go_with_the_container
+off ended-descriptors-closed broker/container.c \
+        's/close_fd\(container->user_ns\);/;/' \
+        life/short_lived_containers_leave_nothing_behind
+off keys-given-to-the-group tools/upcall-request-key/carry-out.c \
+        's/allow_group\(key, decision->group, upcall->key\.permissions\);/(void) allow_group;/' \
+        life/keys_are_invalidated_when_the_container_is_unregistered
+off keys-invalidated-at-unregister tools/upcallctl/container.c \
+        's/return r != 0 \? r : invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
+        life/keys_are_invalidated_when_the_container_is_unregistered
+off keys-of-this-container-alone broker/registry-file.c \
+        's/INDEXED BY ledger_keys WHERE contid = \?1 AND/INDEXED BY ledger_keys WHERE (contid = ?1 OR 1) AND/' \
+        life/keys_are_invalidated_when_the_container_is_unregistered
+off keys-lifetime-bounded broker/upcall.c \
+        's/if \(limit > 0 && \(seconds == 0 \|\| seconds > limit\)\)/if (false)/' \
+        life/keys_that_root_may_not_invalidate_are_said_and_expire
+off keys-after-poststop tools/upcallctl/hook-register.c \
+        's/return r == 0 \? invalidate_keys\(hook\) : r;/(void) invalidate_keys;\nreturn r;/' \
+        life/poststop_invalidates_keys_of_a_container_that_ended_by_itself
+off keys-looked-at-first tools/upcallctl/keys.c \
+        's/!span_equal\(found\.description, key->description\)/false/' \
+        life/number_that_is_another_keys_now_is_left_alone

@@ -387,7 +387,7 @@ static void test_a_claim_is_in_the_chain_where_there_is_one(void **state) {
                 { "instantiated", "UPDATE ledger SET claim = NULL", 1 },
                 { "instantiated", "UPDATE ledger SET claim = 'negated'", 1 },
                 { NULL, "UPDATE ledger SET claim = 'negated'", 1 },
-                { NULL, "DROP TABLE affinity; DROP TABLE run; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* the version before it */
+                { NULL, "DROP INDEX ledger_keys; DROP INDEX container_runtime; DROP INDEX container_living; DROP TRIGGER container_taken_back; DROP TABLE affinity; DROP TABLE run; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* the version before it */
         };
         struct fixture *fixture = *state;
 
@@ -542,6 +542,54 @@ static void test_a_snapshot_of_what_is_none_is_refused(void **state) {
         assert_null(snapshot);
 }
 
+struct keys {
+        uint64_t last;
+        int n;
+};
+
+static int check_key(void *userdata, const struct ledger_row *row) {
+        struct keys *keys = userdata;
+
+        assert_true((uint64_t) row->seqno < keys->last);
+        assert_true(!row->outcome || strcmp(row->outcome, "instantiated") == 0 || strcmp(row->outcome, "abandoned") == 0);
+        keys->last = (uint64_t) row->seqno;
+        keys->n++;
+        return 0;
+}
+
+/* Pages of ten, as who reads them does */
+static int keys_of(Registry *registry, const uint8_t contid[static 16], const uint8_t boot_id[static 16]) {
+        struct keys keys = { .last = INT64_MAX };
+        int before;
+
+        do {
+                before = keys.n;
+                assert_int_equal(registry_ledger_each_key(registry, contid, boot_id, keys.last, 10, check_key, &keys), 0);
+                assert_true(keys.n - before <= 10);
+        } while (keys.n > before);
+        return keys.n;
+}
+
+static void test_keys_of_a_container_are_its_own_of_this_boot_that_were_made(void **state) {
+        static const char *const outcomes[] = { "instantiated", "abandoned", "rejected", "negated", NULL };
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct ledger_row row = sample_row(1);
+        const uint8_t other[16] = { 99 };
+
+        for (int i = 0; i < 100; i++) {
+                row = sample_row((uint8_t) i);
+                memset(row.contid, i % 2 ? 5 : 6, 16);
+                memset(row.boot_id, i < 50 ? 7 : 8, 16);
+                assert_int_equal(registry_ledger_open(registry, &row), 0);
+                if (outcomes[i % 5])
+                        assert_int_equal(registry_ledger_done(registry, row.seqno, outcomes[i % 5], NULL, 0, 5), 0);
+        }
+        assert_int_equal(keys_of(registry, row.contid, row.boot_id), 15); /* those that are under way, too */
+        assert_int_equal(keys_of(registry, other, row.boot_id), 0);
+        assert_int_equal(keys_of(registry, row.contid, other), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_an_unfinished_row_comes_back_as_it_was),
@@ -558,6 +606,7 @@ int main(void) {
                 TEST(test_a_claim_is_in_the_chain_where_there_is_one),
                 TEST(test_rows_from_before_the_chain_enter_it_in_the_order_of_their_numbers),
                 TEST(test_a_restart_adopts_no_row),
+                TEST(test_keys_of_a_container_are_its_own_of_this_boot_that_were_made),
                 TEST(test_a_head_is_synced_and_knows_its_record),
                 TEST(test_a_head_says_which_numbers_may_be_lost),
                 TEST(test_a_snapshot_does_not_move),

@@ -151,6 +151,20 @@ static int use_acting(Registry *registry, int worst) {
         return r < worst ? r : worst;
 }
 
+static int use_history(Registry *registry, int worst) {
+        const struct registry_container container = sample(1);
+        int n = 0, r;
+
+        r = registry_each_container(registry, false, count_container, &n);
+        worst = r < worst ? r : worst;
+        r = registry_find_container(registry, container.contid, count_container, &n);
+        worst = r < worst ? r : worst;
+        r = registry_find_ended(registry, "abc", container.boot_id, count_container, &n);
+        worst = r < worst ? r : worst;
+        r = registry_ledger_each_key(registry, container.contid, container.boot_id, INT64_MAX, 1024, count_row, &n);
+        return r < worst ? r : worst;
+}
+
 /* Everything that may be asked of a registry; whatever it answers is right, as long as it answers. */
 static int use_everything(Registry *registry) {
         struct registry_container container = sample(200);
@@ -158,6 +172,7 @@ static int use_everything(Registry *registry) {
         int n = 0, worst = 0, r;
 
         container.name = "new";
+        worst = use_history(registry, worst);
         r = registry_each_container(registry, true, count_container, &n);
         worst = r < worst ? r : worst;
         r = registry_each_agent(registry, 0, count_agent, &n);

@@ -523,6 +523,59 @@ static void test_file_of_the_first_version_is_migrated(void **state) {
         assert_int_equal(n, 1);
 }
 
+static int take_row_number(void *userdata, const struct registry_container *row) {
+        *(int64_t *) userdata = row->id;
+        return 0;
+}
+
+static void test_agents_and_routes_go_with_the_end_of_their_container(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct registry_container ends = sample(1), stays = sample(2);
+
+        stays.name = "db";
+        assert_int_equal(registry_add_container(registry, &ends), 0);
+        assert_int_equal(registry_add_container(registry, &stays), 0);
+        (void) add_route(registry, ends.id, add_agent(registry, ends.id, "a"));
+        (void) add_route(registry, stays.id, add_agent(registry, stays.id, "a"));
+        assert_int_equal(registry_set_container_state(registry, ends.id, UPCALL_CONTAINER_HELD, 0, "unregistered"), 0);
+        assert_int_equal(agents(registry, ends.id), 1);
+        assert_int_equal(registry_set_container_state(registry, ends.id, UPCALL_CONTAINER_ENDED, 5, "exited"), 0);
+        assert_int_equal(agents(registry, 0), 1);
+        assert_int_equal(routes(registry, 0), 1);
+        assert_int_equal(agents(registry, stays.id), 1);
+}
+
+static void test_one_that_ended_is_found_by_its_contid_and_the_last_one_by_its_run_times_id(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct registry_container row;
+        uint8_t other_boot[16] = { 99 };
+        int64_t found = 0;
+
+        for (uint8_t i = 1; i <= 4; i++) {
+                row = sample(i);
+                row.runtime_id = i < 4 ? "abc" : "xyz";
+                row.name = i < 4 ? "web" : "db";
+                assert_int_equal(registry_add_container(registry, &row), 0);
+                if (i != 3)
+                        assert_int_equal(registry_set_container_state(registry, row.id, UPCALL_CONTAINER_ENDED, 5, "exited"), 0);
+                else /* lives */
+                        assert_int_equal(registry_set_container_state(registry, row.id, UPCALL_CONTAINER_HELD, 0, "unregistered"), 0);
+        }
+        for (uint8_t i = 1; i <= 4; i++) {
+                assert_int_equal(registry_find_container(registry, sample(i).contid, take_row_number, &found), 1);
+                assert_int_equal(found, i);
+        }
+        found = 0;
+        assert_int_equal(registry_find_container(registry, other_boot, take_row_number, &found), 0);
+        assert_int_equal(registry_find_ended(registry, "nobody", row.boot_id, take_row_number, &found), 0);
+        assert_int_equal(registry_find_ended(registry, "abc", other_boot, take_row_number, &found), 0);
+        assert_int_equal(found, 0);
+        assert_int_equal(registry_find_ended(registry, "abc", row.boot_id, take_row_number, &found), 1);
+        assert_int_equal(found, 2);
+}
+
 struct walk {
         Registry *registry;
         int n, inner;
@@ -539,7 +592,7 @@ static int end_in_walk(void *userdata, const struct registry_container *row) {
         int n = 0;
 
         walk->n++;
-        walk->inner = registry_each_container(walk->registry, true, count_container, &n);
+        walk->inner = registry_each_container(walk->registry, false, count_container, &n);
         assert_int_equal(n, 0);
         return registry_set_container_state(walk->registry, row->id, UPCALL_CONTAINER_ENDED, 5, "boot");
 }
@@ -594,6 +647,8 @@ int main(void) {
                 TEST(test_row_numbers_are_never_given_twice),
                 TEST(test_registrations_come_back_as_they_were),
                 TEST(test_what_hooks_say_comes_back_and_a_late_cgroup_is_set_once),
+                TEST(test_agents_and_routes_go_with_the_end_of_their_container),
+                TEST(test_one_that_ended_is_found_by_its_contid_and_the_last_one_by_its_run_times_id),
                 TEST(test_file_of_the_first_version_is_migrated),
                 TEST(test_a_walk_can_be_stopped_and_may_change_what_it_walks),
                 TEST(test_every_problem_has_words),

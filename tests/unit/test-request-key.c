@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What upcall-request-key reads: its arguments, a key's description, /proc/keys, the names of the policy. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ static void test_description_keeps_semicolons_and_newlines(void **state _unused_
         assert_int_equal(d.type.size, strlen("cifs.spnego"));
         assert_memory_equal(d.type.data, "cifs.spnego", d.type.size);
         assert_int_equal(d.uid, 1000);
+        assert_int_equal(d.permissions, 0x3f010000);
         assert_int_equal(d.description.size, strlen("ver=0x2;host=a;\nip4=1.2.3.4"));
         assert_memory_equal(d.description.data, "ver=0x2;host=a;\nip4=1.2.3.4", d.description.size);
         assert_int_equal(describe("user;-1294967296;-1;3f010000;x", &d), 0);
@@ -124,7 +126,8 @@ static void test_description_keeps_semicolons_and_newlines(void **state _unused_
 
 static void test_wrong_descriptions_are_refused(void **state _unused_) {
         static const char *const bad[] = { "", "user", "user;0;0;3f010000", ";0;0;3f010000;x", "user;;0;3f010000;x", "user;0x1;0;3f010000;x",
-                                           "user;0;a;3f010000;x", "user;99999999999;0;3f010000;x", "user;4294967296;0;3f010000;x" };
+                                           "user;0;a;3f010000;x", "user;99999999999;0;3f010000;x", "user;4294967296;0;3f010000;x", "user;0;0;3f01000;x",
+                                           "user;0;0;3f01000g;x", "user;0;0;03f010000;x", "user;0;0;;x" };
         struct key_description d;
 
         for (size_t i = 0; i < ELEMENTS(bad); i++)
@@ -335,6 +338,42 @@ static void test_policy_of_a_folder_that_others_may_write_to_does_not_count(void
         assert_int_equal(policy_deadline(&p), 20);
 }
 
+/* root's own file, and a group that is not root's */
+static void test_key_group_is_that_of_roots_own_file(void **state _unused_) {
+        static const struct {
+                uid_t uid;
+                gid_t gid;
+                uint32_t group;
+        } cases[] = { { 0, 4711, 4711 }, { 0, 0, 0 }, { 1234, 4711, 0 } };
+        char folder[] = "/tmp/test-policy-XXXXXX", name[64];
+        struct policy p;
+
+        if (getuid() != 0)
+                skip();
+        assert_non_null(mkdtemp(folder));
+        assert_int_equal(chmod(folder, 0755), 0);
+        policy_read(folder, &p);
+        assert_int_equal(p.key_group, 0);
+        (void) snprintf(name, sizeof name, "%s/key-group", folder);
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+                assert_true(fd >= 0);
+                assert_int_equal(fchown(fd, cases[i].uid, cases[i].gid), 0);
+                (void) close(fd);
+                policy_read(folder, &p);
+                assert_int_equal(p.key_group, cases[i].group);
+                assert_int_equal(unlink(name), 0);
+        }
+        /* a link to such a file is none */
+        assert_int_equal(symlink("/etc/passwd", name), 0);
+        assert_int_equal(lchown(name, 0, 4711), 0);
+        policy_read(folder, &p);
+        assert_int_equal(p.key_group, 0);
+        assert_int_equal(unlink(name), 0);
+        assert_int_equal(rmdir(folder), 0);
+}
+
 static void test_errno_and_time_out_are_what_the_kernel_takes(void **state _unused_) {
         assert_int_equal(sane_error(EKEYREJECTED), EKEYREJECTED);
         assert_int_equal(sane_error(4094), 4094);
@@ -431,6 +470,7 @@ int main(void) {
                 cmocka_unit_test(test_policy_is_in_the_names),
                 cmocka_unit_test(test_policy_of_observing_leaves_the_host_time),
                 cmocka_unit_test(test_policy_of_a_folder_that_others_may_write_to_does_not_count),
+                cmocka_unit_test(test_key_group_is_that_of_roots_own_file),
                 cmocka_unit_test(test_errno_and_time_out_are_what_the_kernel_takes),
                 cmocka_unit_test(test_who_is_surely_the_hosts),
                 cmocka_unit_test(test_broker_is_known_by_its_socket),

@@ -279,6 +279,23 @@ static struct message_control order_text(uint32_t verb) {
         return (struct message_control){ .verb = verb };
 }
 
+/* No key has this number, which is the largest one */
+#define KEY(number) SAY(key, .seqno = number, .key = INT32_MAX, .key_type = SPAN("user"), .description = SPAN("db:one"), .outcome = UPCALL_OUTCOME_INSTANTIATED)
+
+static void test_keys_of_a_container(void **state) {
+        struct bench *bench = *state;
+
+        run(bench, SCRIPT(KEY(7), KEY(5), DONE), WORDS("container", "invalidate-keys", "web-1"));
+        assert_order(bench, &(struct message_control){ .verb = UPCALL_VERB_KEY_LIST, .container = SPAN("web-1") });
+        assert_int_equal(bench->code, 0);
+        assert_string_equal(bench->out, "invalidated 0, gone before 2, kept 0\n");
+        /* upcalls that do not become older would never end; the connection is left at once */
+        run(bench, SCRIPT(KEY(7), KEY(7)), WORDS("container", "invalidate-keys", "web-1"));
+        assert_int_equal(bench->code, 3);
+        run(bench, SCRIPT(KEY(0)), WORDS("container", "invalidate-keys", "web-1"));
+        assert_int_equal(bench->code, 3);
+}
+
 /* Orders that are answered with nothing: the words, and what must arrive. */
 struct order_case {
         const char *words[WORDS_MAX];
@@ -1289,6 +1306,7 @@ static void test_every_errno_has_its_name(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 TEST(test_orders_arrive_as_said),
+                TEST(test_keys_of_a_container),
                 TEST(test_questions_arrive_as_said),
                 TEST(test_register_sends_the_process_and_prints_the_contid_alone),
                 TEST(test_register_takes_no_nonsense_for_a_contid),

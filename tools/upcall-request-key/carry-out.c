@@ -11,6 +11,7 @@
 #define ERRNO_MAX 4094     /* KEYCTL_REJECT refuses MAX_ERRNO itself, 4095: include/linux/err.h, security/keys/keyctl.c */
 #define RESTART_FIRST 512  /* ERESTARTSYS … ERESTART_RESTARTBLOCK, include/linux/errno.h */
 #define RESTART_LAST 516
+#define KEY_GROUP_VIEW_SEARCH 0x00000900 /* KEY_GRP_VIEW | KEY_GRP_SEARCH: include/linux/key.h */
 #define SECONDS_MAX (24 * 60 * 60)
 
 /* How long a payload is refused that will not become better by asking again at once. */
@@ -52,8 +53,16 @@ void carry_out_reject(int32_t key, const struct decision *decision, struct outco
         reject(key, 0, decision, ret_outcome);
 }
 
+/* Whoever may search a key may invalidate it. Without this nobody but its possessors may, root neither; when it cannot be done the key still has its
+ * lifetime. Now or never: the authority by which we possess it ends with the answer. */
+static void allow_group(int32_t key, uint32_t group, uint32_t permissions) {
+        if (group > 0 && key_set_group(key, group) == 0)
+                (void) key_set_permissions(key, permissions | KEY_GROUP_VIEW_SEARCH);
+}
+
 /* The lifetime goes first: a key that was instantiated lets nobody but its owner set one. */
-static int instantiate(int32_t key, const struct decision *decision) {
+static int instantiate(const struct upcall *upcall, const struct decision *decision) {
+        int32_t key = upcall->arguments.key;
         uint32_t seconds = decision->seconds > UPCALL_SECONDS_MAX ? UPCALL_SECONDS_MAX : decision->seconds;
         int r;
 
@@ -63,6 +72,7 @@ static int instantiate(int32_t key, const struct decision *decision) {
                 if (r < 0)
                         return r;
         }
+        allow_group(key, decision->group, upcall->key.permissions);
         /* No keyring: the kernel has linked the key to where the caller wanted it. */
         return key_instantiate(key, decision->payload, decision->payload_size, 0);
 }
@@ -72,7 +82,7 @@ static struct decision answer(const struct upcall *upcall, const struct decision
 
         if (!shape_fits(upcall->key.type, upcall->key.description, decision->payload, decision->payload_size))
                 return decide_reject(EKEYREJECTED, BAD_PAYLOAD_SECONDS, "payload-shape");
-        r = instantiate(upcall->arguments.key, decision);
+        r = instantiate(upcall, decision);
         if (r < 0)
                 return decide_reject((uint32_t) -r, BAD_PAYLOAD_SECONDS, "payload-refused");
         return *decision;

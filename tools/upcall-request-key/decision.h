@@ -14,6 +14,7 @@ struct decision {
         uint32_t seconds; /* answer: lifetime, 0: does not expire; reject: time-out */
         const void *payload;
         size_t payload_size;
+        uint32_t group;   /* answer: may make the key useless later; 0: none */
         const char *reason; /* a word of [a-z-] when it is not simply the broker's verdict, else NULL */
 };
 

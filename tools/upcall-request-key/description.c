@@ -37,6 +37,24 @@ static bool parse_id(struct wire_span column, uint32_t *ret_id) {
         return true;
 }
 
+/* As the kernel writes them: "%08x". */
+static bool parse_permissions(struct wire_span column, uint32_t *ret_permissions) {
+        static const char digits[] = "0123456789abcdef";
+        uint32_t number = 0;
+
+        if (column.size != 8)
+                return false;
+        for (size_t i = 0; i < column.size; i++) {
+                const char *digit = memchr(digits, ((const char *) column.data)[i], 16);
+
+                if (!digit)
+                        return false;
+                number = number << 4 | (uint32_t) (digit - digits);
+        }
+        *ret_permissions = number;
+        return true;
+}
+
 int key_description_parse(const char *text, size_t size, struct key_description *ret_description) {
         struct wire_span type, uid, gid, permissions;
         struct key_description description;
@@ -47,7 +65,7 @@ int key_description_parse(const char *text, size_t size, struct key_description 
         if (!take_column(&text, &type) || !take_column(&text, &uid) || !take_column(&text, &gid) ||
             !take_column(&text, &permissions) || type.size == 0)
                 return -EBADMSG;
-        if (!parse_id(uid, &description.uid) || !parse_id(gid, &unused))
+        if (!parse_id(uid, &description.uid) || !parse_id(gid, &unused) || !parse_permissions(permissions, &description.permissions))
                 return -EBADMSG;
         description.type = type;
         description.description = wire_text(text);

@@ -12,7 +12,7 @@
 struct key_description {
         struct wire_span type;        /* both point into what was parsed */
         struct wire_span description; /* may hold any byte but NUL, also semicolons and newlines */
-        uint32_t uid;
+        uint32_t uid, permissions;
 };
 
 /* Reads "type;uid;gid;permissions;description" of size bytes, the final NUL included. Returns 0 or -EBADMSG. */

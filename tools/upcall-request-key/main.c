@@ -114,7 +114,7 @@ static int take_payload(struct job *job, const struct message_verdict *verdict, 
 }
 
 static struct decision decide_by_verdict(struct job *job, const struct message_verdict *verdict) {
-        struct decision decision = { .action = verdict->action, .error = verdict->error, .seconds = verdict->seconds };
+        struct decision decision = { .action = verdict->action, .error = verdict->error, .seconds = verdict->seconds, .group = job->policy.key_group };
         int r;
 
         switch (verdict->action) {

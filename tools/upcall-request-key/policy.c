@@ -17,6 +17,8 @@ void policy_name(struct policy *policy, const char *name) {
                 policy->on_broker_down_defer = true;
         if (strcmp(name, "observe") == 0)
                 policy->observe = true;
+        if (strcmp(name, "key-group") == 0)
+                policy->has_key_group = true;
         if (strncmp(name, "deadline-", 9) == 0 && number_parse(name + 9, 1, POLICY_DEADLINE_MAX, &seconds) == 0 &&
             (policy->deadline == 0 || (uint32_t) seconds < policy->deadline))
                 policy->deadline = (uint32_t) seconds;
@@ -47,6 +49,15 @@ static void take_entries(struct policy *policy, const char *buffer, size_t size)
         }
 }
 
+/* Of root's own file. Root's group is that of many a container's root, too: it says nothing. */
+static uint32_t group_of(int folder, const char *name) {
+        struct stat st;
+
+        if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_uid != 0)
+                return 0;
+        return st.st_gid;
+}
+
 void policy_read(const char *folder, struct policy *ret_policy) {
         _cleanup_close_ int fd = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _Alignas(struct entry) char buffer[4096];
@@ -57,4 +68,6 @@ void policy_read(const char *folder, struct policy *ret_policy) {
                 return;
         while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
                 take_entries(ret_policy, buffer, (size_t) n);
+        if (ret_policy->has_key_group)
+                ret_policy->key_group = group_of(fd, "key-group");
 }

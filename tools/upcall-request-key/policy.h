@@ -6,6 +6,7 @@
  *   on-broker-down-defer   with no broker, everybody's upcalls go to the host's own program, not only the host's
  *   observe                they go there whenever there is no verdict, whatever the reason; the broker is soon given up on, and the host's
  *                          program is given all the time that it may want
+ *   key-group              the group that owns this file may invalidate the keys that are made for containers (upcallctl does, as root)
  *   deadline-N             an upcall takes N seconds at most, 1 to 600; of several the smallest counts
  */
 #ifndef REQUEST_KEY_POLICY_H
@@ -21,7 +22,8 @@
 #define POLICY_OBSERVE_VERDICT_MS 2000
 
 struct policy {
-        bool on_broker_down_defer, observe;
+        bool on_broker_down_defer, observe, has_key_group;
+        uint32_t key_group; /* 0: none, also when it is root's */
         uint32_t deadline; /* seconds; 0: no file says so */
 };
 

@@ -7,6 +7,7 @@
 #include "tools/upcallctl/ask.h"
 #include "tools/upcallctl/cgroup-shared.h"
 #include "tools/upcallctl/family.h"
+#include "tools/upcallctl/keys.h"
 #include "tools/upcallctl/verbs.h"
 
 static const struct output_column container_columns[] = { CONTAINER_COLUMNS };
@@ -50,15 +51,31 @@ int verb_container_register(const struct arguments *arguments) {
         return print_contid(text);
 }
 
+/* What still runs of it must not go on with them. */
+static int invalidate_keys(const struct arguments *arguments, const char *contid) {
+        struct keys_counts counts;
+        int r;
+
+        if (!contid || !*contid)
+                return EXIT_DONE;
+        r = keys_invalidate(arguments, &(struct keys_order){ .container = wire_text(contid) }, &counts);
+        if (r == 0 && counts.kept > 0)
+                complain("container unregister: %llu keys that were made for it stay usable until their lifetime ends: root may not invalidate them (key-group in "
+                         "upcall-request-key(8))", (unsigned long long) counts.kept);
+        return r;
+}
+
 int verb_container_unregister(const struct arguments *arguments) {
         struct message_control order = { .verb = UPCALL_VERB_CONTAINER_UNREGISTER };
+        _cleanup_free_ char *contid = NULL;
         int r;
 
         r = ask_container("CONTAINER", arguments->operand, &order.container);
         if (r != 0)
                 return r;
 
-        return ask_order(arguments, &order, -1, NULL);
+        r = ask_order(arguments, &order, -1, &contid);
+        return r != 0 ? r : invalidate_keys(arguments, contid);
 }
 
 int verb_container_list(const struct arguments *arguments) {

@@ -66,7 +66,7 @@ static bool name_is_known(const char *name) {
         struct policy policy = nothing;
 
         policy_name(&policy, name);
-        return policy.on_broker_down_defer || policy.observe || policy.deadline > 0;
+        return policy.on_broker_down_defer || policy.observe || policy.has_key_group || policy.deadline > 0;
 }
 
 static void judge_names(struct doctor *doctor, DIR *folder) {

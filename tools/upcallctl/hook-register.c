@@ -8,6 +8,7 @@
 
 #include "tools/upcallctl/cgroup-shared.h"
 #include "tools/upcallctl/hook.h"
+#include "tools/upcallctl/keys.h"
 #include "tools/upcallctl/output.h"
 
 #define FOUND_MAX 16
@@ -229,6 +230,24 @@ static int unregister_one(const struct hook *hook, const uint8_t contid[static 1
         return r;
 }
 
+/* Of the last one that ended under this id. Whoever comes late finds an older one's or its own: of what has ended no key is wanted any more. */
+static int invalidate_keys(const struct hook *hook) {
+        struct refusal refusal = { .error = 0 };
+        struct keys_counts counts;
+        int r;
+
+        r = keys_invalidate(hook->arguments, &(struct keys_order){ .runtime_id = wire_text(hook->state->id), .deadline = hook->deadline, .refusal = &refusal },
+                            &counts);
+        if (refusal.error == ENOENT)
+                return 0;
+        if (refusal.error != 0)
+                hook_say(hook, "the keys of container %s were not invalidated: %s", hook->state->safe_id, refusal.text);
+        else if (r == 0 && counts.kept > 0)
+                hook_say(hook, "%llu keys of container %s end with their lifetime: root may not invalidate them", (unsigned long long) counts.kept,
+                         hook->state->safe_id);
+        return r;
+}
+
 int hook_unregister_ended(const struct hook *hook) {
         struct search search = { .hook = hook, .fits = has_this_id };
         int r;
@@ -243,5 +262,5 @@ int hook_unregister_ended(const struct hook *hook) {
 
                 r = r == 0 ? one : r;
         }
-        return r;
+        return r == 0 ? invalidate_keys(hook) : r;
 }

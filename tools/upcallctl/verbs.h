@@ -16,6 +16,7 @@ int verb_container_register(const struct arguments *arguments);
 int verb_container_unregister(const struct arguments *arguments);
 int verb_container_list(const struct arguments *arguments);
 int verb_container_adopt(const struct arguments *arguments);
+int verb_container_invalidate_keys(const struct arguments *arguments);
 int verb_container_show(const struct arguments *arguments);
 
 int verb_agent_add(const struct arguments *arguments);
