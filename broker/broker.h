@@ -84,7 +84,8 @@ struct Broker {
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
         sd_event_source *settle_timer, *settle_turn;
         int cgroup_events; /* inotify, for all containers */
-        sd_event_source *cgroup_source;
+        sd_event_source *cgroup_source, *cgroup_timer;
+        bool cgroup_timer_again; /* something came after it was set */
         struct chain chain;
 
         Closing *closing; /* descriptors that others than agents sent */

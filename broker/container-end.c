@@ -90,6 +90,7 @@ void container_end(Container *container, const char *reason, const struct proces
                 container_withdraw(container, "container-ended");
                 if (container_runs(container)) {
                         (void) container_save_state(container, UPCALL_CONTAINER_HELD, reason);
+                        container_look_again(container->broker);
                         return;
                 }
         }

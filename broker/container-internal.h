@@ -18,6 +18,9 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
 /* Its cgroup, where that alone tells it apart. */
 int container_watch_cgroup(Container *container);
 
+/* All that are held, once, some milliseconds later. */
+void container_look_again(Broker *broker);
+
 /* Its first process, and its cgroup where that alone keeps a tombstone up. */
 int container_watch(Container *container);
 void container_unwatch(Container *container);

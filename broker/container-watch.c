@@ -9,7 +9,12 @@
 #include <sys/inotify.h>
 
 #include "broker/container-internal.h"
+#include "util/deadline.h"
 #include "util/error.h"
+
+/* The kernel holds a notification back for 10 ms after the last one (kernel/cgroup/cgroup.c, CGROUP_FILE_NOTIFY_MIN_INTV), and forgets it when the cgroup
+ * is removed meanwhile. One that was lost comes right behind another one, or behind the end of a first process, after which one look is enough. */
+#define LOOK_AGAIN_USEC (30 * USEC_PER_MSEC)
 
 static int on_first_exit(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         (void) fd;
@@ -37,12 +42,34 @@ static int on_cgroup_events(sd_event_source *source, int fd, uint32_t events, vo
 
         (void) source;
         (void) events;
+        container_look_again(userdata);
         while ((n = read(fd, buffer, sizeof(buffer))) > 0)
                 for (size_t at = 0; at < (size_t) n; at += sizeof(*event) + event->len) {
                         event = (const struct inotify_event *) (const void *) (buffer + at);
                         look_at_held(userdata, event->wd);
                 }
         return 0;
+}
+
+static int on_look_again(sd_event_source *source, uint64_t now, void *userdata) {
+        Broker *broker = userdata;
+
+        (void) source;
+        (void) now;
+        look_at_held(broker, -1);
+        if (broker->cgroup_timer_again)
+                container_look_again(broker);
+        return 0;
+}
+
+/* Not put off by what comes meanwhile: whoever makes notifications must not keep it from being done */
+void container_look_again(Broker *broker) {
+        int enabled = SD_EVENT_OFF;
+
+        (void) sd_event_source_get_enabled(broker->cgroup_timer, &enabled);
+        broker->cgroup_timer_again = enabled != SD_EVENT_OFF;
+        if (enabled == SD_EVENT_OFF && sd_event_source_set_time_relative(broker->cgroup_timer, LOOK_AGAIN_USEC) >= 0)
+                (void) sd_event_source_set_enabled(broker->cgroup_timer, SD_EVENT_ONESHOT);
 }
 
 int container_watches_start(Broker *broker) {
@@ -54,12 +81,18 @@ int container_watches_start(Broker *broker) {
                 fprintf(stderr, "cgroups cannot be watched: %s%s\n", strerror(-r), r == -EMFILE ? ", see fs.inotify.max_user_instances" : "");
                 return r;
         }
+        r = sd_event_add_time(broker->event, &broker->cgroup_timer, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_look_again, broker);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(broker->cgroup_timer, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         r = sd_event_add_io(broker->event, &broker->cgroup_source, broker->cgroup_events, EPOLLIN, on_cgroup_events, broker);
         return r < 0 ? r : 0;
 }
 
 void container_watches_stop(Broker *broker) {
         broker->cgroup_source = sd_event_source_disable_unref(broker->cgroup_source);
+        broker->cgroup_timer = sd_event_source_disable_unref(broker->cgroup_timer);
         broker->cgroup_events = close_fd(broker->cgroup_events);
 }
 
