@@ -10,6 +10,7 @@
 #include "broker/broker.h"
 #include "broker/container.h"
 #include "broker/control.h"
+#include "broker/loop.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
 #include "util/deadline.h"
@@ -307,7 +308,7 @@ int broker_run(Broker *broker) {
         if (r < 0)
                 fprintf(stderr, "the service manager's watchdog cannot be fed (WATCHDOG_USEC): %s, ignoring\n", strerror(-r));
         broker_say_ready(broker, 0);
-        return sd_event_loop(broker->event);
+        return loop_run(broker->event, &broker->longest_turn);
 }
 
 /* Clients of upcalls under way find the end of file and come back to the next broker, and so do agents */
