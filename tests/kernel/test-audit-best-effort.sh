@@ -64,13 +64,13 @@ test_audit_disabled() {
         load one $UPCALLS
         load_wait
         n=$((2 * LOAD_N))
-        watch_ended
         expect_all_answered
         machine_wait_for "$HANG" spool_has $n || fail "$(upcallctl status)"
         expect_eq "$(status_field gap_records) $(status_field gap_dropped) $(status_field records_lost)" "$n 0 0" "status"
         note_spool
         audit_on
         expect_replayed
+        watch_ended
         expect_eq "$late $told $dropped" "$n $n 0" "trail"
         expect_in_order
         expect_gap $n 0 success
@@ -190,8 +190,8 @@ test_kernel_backlog_full() {
         load_wait
         expect_all_answered
         empty_backlog
-        watch_ended
         expect_replayed
+        watch_ended
 }
 
 # What the kernel made wait was in no spool: the ledger knows of it. A sender cannot even be killed while the kernel makes it wait.

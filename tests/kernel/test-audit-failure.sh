@@ -16,8 +16,8 @@ test_nothing_fails() {
         watch_loop
         load one $UPCALLS
         load_wait
-        watch_ended
         check_trail
+        watch_ended
         expect_eq "$OK $rows $closed $late $repeated" "$LOAD_N $LOAD_N $LOAD_N 0 0" "trail"
         expect_written
 }
@@ -51,9 +51,9 @@ test_auditd_suspended() {
         suspend_auditd
         load_wait
         kill -CONT "$AUDITD"
-        watch_ended
         expect_works_again
         check_trail
+        watch_ended
 }
 
 test_auditds_disk_full() {
@@ -71,7 +71,7 @@ test_auditds_disk_full() {
         done
 }
 
-# Each waits for its deadline. status(1) waits for the audit system, too: it is asked afterwards.
+# Each waits for its deadline
 test_kernel_backlog_full() {
         UPCALL_TIMEOUT=1 CALLERS=160
         failing_world max-in-flight=1024 max-per-container=512
@@ -81,9 +81,9 @@ test_kernel_backlog_full() {
         machine_wait_for "$HANG" sender_waits || fail "the kernel does not make the sender wait"
         load_wait
         empty_backlog
-        watch_ended
         expect_works_again
         check_trail
+        watch_ended
         expect_ne "$REFUSED" 0 "refused"
 }
 
@@ -93,11 +93,11 @@ test_audit_disabled() {
         watch_loop
         load one $UPCALLS
         load_wait
-        watch_ended
         expect_all_refused
         audit_on
         expect_works_again
         check_trail
+        watch_ended
         expect_eq "$no_dispatch" "$LOAD_N" "gaps"
         expect_written
 }
