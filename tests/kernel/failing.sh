@@ -15,7 +15,8 @@ UPCALL_TIMEOUT=6
 
 REGISTRY=$WORK/state/registry.sqlite
 KERNEL_RECORDS=$WORK/kernel-records
-FAILURE=${2-} # lib.sh FILE FUNCTION
+FAILURE=${1##*/test-} # lib.sh FILE FUNCTION
+FAILURE=${FAILURE%.sh}/${2#test_}
 OK=0 REFUSED=0 WORST=0
 
 # ---- the world ----------------------------------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ note_figures() {
         local gaps
         [[ ${KERNEL_FIGURES-} ]] || return 0
         gaps=$(ledger "SELECT count(*) || ' ' || reason FROM ledger WHERE state = 5 GROUP BY reason" | paste -s -d ';' | sed 's/;/; /g')
-        printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "${FAILURE#test_}" "$((OK + REFUSED))" "$OK" "$REFUSED" "$rows" "${gaps:-none}" \
+        printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' "$FAILURE" "$((OK + REFUSED))" "$OK" "$REFUSED" "$rows" "${gaps:-none}" \
                 "$late / $repeated / $dropped" "$((WORST / 1000))" "$(status_field longest_turn_usec)" "$WRITTEN" >> "$KERNEL_FIGURES"
 }
 
