@@ -12,6 +12,9 @@
 #include "util/deadline.h"
 #include "util/error.h"
 
+/* Callbacks of each kind in one sender_dispatch(): they write, and there may be thousands at once when the kernel's queue has been full. */
+#define TURN_MAX 32
+
 enum {
         WATCH_READY,
         WATCH_READBACK,
@@ -201,8 +204,9 @@ static void match(Sender *sender, const struct readback *record) {
                 }
 }
 
+/* 0: all that is there was read; 1: there may be more, and the socket stays readable */
 static int receive(Sender *sender) {
-        for (;;) {
+        for (unsigned i = 0; i < TURN_MAX; i++) {
                 struct readback record;
                 int r = readback_receive(sender->readback_fd, sender->pid, sender->buffer, sizeof(sender->buffer), &record);
 
@@ -214,6 +218,7 @@ static int receive(Sender *sender) {
                 if (r == 0)
                         match(sender, &record);
         }
+        return 1;
 }
 
 /* How the thread fared with the job: 1 when it has not sent it yet. */
@@ -228,16 +233,21 @@ static int thread_result(Sender *sender, const SenderJob *job) {
 
 static void complete_failed(Sender *sender) {
         SenderJob *job, *next;
+        unsigned n = 0;
 
-        for (job = TAILQ_FIRST(&sender->jobs); job; job = next) {
+        for (job = TAILQ_FIRST(&sender->jobs); job && n < TURN_MAX; job = next) {
                 int r = thread_result(sender, job);
 
                 next = TAILQ_NEXT(job, link); /* callbacks add behind, and take nothing out */
-                if (r < 0)
+                if (r > 0)
+                        return; /* nor is any sent that came later */
+                if (r < 0) {
                         complete(sender, job, r, NULL);
-                else if (r > 0)
-                        break; /* nor is any that came later */
+                        n++;
+                }
         }
+        if (job)
+                sender_signal(sender->ready_fd); /* the rest in the next turn */
 }
 
 static int arm_timer(Sender *sender, uint64_t deadline) {
@@ -266,17 +276,20 @@ static uint64_t job_deadline(Sender *sender, const SenderJob *job, uint64_t now)
 static int expire(Sender *sender) {
         uint64_t now = usec_now(CLOCK_BOOTTIME);
         SenderJob *job, *next;
+        unsigned n = 0;
 
         sender_clear(sender->timer_fd);
         sender->timer_armed = false;
-        for (job = TAILQ_FIRST(&sender->jobs); job && job->deadline <= now; job = next) {
+        for (job = TAILQ_FIRST(&sender->jobs); job && job->deadline <= now && n < TURN_MAX; job = next) {
                 next = TAILQ_NEXT(job, link);
                 job->deadline = job_deadline(sender, job, now);
-                if (job->deadline <= now)
+                if (job->deadline <= now) {
                         complete(sender, job, -ENODATA, NULL);
+                        n++;
+                }
         }
         job = TAILQ_FIRST(&sender->jobs);
-        return job ? arm_timer(sender, job->deadline > now ? job->deadline : now + sender->read_back_ms * USEC_PER_MSEC) : 0;
+        return job ? arm_timer(sender, job->deadline) : 0; /* in the past: the rest in the next turn */
 }
 
 static bool has_ended(Sender *sender) {
@@ -302,9 +315,9 @@ int sender_dispatch(Sender *sender) {
                 r = receive(sender);
         if (ready[WATCH_READY])
                 complete_failed(sender);
-        if (ready[WATCH_TIMER] && r == 0)
+        if (ready[WATCH_TIMER] && r == 0) /* none is given up while what was read back waits to be read */
                 r = expire(sender);
-        return has_ended(sender) ? -EPIPE : r;
+        return has_ended(sender) ? -EPIPE : r < 0 ? r : 0;
 }
 
 /* ---- new jobs ---- */

@@ -54,7 +54,7 @@ DEFINE_CLEANUP(Sender, sender_free)
 /* Becomes readable when sender_dispatch() has something to do. Owned by the sender. */
 int sender_fd(const Sender *sender);
 
-/* Calls the callbacks of what is done. Returns 0 or a negative errno (-EPIPE: the thread has died). */
+/* Calls the callbacks of what is done, of some dozens at a time: the descriptor stays readable while there are more. Returns 0 or a negative errno (-EPIPE: the thread has died). */
 int sender_dispatch(Sender *sender);
 
 /* Queues a record; never waits. Records are sent in the order of the calls. With done NULL nobody hears of it.

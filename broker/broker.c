@@ -11,7 +11,7 @@
 #include "broker/container.h"
 #include "broker/control.h"
 #include "broker/kernel-thread.h"
-#include "broker/kernel-thread.h"
+#include "broker/loop.h"
 #include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
@@ -319,7 +319,7 @@ int broker_run(Broker *broker) {
         if (r < 0)
                 fprintf(stderr, "the service manager's watchdog cannot be fed (WATCHDOG_USEC): %s, ignoring\n", strerror(-r));
         broker_say_ready(broker, 0);
-        return sd_event_loop(broker->event);
+        return loop_run(broker->event, &broker->longest_turn);
 }
 
 /* Clients of upcalls under way find the end of file and come back to the next broker, and so do agents */

@@ -91,6 +91,7 @@ struct Broker {
         Closing *closing; /* descriptors that others than agents sent */
 
         struct broker_counters counters;
+        uint64_t longest_turn;     /* of the loop, in microseconds */
         struct refusals strangers, orders; /* of whoever is in no container; of what upcallctl asked for */
         char audit_problem[128];   /* "" when the last record was read back */
 

@@ -25,6 +25,7 @@ static int status_check(Control *control) {
                 .gap_records = gap.records,
                 .gap_dropped = gap.dropped,
                 .gap_from = gap.from,
+                .longest_turn = broker->longest_turn,
         };
 
         control_send(control, &message_status_layout, &status);

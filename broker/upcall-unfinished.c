@@ -8,6 +8,9 @@
 #include "broker/upcall-internal.h"
 #include "util/error.h"
 
+/* How many are ended in one turn of the loop: there may be thousands, and each is written. */
+#define TURN_MAX 32
+
 /* Rows carry words; records want ours, which live for ever */
 static const char *own_word(const char *word, const char *const *words, size_t n_words, const char *fallback) {
         for (size_t i = 0; word && i < n_words; i++)
@@ -86,15 +89,17 @@ static uint32_t outcome_of_word(const char *word) {
 static int on_unfinished_timeout(sd_event_source *source, uint64_t now, void *userdata) {
         Broker *broker = userdata;
         Upcall *upcall, *next;
+        unsigned n = 0;
 
-        (void) source;
         (void) now;
-        for (upcall = TAILQ_FIRST(&broker->upcalls); upcall; upcall = next) {
+        for (upcall = TAILQ_FIRST(&broker->upcalls); upcall && n < TURN_MAX; upcall = next) {
                 next = TAILQ_NEXT(upcall, link);
-                if (upcall->state == UPCALL_FINISHED && upcall->late && !upcall->completed)
+                if (upcall->state == UPCALL_FINISHED && upcall->late && !upcall->completed) {
                         upcall_finish(upcall, outcome_of_word(upcall->outcome), upcall->error);
+                        n++;
+                }
         }
-        return 0;
+        return upcall ? sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) : 0; /* its time has come: the rest in the next turn */
 }
 
 int upcall_load_unfinished(Broker *broker) {
@@ -104,6 +109,6 @@ int upcall_load_unfinished(Broker *broker) {
         if (r < 0)
                 return r;
         r = sd_event_add_time_relative(broker->event, &broker->unfinished_source, CLOCK_BOOTTIME,
-                                       (broker->config.upcall_timeout + 2) * USEC_PER_SEC, USEC_PER_SEC, on_unfinished_timeout, broker);
+                                       (broker->config.upcall_timeout + 2) * USEC_PER_SEC, USEC_PER_MSEC, on_unfinished_timeout, broker);
         return r < 0 ? r : 0;
 }

@@ -216,6 +216,7 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, GAP_RECORDS, gap_records),
         U64(message_status, MAY, GAP_DROPPED, gap_dropped),
         U64(message_status, MAY, GAP_FROM, gap_from),
+        U64(message_status, MAY, LONGEST_TURN, longest_turn),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 

@@ -116,6 +116,7 @@ struct message_status {
         uint32_t unregistered;  /* (optional) enum upcall_action: REJECT or DEFER */
         uint64_t spooled; /* (optional) audit records that wait */
         uint64_t gap_records, gap_dropped, gap_from; /* (optional) in the trail, not recorded yet; from: microseconds since 1970 */
+        uint64_t longest_turn; /* (optional) of the broker's loop, in microseconds */
 };
 
 struct message_container {

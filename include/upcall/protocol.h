@@ -183,6 +183,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_GAP_RECORDS = 61, /* u64: records that were not made in time, which no record has told of yet */
         UPCALL_FIELD_GAP_DROPPED = 62, /* u64: of which so many are lost */
         UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
+        UPCALL_FIELD_LONGEST_TURN = 64, /* u64: microseconds that the broker's loop was away from its events at most */
 
         UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */

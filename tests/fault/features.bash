@@ -448,10 +448,10 @@ off gap-row-has-its-completion broker/upcall-settle.c \
         audit-failure/dispatch_records_excluded
 off best-effort-waits-for-nothing broker/upcall-decide.c \
         's/return upcall->observed \|\| .*;/return upcall->observed;/' \
-        audit-failure/best_effort_audit_disabled
+        audit-best-effort/audit_disabled
 off spool-keeps broker/upcall.c \
         's/ && evidence_keep\(upcall, kind\) == 0\)/ \&\& false)/' \
-        audit-failure/best_effort_audit_disabled
+        audit-best-effort/audit_disabled
 off spool-bounded broker/spool.c \
         's/return spool->bytes \+ 2 \* bytes <= .*;/return true;/' \
         unit/test-broker
@@ -493,13 +493,22 @@ off spool-ends-the-row broker/spool.c \
         unit/test-broker
 off spool-outlives-the-broker broker/spool.c \
         '/^static int load/,/^}/ s/wait_for_audit\(spool\);/;/' \
-        audit-failure/best_effort_broker_killed_while_replaying
+        audit-best-effort/broker_killed_while_replaying
 off spooled-rows-are-the-spools broker/upcall-unfinished.c \
         's/if \(registry_spool_has\(broker->registry, row->seqno, EVIDENCE_COMPLETION\) > 0\)/if (false)/' \
-        audit-failure/best_effort_broker_killed_while_spooling
+        audit-best-effort/broker_killed_while_spooling
 off unfinished-rows-get-their-dispatch-record broker/upcall-unfinished.c \
         's/upcall->owes_dispatch = .*;/upcall->owes_dispatch = false;/' \
-        audit-failure/best_effort_broker_killed_under_a_full_backlog
+        audit-best-effort/broker_killed_under_a_full_backlog
+off longest-turn broker/loop.c \
+        's/if \(usec > \*longest\)/if (usec > UINT64_MAX - 1)/' \
+        unit/test-loop
+off sender-turns-are-short auditing/sender.c \
+        's/#define TURN_MAX 32/#define TURN_MAX 100000/' \
+        unit/test-sender
+off unfinished-turns-are-short broker/upcall-unfinished.c \
+        's/#define TURN_MAX 32/#define TURN_MAX 100000/' \
+        unit/test-broker
 
 # ---- rights -----------------------------------------------------------------------------------------------------------------
 

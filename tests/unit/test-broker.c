@@ -1216,6 +1216,33 @@ static void test_dispatch_record_that_comes_behind_the_deadline(void **state) {
         assert_int_equal(world->broker->counters.records_lost, 0);
 }
 
+/* As many as under a full queue of the kernel: not all in one turn of the loop */
+static void test_rows_of_an_earlier_broker_are_ended_by_the_dozen(void **state) {
+        const unsigned n = 100, turn_max = 32;
+        struct world *world = *state;
+        Broker *broker = world->broker;
+
+        records_made(broker); /* the chain's head */
+        for (unsigned i = 1; i <= n; i++) {
+                struct ledger_row row = { .state = LEDGER_OPEN, .key = i, .key_type = "user", .description = "db:1", .description_size = 4, .mode = "payload",
+                                          .found = "pidns", .origin = "user", .caller_comm = "mount", .time_open = i };
+
+                memcpy(row.id, &i, sizeof(i));
+                memset(row.boot_id, 1, sizeof(row.boot_id));
+                assert_int_equal(registry_ledger_open(broker->registry, &row), 0);
+        }
+        sd_event_source_disable_unref(broker->unfinished_source);
+        assert_int_equal(upcall_load_unfinished(broker), 0);
+        assert_true(sd_event_source_set_time_relative(broker->unfinished_source, 0) >= 0);
+        for (unsigned before = 0; before < n; before = count_jobs(broker)) {
+                assert_true(sd_event_run(broker->event, 1000 * USEC_PER_MSEC) > 0);
+                assert_true(count_jobs(broker) - before <= turn_max);
+        }
+        records_made(broker);
+        assert_int_equal(ledger_unfinished(world), 0);
+        assert_null(TAILQ_FIRST(&broker->upcalls));
+}
+
 /* ---- audit=best-effort ---- */
 
 /* An upcall from its question to its outcome, whatever becomes of its records */
@@ -2027,6 +2054,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_what_an_agent_claims_is_recorded_where_it_is_not_so, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_completion_record_waits_for_the_dispatch_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_dispatch_record_that_comes_behind_the_deadline, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_rows_of_an_earlier_broker_are_ended_by_the_dozen, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_observed_upcalls_over_the_limit_are_deferred_and_recorded, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_upcall_keeps_the_mode_it_began_with, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_change_of_the_mode_is_recorded, setup, teardown),

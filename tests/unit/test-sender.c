@@ -271,6 +271,24 @@ static void handle(int signal) {
         handler_thread = (sig_atomic_t) gettid();
 }
 
+/* However many are done at once, whether the kernel made them or not: an owner has other things to do, too */
+static void test_one_turn_is_short(void **state) {
+        _cleanup_(sender_freep) Sender *sender = sender_or_skip(1000, SOON_MS);
+        const unsigned kinds = 3, turn_max = 32;
+        struct heard heard = {};
+
+        (void) state;
+        for (unsigned i = 0; i < 1000; i++)
+                assert_int_equal(submit(sender, "op=test-sender", &heard, NULL), 0);
+        for (unsigned before = 0; before < 1000; before = heard.calls) {
+                (void) usleep(before == 0 ? 4 * SOON_MS * 1000 : 0);
+                assert_int_equal(pump(sender, &heard.calls, before + 1, 5000), 0);
+                assert_true(heard.calls > before);
+                assert_true(heard.calls - before <= kinds * turn_max);
+        }
+        assert_int_equal(heard.calls, 1000);
+}
+
 static void test_signals_stay_with_the_owner(void **state) {
         _cleanup_(sender_freep) _unused_ Sender *sender = sender_or_skip(10, SOON_MS);
         struct sigaction action = { .sa_handler = handle }, before;
@@ -555,6 +573,7 @@ int main(void) {
                 cmocka_unit_test(test_forgotten_jobs_are_not_heard_of),
                 cmocka_unit_test(test_callbacks_may_submit_and_forget),
                 cmocka_unit_test(test_free_waits_not_for_ever),
+                cmocka_unit_test(test_one_turn_is_short),
                 cmocka_unit_test(test_signals_stay_with_the_owner),
                 cmocka_unit_test(test_receipt),
                 cmocka_unit_test(test_longest_text_is_read_back),

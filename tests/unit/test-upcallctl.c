@@ -441,7 +441,7 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
         SAY(status, .version = SPAN("0.1.0"), .pid = 99, .containers = 2, .agents = 3, .in_flight = 4, .upcalls = 5000000000, \
             .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8, \
             .unregistered = UPCALL_ACTION_REJECT, \
-            .spooled = 9, .gap_records = 11, .gap_dropped = 2, .gap_from = 1763773201123456)
+            .spooled = 9, .gap_records = 11, .gap_dropped = 2, .gap_from = 1763773201123456, .longest_turn = 1234)
 
 static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
         struct bench *bench = *state;
@@ -533,6 +533,7 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "   Not yet told of: 11\n"
                 "  Of these dropped: 2\n"
                 "         Gap since: 2025-11-22T02:00:01+01:00\n"
+                "  Longest turn, us: 1234\n"
                 "             Audit: ok\n");
 }
 
@@ -762,7 +763,7 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 19);
+        assert_int_equal(json_object_object_length(row), 20);
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
         assert_true(json_object_object_get_ex(row, "preflight", NULL));
@@ -773,6 +774,7 @@ static void test_status_comes_back_from_json(void **state) {
         assert_json_number(row, "gap_records", 11);
         assert_json_number(row, "gap_dropped", 2);
         assert_json_text(row, "gap_from", "2025-11-22T01:00:01.123456Z");
+        assert_json_number(row, "longest_turn_usec", 1234);
         assert_json_text(row, "version", "0.1.0");
         assert_json_text(row, "unregistered", "reject");
         assert_json_number(row, "pid", 99);

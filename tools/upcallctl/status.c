@@ -45,6 +45,7 @@ static const struct output_column columns[] = {
         COLUMN("gap_records", "Not yet told of", OUTPUT_U64, broker.gap_records),
         COLUMN("gap_dropped", "Of these dropped", OUTPUT_U64, broker.gap_dropped),
         COLUMN("gap_from", "Gap since", OUTPUT_TIME, broker.gap_from),
+        COLUMN("longest_turn_usec", "Longest turn, us", OUTPUT_U64, broker.longest_turn),
         COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
         COLUMN("preflight", "Preflight", OUTPUT_TEXT, preflight),
 };
