@@ -145,7 +145,7 @@ off run-for-outlives-the-broker broker/run.c \
         run-for/restart_of_the_broker_during_the_run
 off run-for-without-a-broker tools/upcall-request-key/upcall.c \
         's/ && !process_in_run_cgroup\(caller->cgroup_path\)//' \
-        run-for/restart_of_the_broker_during_the_run
+        unit/test-request-key
 off run-for-unknown-run broker/upcall-decide.c \
         's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
         run-for/run_that_the_broker_lost_is_not_the_hosts

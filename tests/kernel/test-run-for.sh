@@ -116,6 +116,7 @@ test_program_that_enters_another_container_is_refused() {
         run_world
         new_container other
         register other
+        expect_ok upcallctl route add --container other --reject EACCES --type user --description 'db:*' > /dev/null
         expect_match "$(upcallctl run --for web-1 -- nsenter -t "${PID[other]}" -a -- "$KERNEL_SHARE/request" user db:inside)" '^error ENOKEY' "inside other"
         expect_match "$(upcallctl run --for web-1 -- unshare -fp "$KERNEL_SHARE/request" user db:new)" '^error ENOKEY' "in a namespace of its own"
         audit_no 'found=run-for' -m VIRT_CONTROL --raw
@@ -232,6 +233,7 @@ test_restart_of_the_broker_during_the_run() {
         start_run main
         stop_broker KILL
         run_says "$KERNEL_SHARE/request user db:down" '^error ENOKEY'
+        audit_find 'op=upcall-unbrokered reason=broker-down .*answer-mode=reject' -m VIRT_CONTROL --raw > /dev/null
         start_broker
         machine_wait_for 10 agent_more_than web-1 keys 0 || fail "the agent does not come back"
         run_says "$KERNEL_SHARE/request user db:again" '^ok .* of-web'
