@@ -130,7 +130,7 @@ off run-for-by-cgroup broker/attribution.c \
         run-for/child_and_grandchild_act_for_the_container
 off run-for-other-containers-refused broker/attribution.c \
         's/attribution_contains\(run->entry, caller->owner\) \?/true ?/' \
-        run-for/program_that_enters_another_container_is_refused
+        unit/test-acting
 off run-for-new-namespaces-refused broker/attribution.c \
         '/^static struct attribution judge_run/,/^}/ s/if \(!is_outside_of_namespaces\(caller->facts\)\)/if (false)/' \
         run-for/program_that_enters_another_container_is_refused
