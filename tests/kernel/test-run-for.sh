@@ -232,6 +232,8 @@ test_restart_of_the_broker_during_the_run() {
         run_world
         start_run main
         stop_broker KILL
+        # a client that had got through would wait for the next broker
+        machine_wait_for 10 nobody_listens || fail "who listens?"
         run_says "$KERNEL_SHARE/request user db:down" '^error ENOKEY'
         audit_find 'op=upcall-unbrokered reason=broker-down .*answer-mode=reject' -m VIRT_CONTROL --raw > /dev/null
         start_broker
@@ -244,6 +246,10 @@ test_restart_of_the_broker_during_the_run() {
         machine_wait_for 10 no_run_cgroup || fail "the cgroup is left: $(run_cgroups)"
         start_broker
         nothing_is_left
+}
+
+nobody_listens() {
+        [[ $(upcallctl --timeout 1 status 2>&1) == *"no broker listens"* ]]
 }
 
 test_run_that_the_broker_lost_is_not_the_hosts() {
