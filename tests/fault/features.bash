@@ -130,7 +130,7 @@ off run-for-by-cgroup broker/attribution.c \
         run-for/child_and_grandchild_act_for_the_container
 off run-for-other-containers-refused broker/attribution.c \
         's/attribution_contains\(run->entry, caller->owner\) \?/true ?/' \
-        run-for/program_that_enters_another_container_is_refused
+        unit/test-acting
 off run-for-new-namespaces-refused broker/attribution.c \
         '/^static struct attribution judge_run/,/^}/ s/if \(!is_outside_of_namespaces\(caller->facts\)\)/if (false)/' \
         run-for/program_that_enters_another_container_is_refused
@@ -145,7 +145,7 @@ off run-for-outlives-the-broker broker/run.c \
         run-for/restart_of_the_broker_during_the_run
 off run-for-without-a-broker tools/upcall-request-key/upcall.c \
         's/ && !process_in_run_cgroup\(caller->cgroup_path\)//' \
-        run-for/restart_of_the_broker_during_the_run
+        unit/test-request-key
 off run-for-unknown-run broker/upcall-decide.c \
         's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
         run-for/run_that_the_broker_lost_is_not_the_hosts

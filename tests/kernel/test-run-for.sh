@@ -116,6 +116,7 @@ test_program_that_enters_another_container_is_refused() {
         run_world
         new_container other
         register other
+        expect_ok upcallctl route add --container other --reject EACCES --type user --description 'db:*' > /dev/null
         expect_match "$(upcallctl run --for web-1 -- nsenter -t "${PID[other]}" -a -- "$KERNEL_SHARE/request" user db:inside)" '^error ENOKEY' "inside other"
         expect_match "$(upcallctl run --for web-1 -- unshare -fp "$KERNEL_SHARE/request" user db:new)" '^error ENOKEY' "in a namespace of its own"
         audit_no 'found=run-for' -m VIRT_CONTROL --raw
@@ -231,7 +232,10 @@ test_restart_of_the_broker_during_the_run() {
         run_world
         start_run main
         stop_broker KILL
+        # a client that had got through would wait for the next broker
+        machine_wait_for 10 nobody_listens || fail "who listens?"
         run_says "$KERNEL_SHARE/request user db:down" '^error ENOKEY'
+        audit_find 'op=upcall-unbrokered reason=broker-down .*answer-mode=reject' -m VIRT_CONTROL --raw > /dev/null
         start_broker
         machine_wait_for 10 agent_more_than web-1 keys 0 || fail "the agent does not come back"
         run_says "$KERNEL_SHARE/request user db:again" '^ok .* of-web'
@@ -242,6 +246,10 @@ test_restart_of_the_broker_during_the_run() {
         machine_wait_for 10 no_run_cgroup || fail "the cgroup is left: $(run_cgroups)"
         start_broker
         nothing_is_left
+}
+
+nobody_listens() {
+        [[ $(upcallctl --timeout 1 status 2>&1) == *"no broker listens"* ]]
 }
 
 test_run_that_the_broker_lost_is_not_the_hosts() {
