@@ -25,6 +25,7 @@ struct Trail {
         size_t used;
         char line[LINE_MAX_SIZE + 1];
         struct trail_record record;
+        char whole[LINE_MAX_SIZE + 2]; /* the record's line */
         uint8_t decoded[LINE_MAX_SIZE + TRAIL_FIELDS_MAX + 1];
         size_t n_decoded;
 };
@@ -32,7 +33,7 @@ struct Trail {
 /* What broker and client say that they do; each also with "refuse-" in front. */
 static const char *const ops[] = {
         "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "ledger-chain", "audit-gap", "observe-on", "observe-off", "register",
-        "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route",
+        "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container", "unregister-container", "add-route", "remove-route", "run-for", "end-run-for",
 };
 
 /* Values that others chose (schema/record-fields.tsv) */
@@ -136,6 +137,15 @@ static void read_fields(Trail *trail) {
         trail->record.damaged = trail->record.damaged || !pid || !uid;
 }
 
+/* auparse takes off the newline, and parts what auditd has added when it enriches. */
+static void read_line(Trail *trail) {
+        const char *text = auparse_get_record_text(trail->parser), *added = auparse_get_record_interpretations(trail->parser);
+        int n = snprintf(trail->whole, sizeof(trail->whole), "%s%s%s\n", text ? text : "", added ? "\x1d" : "", added ? added : "");
+
+        trail->record.line = trail->whole;
+        trail->record.line_size = n > 0 && (size_t) n < sizeof(trail->whole) ? (size_t) n : 0;
+}
+
 static void read_record(Trail *trail) {
         const struct trail_field *op;
 
@@ -147,6 +157,7 @@ static void read_record(Trail *trail) {
         trail->record.type = auparse_get_type(trail->parser);
         trail->record.serial = auparse_get_serial(trail->parser);
         trail->record.time_ms = (uint64_t) auparse_get_time(trail->parser) * 1000 + auparse_get_milli(trail->parser);
+        read_line(trail);
         read_fields(trail);
         op = trail_field(&trail->record, "op");
         if (!op || !is_our_op((const char *) op->value, op->size))

@@ -32,6 +32,8 @@ struct trail_record {
         uint32_t pid, uid; /* the sender's, by the kernel */
         struct trail_field fields[TRAIL_FIELDS_MAX]; /* of the message, in its order */
         size_t n_fields;
+        const char *line;  /* byte for byte as it stands in the log, with its newline */
+        size_t line_size;
         bool damaged; /* a field stands twice, there are too many, or hex is none */
 };
 

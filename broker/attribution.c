@@ -30,6 +30,8 @@ struct AttributionIndex {
         struct sorted by_pid_ns;  /* those that own theirs */
         struct sorted by_cgroup;  /* those that have one */
         struct sorted by_user_ns; /* those that only a cgroup tells apart, but that have a user namespace of their own */
+        const struct attribution_run **runs; /* few, and mostly none */
+        size_t n_runs, n_runs_allocated;
 };
 
 static struct sort_key key_of_namespace(struct namespace_id id) {
@@ -149,7 +151,15 @@ AttributionIndex *attribution_index_free(AttributionIndex *index) {
         free(index->by_pid_ns.entries);
         free(index->by_cgroup.entries);
         free(index->by_user_ns.entries);
+        free(index->runs);
         free(index);
+        return NULL;
+}
+
+static const struct attribution_run *find_run(const AttributionIndex *index, uint64_t cgroup) {
+        for (size_t i = 0; i < index->n_runs; i++)
+                if (index->runs[i]->cgroup == cgroup)
+                        return index->runs[i];
         return NULL;
 }
 
@@ -166,6 +176,8 @@ static bool is_watched_by_user_ns(const struct attribution_entry *entry) {
 /* Several containers that own their pid namespaces may sit in one cgroup (a shell that starts two of them): it tells none of them apart,
  * and is kept for each. */
 static bool is_taken(const AttributionIndex *index, const struct attribution_entry *entry) {
+        if (find_run(index, entry->cgroup))
+                return true;
         return entry->owns_pid_ns ? sorted_find(&index->by_pid_ns, entry_pid_ns(entry)) != NULL
                                   : sorted_find(&index->by_cgroup, entry_cgroup(entry)) != NULL;
 }
@@ -202,6 +214,33 @@ void attribution_index_remove(AttributionIndex *index, const struct attribution_
         sorted_remove(&index->by_user_ns, entry);
 }
 
+int attribution_index_add_run(AttributionIndex *index, const struct attribution_run *run) {
+        const struct attribution_run **runs = index->runs;
+        size_t n_wanted = index->n_runs_allocated == 0 ? 8 : index->n_runs_allocated * 2;
+
+        if (run->cgroup == 0 || n_wanted > KEEP_MAX)
+                return -EINVAL;
+        if (find_run(index, run->cgroup) || sorted_find(&index->by_cgroup, key_of_cgroup(run->cgroup)))
+                return -EEXIST;
+        if (index->n_runs == index->n_runs_allocated) {
+                runs = realloc(index->runs, n_wanted * sizeof(*runs));
+                if (!runs)
+                        return -ENOMEM;
+                index->runs = runs;
+                index->n_runs_allocated = n_wanted;
+        }
+        runs[index->n_runs++] = run;
+        return 0;
+}
+
+void attribution_index_remove_run(AttributionIndex *index, const struct attribution_run *run) {
+        for (size_t i = 0; i < index->n_runs; i++)
+                if (index->runs[i] == run) {
+                        index->runs[i] = index->runs[--index->n_runs];
+                        return;
+                }
+}
+
 bool attribution_contains(const struct attribution_entry *ancestor, const struct attribution_entry *container) {
         for (; container; container = container->parent)
                 if (container == ancestor)
@@ -231,7 +270,7 @@ static bool cgroups_believable(const AttributionIndex *index, const struct proce
         if (facts->n_cgroups >= PROCESS_CGROUPS_MAX)
                 return false;
         if (facts->n_cgroups == 0 && strcmp(facts->cgroup_path, "/") != 0)
-                return index->by_cgroup.n == 0; /* nothing hangs on it */
+                return index->by_cgroup.n == 0 && index->n_runs == 0; /* nothing hangs on it */
         for (size_t i = 0; i < facts->n_cgroups; i++)
                 if (facts->cgroups[i] == 0)
                         return false;
@@ -322,12 +361,32 @@ static struct attribution judge_cgroup(const struct caller *caller, size_t posit
         return n == 1 && !only->owns_pid_ns ? judge_cgroup_only(caller, only) : answer(ATTRIBUTION_AMBIGUOUS);
 }
 
+/* Both namespaces are the initial ones. */
+static bool is_outside_of_namespaces(const struct process_facts *facts) {
+        return namespace_chain_length(&facts->pid_ns) == 1 && namespace_chain_length(&facts->user_ns) == 1;
+}
+
+/*
+ * The caller is in the cgroup of a run, which only root of the host can have let it into. Who has gone on into a container from there is one of that
+ * container's, if it is the one that the run acts for, or lies in it; else he is in doubt, and so is who has made namespaces that nobody
+ * registered. Never the host: a run whose container has ended does not get the host's keys.
+ */
+static struct attribution judge_run(const struct caller *caller, const struct attribution_run *run) {
+        if (caller->owner)
+                return attribution_contains(run->entry, caller->owner) ? judge_owner(caller) : answer(ATTRIBUTION_AMBIGUOUS);
+        if (!is_outside_of_namespaces(caller->facts))
+                return answer(ATTRIBUTION_AMBIGUOUS);
+        if (!run->entry)
+                return (struct attribution){ .verdict = ATTRIBUTION_RUN_ENDED, .run = run };
+        return (struct attribution){ .verdict = ATTRIBUTION_CONTAINER, .entry = run->entry, .run = run, .found = UPCALL_FOUND_RUN_FOR };
+}
+
 static struct attribution judge_without_cgroup(const struct caller *caller) {
         const struct process_facts *facts = caller->facts;
 
         if (caller->owner)
                 return judge_owner(caller);
-        if (namespace_chain_length(&facts->pid_ns) == 1 && namespace_chain_length(&facts->user_ns) == 1)
+        if (is_outside_of_namespaces(facts))
                 return answer(ATTRIBUTION_HOST);
         return answer(left_its_cgroup(caller) ? ATTRIBUTION_AMBIGUOUS : ATTRIBUTION_UNREGISTERED);
 }
@@ -335,6 +394,8 @@ static struct attribution judge_without_cgroup(const struct caller *caller) {
 struct attribution attribution_find(const AttributionIndex *index, const struct process_facts *facts) {
         struct caller caller = { .index = index, .facts = facts };
 
+        if (facts->kernel_thread)
+                return answer(ATTRIBUTION_KERNEL_THREAD);
         if (!facts_believable(index, facts))
                 return answer(ATTRIBUTION_AMBIGUOUS);
         caller.owner = nearest_owner(index, facts);
@@ -342,7 +403,10 @@ struct attribution attribution_find(const AttributionIndex *index, const struct 
         for (size_t i = 0; i < facts->n_cgroups; i++) {
                 struct sort_key key = key_of_cgroup(facts->cgroups[i]);
                 size_t position = sorted_position(&index->by_cgroup, key);
+                const struct attribution_run *run = find_run(index, facts->cgroups[i]);
 
+                if (run)
+                        return judge_run(&caller, run);
                 if (sorted_at(&index->by_cgroup, position, key))
                         return judge_cgroup(&caller, position, key);
         }

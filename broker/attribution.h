@@ -6,6 +6,8 @@
  * The pid namespace decides: the nearest one on the caller's chain of parents that a container owns. A cgroup only tells apart
  * containers that share one pid namespace, the nearest ancestor first, and only while the caller's user namespace is that of
  * the container's first process. Two results where neither contains the other: ambiguous, to be refused.
+ *
+ * Processes of the host may act for a container: those in the cgroup of a run (upcallctl run). Kernel threads are nobody's, whatever else the facts say.
  */
 #ifndef BROKER_ATTRIBUTION_H
 #define BROKER_ATTRIBUTION_H
@@ -26,6 +28,12 @@ struct attribution_entry {
         bool owns_pid_ns;                       /* its pid namespace differs from the parent's (or the host's) */
 };
 
+/* Processes of the host that act for a container. Embedded in the broker's objects, as above. */
+struct attribution_run {
+        uint64_t cgroup;                       /* id, never 0 */
+        const struct attribution_entry *entry; /* whom they act for; NULL: it has ended, and they stand for nobody */
+};
+
 typedef struct AttributionIndex AttributionIndex;
 
 AttributionIndex *attribution_index_new(void); /* NULL: out of memory */
@@ -37,17 +45,24 @@ DEFINE_CLEANUP(AttributionIndex, attribution_index_free)
 int attribution_index_add(AttributionIndex *index, const struct attribution_entry *entry);
 void attribution_index_remove(AttributionIndex *index, const struct attribution_entry *entry);
 
+/* -EEXIST: the cgroup is a container's, or another run's. -EINVAL, -ENOMEM. */
+int attribution_index_add_run(AttributionIndex *index, const struct attribution_run *run);
+void attribution_index_remove_run(AttributionIndex *index, const struct attribution_run *run);
+
 enum attribution_verdict {
         ATTRIBUTION_CONTAINER = 1, /* entry says which */
         ATTRIBUTION_HOST,          /* initial pid and user namespace, and in no container's cgroup */
         ATTRIBUTION_UNREGISTERED,  /* a foreign pid or user namespace that nobody registered */
+        ATTRIBUTION_KERNEL_THREAD, /* no process: nothing of it says for whom it asks */
+        ATTRIBUTION_RUN_ENDED,     /* it acts for a container that has ended: run says which */
         ATTRIBUTION_AMBIGUOUS,     /* two unrelated results, or a cgroup that cannot be believed */
 };
 
 struct attribution {
         enum attribution_verdict verdict;
         const struct attribution_entry *entry; /* CONTAINER only, else NULL */
-        uint32_t found;                        /* UPCALL_FOUND_PIDNS or UPCALL_FOUND_CGROUP; NONE unless CONTAINER */
+        const struct attribution_run *run;     /* RUN_ENDED, and CONTAINER that was found by one, else NULL */
+        uint32_t found;                        /* enum upcall_found; NONE unless CONTAINER */
 };
 
 struct attribution attribution_find(const AttributionIndex *index, const struct process_facts *facts);

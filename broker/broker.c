@@ -10,6 +10,9 @@
 #include "broker/broker.h"
 #include "broker/container.h"
 #include "broker/control.h"
+#include "broker/kernel-thread.h"
+#include "broker/kernel-thread.h"
+#include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
 #include "util/deadline.h"
@@ -254,6 +257,10 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
+                r = run_load_all(broker);
+        if (r >= 0)
+                r = kernel_thread_load(broker);
+        if (r >= 0)
                 r = upcall_settle_start(broker);
         if (r >= 0)
                 r = upcall_load_unfinished(broker);
@@ -283,12 +290,14 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         TAILQ_INIT(&broker->upcalls);
         TAILQ_INIT(&broker->settling);
         TAILQ_INIT(&broker->controls);
+        TAILQ_INIT(&broker->runs);
         for (enum broker_listener i = 0; i < LISTENERS; i++)
                 broker->listeners[i] = start->listeners ? start->listeners[i] : -1;
         packet_init(&broker->packet);
         broker->index = attribution_index_new();
+        broker->affinity = affinity_new();
         broker->closing = closing_new();
-        if (!broker->index || !broker->closing) {
+        if (!broker->index || !broker->affinity || !broker->closing) {
                 close_fd(start->witness_fd);
                 return -ENOMEM;
         }
@@ -334,8 +343,12 @@ static void free_connections(Broker *broker) {
 }
 
 Broker *broker_free(Broker *broker) {
+        Run *run;
+
         if (!broker)
                 return NULL;
+        while ((run = TAILQ_FIRST(&broker->runs)))
+                run_free(run);
         free_connections(broker);
         spool_free(broker->spool);
         chain_stop(broker);
@@ -355,6 +368,7 @@ Broker *broker_free(Broker *broker) {
         witness_free(broker->witness);
         registry_close(broker->registry);
         attribution_index_free(broker->index);
+        affinity_free(broker->affinity);
         sd_event_unref(broker->event);
         packet_done(&broker->packet);
         closing_unref(broker->closing);

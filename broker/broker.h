@@ -5,6 +5,7 @@
  *
  *   Broker ── Container ── Agent ── Session (one connection of an agent)
  *          │            └─ route
+ *          ├─ Run (a process of the host that acts for a Container)
  *          ├─ Upcall (one connection of upcall-request-key), asked of a Session
  *          └─ Control (one connection of upcallctl)
  */
@@ -33,11 +34,13 @@ typedef struct Agent Agent;
 typedef struct Session Session;
 typedef struct Upcall Upcall;
 typedef struct Control Control;
+typedef struct Run Run;
 
 TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
+TAILQ_HEAD(run_list, Run);
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
@@ -65,12 +68,15 @@ struct Broker {
         Spool *spool;
         Witness *witness;
         AttributionIndex *index;
+        Affinity *affinity; /* whom kernel threads can mean */
 
         struct container_list containers;  /* active and held */
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
+        struct run_list runs;
+        unsigned n_runs;
         unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
 
         int listeners[LISTENERS];

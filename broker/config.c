@@ -11,6 +11,7 @@
 #include "util/error.h"
 
 static const char *const unregistered_words[] = { "reject", "defer", NULL };
+static const char *const kernel_threads_words[] = { "reject", "defer", "affinity", NULL };
 static const char *const audit_words[] = { "required", "best-effort", NULL };
 const char *const config_mode_words[] = { "enforce", "observe", NULL };
 
@@ -38,6 +39,7 @@ static const struct setting settings[] = {
         { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL },
         { "spool-max-kib", SETTING(spool_max_kib), 65536, 0, 16777216, NULL },
         { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words },
+        { "kernel-threads", SETTING(kernel_threads), CONFIG_KTHREADS_REJECT, 0, 0, kernel_threads_words },
         { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words },
         { "mode", SETTING(mode), CONFIG_MODE_ENFORCE, 0, 0, config_mode_words },
 };

@@ -11,6 +11,12 @@ enum config_unregistered {
         CONFIG_UNREGISTERED_DEFER,
 };
 
+enum config_kernel_threads {
+        CONFIG_KTHREADS_REJECT,
+        CONFIG_KTHREADS_DEFER,
+        CONFIG_KTHREADS_AFFINITY, /* whoever alone can be meant (broker/affinity.h) */
+};
+
 enum config_mode {
         CONFIG_MODE_ENFORCE,
         CONFIG_MODE_OBSERVE, /* everything is attributed and recorded, everything is deferred, nothing is refused */
@@ -35,6 +41,7 @@ struct config {
         unsigned chain_interval;        /* seconds after which a change of the ledger's chain is recorded */
         unsigned spool_max_kib;         /* records that are kept for later, KiB */
         unsigned unregistered; /* enum config_unregistered */
+        unsigned kernel_threads; /* enum config_kernel_threads */
         unsigned audit;        /* enum config_audit */
         unsigned mode;         /* enum config_mode */
 };

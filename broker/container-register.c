@@ -132,6 +132,11 @@ static int find_parent(Broker *broker, const struct process_facts *facts, Contai
                     facts->tgid);
                 return -EXDEV;
         }
+        if (attribution.run || attribution.verdict == ATTRIBUTION_KERNEL_THREAD) {
+                say(problem, size, "process %" PRIu32 " %s: it is nobody's first process", facts->tgid,
+                    attribution.run ? "acts for a container (upcallctl run)" : "is a kernel thread");
+                return -EINVAL;
+        }
         if (attribution.verdict == ATTRIBUTION_CONTAINER)
                 *ret_parent = container_of_entry(attribution.entry);
         return 0;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "broker/container-internal.h"
+#include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
 #include "util/deadline.h"
@@ -170,6 +171,7 @@ Container *container_free(Container *container) {
                         child->parent = container->parent;
                         child->entry.parent = container->entry.parent;
                 }
+        run_container_gone(container);
         attribution_index_remove(container->broker->index, &container->entry);
         TAILQ_REMOVE(&container->broker->containers, container, link);
         container->broker->n_containers--;

@@ -62,7 +62,8 @@ struct verb {
 };
 
 /* Each group of verbs is an array that ends with a verb whose op is NULL. */
-extern const struct verb control_status_verbs[], control_container_verbs[], control_agent_verbs[], control_route_verbs[];
+extern const struct verb control_status_verbs[], control_container_verbs[], control_agent_verbs[], control_route_verbs[],
+        control_run_verbs[];
 
 /* One row of an answer, and its end. error is an errno, positive, or 0. */
 void control_send(Control *control, const struct wire_layout *layout, const void *message);

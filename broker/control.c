@@ -7,6 +7,7 @@
 #include "broker/control-internal.h"
 #include "broker/descriptor.h"
 #include "broker/peer.h"
+#include "broker/run.h"
 #include "util/deadline.h"
 #include "util/error.h"
 
@@ -123,7 +124,8 @@ void control_reply(Control *control, int error, const char *text) {
 
 /* ---- requests ---- */
 
-static const struct verb *const verb_groups[] = { control_status_verbs, control_container_verbs, control_agent_verbs, control_route_verbs };
+static const struct verb *const verb_groups[] = { control_status_verbs, control_container_verbs, control_agent_verbs, control_route_verbs,
+                                                  control_run_verbs };
 
 static const struct verb *find_verb(uint32_t verb) {
         for (size_t i = 0; i < ELEMENTS(verb_groups); i++)
@@ -188,6 +190,17 @@ static bool is_administrator(const Control *control) {
                 container_attribute(control->broker, by).verdict == ATTRIBUTION_HOST;
 }
 
+/* Whoever acts for a container is no administrator meanwhile: what it orders would be neither's. */
+static void refuse_order(Control *control) {
+        struct attribution attribution = container_attribute(control->broker, &control->by);
+
+        if (attribution.run)
+                (void) control_refuse(control, EPERM, "this process acts for container %s (upcallctl run) and orders nothing meanwhile",
+                                      run_of_entry(attribution.run)->container_name);
+        else
+                (void) control_refuse(control, EPERM, "only the host's administrator may do this: root with CAP_SYS_ADMIN, outside of any container");
+}
+
 static void on_peer_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
         Control *control = userdata;
         int r;
@@ -201,7 +214,7 @@ static void on_peer_seen(void *userdata, int error, const struct process_facts *
         }
         control->by = *facts;
         if (!is_administrator(control)) {
-                (void) control_refuse(control, EPERM, "only the host's administrator may do this: root with CAP_SYS_ADMIN, outside of any container");
+                refuse_order(control);
                 return;
         }
         r = control->verb->check(control);

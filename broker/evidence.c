@@ -93,11 +93,11 @@ int evidence_unregister(Broker *broker, const char *name, const uint8_t contid[s
 
 int evidence_change(Broker *broker, const struct evidence_change *change, sender_done_t done, void *userdata, SenderJob **ret_job) {
         char text[RECORD_TEXT_MAX + 1];
-        const char *name = change->container ? change->container->name : NULL;
+        const char *name = change->container ? change->container->name : change->vm;
         struct record_config record = {
                 .op = change->op,
                 .vm = name,
-                .uuid = change->container ? change->container->contid_text : NULL,
+                .uuid = change->container ? change->container->contid_text : change->uuid,
                 .agent = change->agent,
                 .command = change->command,
                 .command_size = change->command_size,

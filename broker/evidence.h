@@ -17,6 +17,7 @@ int evidence_unregister(Broker *broker, const char *name, const uint8_t contid[s
 struct evidence_change {
         const char *op;             /* register-agent, add-route, … */
         const Container *container; /* may be NULL */
+        const char *vm, *uuid;      /* without a container: of one that may have ended; may be NULL */
         const char *agent;          /* may be NULL */
         const char *reason;         /* why it was refused; NULL when it was not */
         const void *command;        /* what was asked for, any bytes */

@@ -12,6 +12,8 @@ enum question {
         QUESTION_HEADS,
         QUESTION_ROW,
         QUESTION_HASH,
+        QUESTION_ENTRIES,
+        QUESTION_CONTAINERS,
         QUESTION_GAP,
         QUESTIONS,
 };
@@ -26,6 +28,8 @@ static const char *const questions[QUESTIONS] = {
         [QUESTION_ROW] = "SELECT " LEDGER_COLUMNS ", (SELECT name FROM container WHERE container.contid = ledger.contid) FROM ledger "
                          "WHERE seqno = ?1",
         [QUESTION_HASH] = "SELECT chain_hash FROM ledger WHERE chain_seq = ?1",
+        [QUESTION_ENTRIES] = "SELECT coalesce(chain_seq, 0), chain_hash, " LEDGER_COLUMNS " FROM ledger ORDER BY chain_seq, seqno",
+        [QUESTION_CONTAINERS] = "SELECT contid, name FROM container WHERE contid = ?1 OR name = ?2 ORDER BY id",
         [QUESTION_GAP] = "SELECT time_from, time_to, records, dropped FROM spool_gap WHERE one = 1",
 };
 
@@ -149,6 +153,14 @@ LedgerSnapshot *ledger_snapshot_close(LedgerSnapshot *snapshot) {
         return NULL;
 }
 
+const char *ledger_snapshot_problem(int error) {
+        if (error == -ESTALE)
+                return "it was made by an older upcalld: start this one once, which brings it up to date";
+        if (error == -EACCES || error == -ENOENT)
+                return strerror(-error);
+        return registry_problem(error);
+}
+
 /* ---- reading ---- */
 
 static sqlite3_stmt *begin(LedgerSnapshot *snapshot, enum question question) {
@@ -235,6 +247,67 @@ int ledger_snapshot_each_head(LedgerSnapshot *snapshot, ledger_head_fn fn, void 
                         r = fn(userdata, &head);
                 if (r < 0)
                         break;
+        }
+        (void) sqlite3_reset(statement);
+        return r;
+}
+
+static struct chain_field read_field(sqlite3_stmt *statement, int column) {
+        struct chain_field field = { .kind = CHAIN_NOTHING };
+
+        switch (sqlite3_column_type(statement, column)) {
+        case SQLITE_INTEGER:
+                field.kind = CHAIN_NUMBER;
+                field.number = sqlite3_column_int64(statement, column);
+                return field;
+        case SQLITE_TEXT:
+                field.kind = CHAIN_TEXT;
+                field.data = sqlite3_column_text(statement, column);
+                break;
+        case SQLITE_NULL:
+                return field;
+        default: /* as in ledger_hash() */
+                field.kind = CHAIN_BYTES;
+                field.data = sqlite3_column_blob(statement, column);
+                break;
+        }
+        field.size = (size_t) sqlite3_column_bytes(statement, column);
+        return field;
+}
+
+int ledger_snapshot_each_entry(LedgerSnapshot *snapshot, ledger_entry_fn fn, void *userdata) {
+        sqlite3_stmt *statement = begin(snapshot, QUESTION_ENTRIES);
+        int r;
+
+        while ((r = step(statement)) > 0) {
+                struct ledger_entry entry = { .chain_seq = (uint64_t) sqlite3_column_int64(statement, 0) };
+                const void *hash = sqlite3_column_blob(statement, 1);
+
+                if (hash && sqlite3_column_bytes(statement, 1) == CHAIN_HASH_SIZE)
+                        memcpy(entry.chain_hash, hash, CHAIN_HASH_SIZE);
+                for (int i = 0; i < LEDGER_FIELDS; i++)
+                        entry.fields[i] = read_field(statement, 2 + i);
+                r = fn(userdata, &entry);
+                if (r < 0)
+                        break;
+        }
+        (void) sqlite3_reset(statement);
+        return r;
+}
+
+int ledger_snapshot_each_container(LedgerSnapshot *snapshot, const uint8_t contid[static 16], const char *name, ledger_container_fn fn, void *userdata) {
+        sqlite3_stmt *statement = begin(snapshot, QUESTION_CONTAINERS);
+        int r = 0;
+
+        if (sqlite3_bind_blob(statement, 1, contid, 16, SQLITE_TRANSIENT) != SQLITE_OK ||
+            sqlite3_bind_text(statement, 2, name, -1, SQLITE_TRANSIENT) != SQLITE_OK)
+                return -ENOMEM;
+        while (r >= 0 && (r = step(statement)) > 0) {
+                struct columns columns = { .statement = statement };
+                uint8_t id[16];
+
+                column_id(&columns, id);
+                r = fn(userdata, id, column_text(&columns, false));
         }
         (void) sqlite3_reset(statement);
         return r;

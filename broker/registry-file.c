@@ -57,6 +57,16 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [STATEMENT_ROUTE_REMOVE] = "DELETE FROM route WHERE id = ?1",
 
+        [STATEMENT_AFFINITY_SET] = "INSERT INTO affinity (boot_id, server, family, address, creduid, owner, contid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+                                   "ON CONFLICT (boot_id, server, family, address, creduid) DO UPDATE SET owner = excluded.owner, contid = excluded.contid",
+        [STATEMENT_AFFINITY_EACH] = "SELECT server, family, address, creduid, owner, contid FROM affinity WHERE boot_id = ?1",
+        [STATEMENT_AFFINITY_FORGET] = "DELETE FROM affinity WHERE boot_id <> ?1",
+        [STATEMENT_RUN_ADD] = "INSERT INTO run (contid, boot_id, pid, start_time, cgroup, cgroup_path, time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        [STATEMENT_RUN_REMOVE] = "DELETE FROM run WHERE id = ?1",
+        [STATEMENT_RUN_EACH] = "SELECT run.id, contid, run.boot_id, run.pid, run.start_time, run.cgroup, run.cgroup_path, run.time, name "
+                               "FROM run JOIN container USING (contid) WHERE run.boot_id = ?1 ORDER BY run.id",
+        [STATEMENT_RUN_FORGET] = "DELETE FROM run WHERE boot_id <> ?1",
+
         [STATEMENT_SPOOL_ADD] = "INSERT INTO spool (time, seqno, kind, retry, type, text, hostname, terminal, success) "
                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [STATEMENT_SPOOL_SIZE] = "SELECT count(*), coalesce(sum(length(text)), 0) FROM spool",

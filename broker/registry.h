@@ -20,6 +20,7 @@
 
 #include "auditing/chain.h"
 #include "auditing/sender.h"
+#include "broker/affinity.h"
 #include "util/cleanup.h"
 #include "util/process.h"
 
@@ -129,6 +130,28 @@ int registry_add_agent(Registry *registry, struct registry_agent *agent); /* set
 int registry_remove_agent(Registry *registry, int64_t id);                 /* and the routes that lead to it */
 int registry_add_route(Registry *registry, struct registry_route *route); /* sets id */
 int registry_remove_route(Registry *registry, int64_t id);
+
+/* Who asked for which server and user: of this boot, and what is of another one is removed. broker/affinity.h */
+typedef int (*registry_affinity_fn)(void *userdata, const struct affinity_entry *row);
+int registry_set_affinity(Registry *registry, const uint8_t boot_id[static 16], const struct affinity_entry *entry);
+int registry_each_affinity(Registry *registry, const uint8_t boot_id[static 16], registry_affinity_fn fn, void *userdata);
+
+/* Processes that act for a container. */
+struct registry_run {
+        int64_t id; /* row number, set by registry_add_run() */
+        uint8_t contid[16], boot_id[16];
+        uint32_t pid;
+        uint64_t start_time;
+        uint64_t cgroup;
+        const char *cgroup_path;
+        uint64_t time;
+        const char *name; /* the container's; when it is read */
+};
+
+typedef int (*registry_run_fn)(void *userdata, const struct registry_run *row);
+int registry_add_run(Registry *registry, struct registry_run *run); /* sets id */
+int registry_remove_run(Registry *registry, int64_t id);
+int registry_each_run(Registry *registry, const uint8_t boot_id[static 16], registry_run_fn fn, void *userdata); /* of this boot, as above */
 
 /* The ledger. */
 int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets seqno: never used before, also across restarts */

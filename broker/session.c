@@ -105,6 +105,8 @@ static Agent *session_identify(Session *session, Container **ret_container, int 
         *ret_reason = "no-container";
         if (attribution.verdict != ATTRIBUTION_CONTAINER)
                 return NULL;
+        if (attribution.run) /* acting for it is not being in it */
+                return NULL;
         *ret_container = container = container_of_entry(attribution.entry);
         *ret_text = "this container has ended";
         *ret_reason = "container-ended";

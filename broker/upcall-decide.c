@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/kernel-thread.h"
+#include "broker/run.h"
 #include "broker/upcall-internal.h"
 #include "util/error.h"
 
@@ -36,6 +38,13 @@ static struct upcall_decision decide_nested(const Upcall *outer) {
         return outer->decision.action == UPCALL_ACTION_DEFER ? defer("nested") : reject(EDEADLK, UPCALL_SHORT_REFUSAL, "nested");
 }
 
+/* Remembered for a moment only: the same key asked for by a process, which reconnects in its own name, may be another's answer */
+static struct upcall_decision decide_kernel_thread(const Broker *broker, const struct route_subject *subject) {
+        struct kernel_thread_rule rule = kernel_thread_rule(broker, subject);
+
+        return rule.defer ? defer(rule.reason) : reject(ENOKEY, UPCALL_SHORT_REFUSAL, rule.reason);
+}
+
 struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
                                      const Upcall *outer, const struct route **ret_route) {
         Container *container;
@@ -53,10 +62,31 @@ struct upcall_decision upcall_decide(const Broker *broker, const struct attribut
                 if (container->state != UPCALL_CONTAINER_ACTIVE)
                         return reject(ENOKEY, KERNEL_REFUSAL, "container-ended");
                 return decide_by_route(container, subject, ret_route);
+        case ATTRIBUTION_KERNEL_THREAD:
+                return decide_kernel_thread(broker, subject);
+        case ATTRIBUTION_RUN_ENDED:
+                return reject(ENOKEY, KERNEL_REFUSAL, "container-ended");
         case ATTRIBUTION_AMBIGUOUS:
                 break;
         }
         return reject(ENOKEY, KERNEL_REFUSAL, "ambiguous");
+}
+
+/*
+ * Who is in a cgroup with the name of a run that the broker does not know was in one that ended badly, or before this registry: not the host's own. A container
+ * may give its cgroups such names, too, and is refused with its own by that alone.
+ */
+struct attribution upcall_who(Broker *broker, const struct process_facts *facts, const struct route_subject *subject) {
+        struct attribution attribution = container_attribute(broker, facts);
+
+        if (attribution.verdict == ATTRIBUTION_KERNEL_THREAD) {
+                const Container *container = kernel_thread_rule(broker, subject).container;
+
+                if (container)
+                        attribution = (struct attribution){ .verdict = ATTRIBUTION_CONTAINER, .entry = &container->entry, .found = UPCALL_FOUND_AFFINITY };
+        } else if (attribution.verdict == ATTRIBUTION_HOST && process_in_run_cgroup(facts->cgroup_path))
+                attribution.verdict = ATTRIBUTION_AMBIGUOUS;
+        return attribution;
 }
 
 static Upcall *find_outer(const Upcall *upcall) {
@@ -99,13 +129,39 @@ static uint32_t pid_inside(const Container *container, const struct process_fact
         return 0;
 }
 
+static const char *found_word(uint32_t found) {
+        switch (found) {
+        case UPCALL_FOUND_PIDNS:
+                return "pidns";
+        case UPCALL_FOUND_CGROUP:
+                return "cgroup";
+        case UPCALL_FOUND_AFFINITY:
+                return "affinity";
+        case UPCALL_FOUND_RUN_FOR:
+                return "run-for";
+        default:
+                return "none";
+        }
+}
+
+/* It acts for a container that has ended: what is recorded of it */
+static int upcall_name_ended(Upcall *upcall, const Run *run) {
+        upcall->found = found_word(UPCALL_FOUND_RUN_FOR);
+        memcpy(upcall->contid, run->contid, sizeof(upcall->contid));
+        memcpy(upcall->contid_text, run->contid_text, sizeof(upcall->contid_text));
+        upcall->container_name = strdup(run->container_name);
+        return upcall->container_name ? 0 : -ENOMEM;
+}
+
 static int upcall_attribute(Upcall *upcall, const struct attribution *attribution, const struct process_facts *facts) {
         Container *container;
 
+        if (attribution->verdict == ATTRIBUTION_RUN_ENDED)
+                return upcall_name_ended(upcall, run_of_entry(attribution->run));
         if (attribution->verdict != ATTRIBUTION_CONTAINER)
                 return 0;
         upcall->container = container = container_of_entry(attribution->entry);
-        upcall->found = attribution->found == UPCALL_FOUND_PIDNS ? "pidns" : "cgroup";
+        upcall->found = found_word(attribution->found);
         memcpy(upcall->contid, container->contid, sizeof(upcall->contid));
         memcpy(upcall->contid_text, container->contid_text, sizeof(upcall->contid_text));
         upcall->caller = malloc(sizeof(*facts));
@@ -184,8 +240,8 @@ static void upcall_resolve(Upcall *upcall) {
 }
 
 void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
-        struct attribution attribution = container_attribute(upcall->broker, facts);
         struct route_subject subject = upcall_subject(upcall);
+        struct attribution attribution = upcall_who(upcall->broker, facts, &subject);
         const Upcall *outer = find_living_outer(upcall);
         const struct route *route;
         int r;
@@ -198,11 +254,14 @@ void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
                 return;
         }
         upcall->decision = upcall_decide(upcall->broker, &attribution, &subject, outer, &route);
+        if (!outer)
+                kernel_thread_learn(upcall->broker, &attribution, &subject);
         if (outer)
                 upcall->nested = (uint64_t) outer->seqno;
         else if ((upcall->flags & UPCALL_FLAG_UID_MISMATCH) && upcall->origin == UPCALL_ORIGIN_USER)
                 upcall->decision = reject(ENOKEY, UPCALL_SHORT_REFUSAL, "uid-mismatch");
-        upcall->unconditional = upcall->decision.action == UPCALL_ACTION_DEFER && attribution.verdict == ATTRIBUTION_HOST;
+        upcall->unconditional = upcall->decision.action == UPCALL_ACTION_DEFER &&
+                                (attribution.verdict == ATTRIBUTION_HOST || attribution.verdict == ATTRIBUTION_KERNEL_THREAD);
         if (!upcall_limit(upcall, upcall->unconditional || outer))
                 return;
         upcall_resolve(upcall);

@@ -61,8 +61,8 @@ static void drop_predecessor(Upcall *upcall) {
 }
 
 static void upcall_dry_run(Upcall *upcall, const struct process_facts *facts) {
-        struct attribution attribution = container_attribute(upcall->broker, facts);
         struct route_subject subject = upcall_subject(upcall);
+        struct attribution attribution = upcall_who(upcall->broker, facts, &subject);
         const struct route *route;
         struct upcall_decision decision = upcall_decide(upcall->broker, &attribution, &subject, NULL, &route), done = decision;
         const char *container = attribution.entry ? container_of_entry(attribution.entry)->name : "none";

@@ -17,7 +17,7 @@ static const char *own_word(const char *word, const char *const *words, size_t n
 }
 
 static int unfinished_identify(Upcall *upcall, const struct ledger_row *row) {
-        static const char *const modes[] = { "payload", "defer", "reject" }, *const founds[] = { "pidns", "cgroup" };
+        static const char *const modes[] = { "payload", "defer", "reject" }, *const founds[] = { "pidns", "cgroup", "affinity", "run-for" };
         Container *container;
 
         upcall->decision.mode = own_word(row->mode, modes, ELEMENTS(modes), "payload");

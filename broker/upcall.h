@@ -122,6 +122,9 @@ int upcall_load_unfinished(Broker *broker);
 /* Observe mode: what is done instead of this decision, and what would have been as a word for the record. Pure. */
 struct upcall_decision upcall_observe(const struct upcall_decision *decision, char reason[static UPCALL_REASON_MAX]);
 
+/* Who asks, and for whom: container_attribute(), and the rule for kernel threads. */
+struct attribution upcall_who(Broker *broker, const struct process_facts *facts, const struct route_subject *subject);
+
 /* Pure enough to be used by `route test` and --dry-run, too. */
 struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
                                      const Upcall *outer, const struct route **ret_route);

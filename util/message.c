@@ -75,6 +75,7 @@ static const struct wire_field facts_fields[] = {
         STRING(process_facts, MAY, COMM, comm),
         STRING(process_facts, MAY, CGROUP_PATH, cgroup_path),
         STRING(process_facts, MAY, LABEL, label),
+        U32_BETWEEN(process_facts, MAY, KERNEL_THREAD, kernel_thread, 1, 1),
 };
 LAYOUT(static, facts, process_facts, 0, 0, 0);
 
@@ -172,7 +173,7 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_RELOAD),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_RUN_FOR),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),

@@ -334,6 +334,7 @@ static int collect_stat(int dir, struct process_facts *facts) {
         facts->state = (unsigned char) stat.state;
         facts->parent_pid = (uint32_t) stat.parent;
         facts->start_time = stat.start_time;
+        facts->kernel_thread = stat.kernel_thread;
         if (size >= sizeof facts->comm)
                 size = sizeof facts->comm - 1;
         memcpy(facts->comm, comm, size);
@@ -399,8 +400,7 @@ static bool cgroup_path_believable(const char *path) {
                !(size >= 10 && strcmp(path + size - 10, " (deleted)") == 0);
 }
 
-/* Where cgroup2 is mounted: alone, or beside the old hierarchies. */
-static const char *cgroup_mount(void) {
+const char *process_cgroup_mount(void) {
         static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
 
         for (size_t i = 0; i < ELEMENTS(mounts); i++) {
@@ -412,11 +412,15 @@ static const char *cgroup_mount(void) {
         return NULL;
 }
 
+bool process_in_run_cgroup(const char *cgroup_path) {
+        return strstr(cgroup_path, "/" PROCESS_RUN_CGROUP) != NULL;
+}
+
 /* A directory's inode number is the cgroup's id on 64-bit kernels (include/linux/kernfs.h, kernfs_ino()). From the leaf up, so that
  * each level costs one system call. Returns the number of ids, 0 when not all are to be had. */
 static size_t read_cgroup_ids(const char *path, uint64_t ids[static PROCESS_CGROUPS_MAX]) {
         char full[PROCESS_CGROUP_PATH_MAX + 32], *end;
-        const char *mount = cgroup_mount();
+        const char *mount = process_cgroup_mount();
         size_t n = 0;
 
         if (!mount)

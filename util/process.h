@@ -25,6 +25,10 @@
 #define PROCESS_CGROUP_PATH_MAX 4096
 #define PROCESS_LABEL_MAX 256
 
+/* Begins the name of the cgroup that `upcallctl run` makes. Only root can make one where such cgroups are made; elsewhere anybody can. So the name
+ * never says for whom a process acts; but whoever is below such a one is not taken for the host's own without the broker's word. */
+#define PROCESS_RUN_CGROUP "upcalld-run-"
+
 /* Inode numbers of the initial namespaces, fixed by the kernel: include/linux/proc_ns.h */
 #define PROCESS_INIT_USER_NS 0xEFFFFFFDu
 #define PROCESS_INIT_PID_NS 0xEFFFFFFCu
@@ -59,6 +63,7 @@ struct process_facts {
         size_t n_pids;
         struct namespace_chain pid_ns, user_ns;
         struct namespace_id mnt_ns, net_ns;
+        uint32_t kernel_thread; /* 1: it is one, and has no program, no container and no namespaces but the initial ones */
         size_t n_mnt_ns, n_net_ns; /* for the wire: 2 when known, else 0 */
         uint64_t cgroups[PROCESS_CGROUPS_MAX]; /* cgroup2 ids, its own first, without the root's; empty with cgroup_path "/": in
                                                   the root; empty with any other path: not known, nothing may be told by it */
@@ -95,6 +100,12 @@ int process_collect(int pidfd, pid_t tid, struct process_facts *ret_facts, int *
 /* Only cgroup_path, cgroups and n_cgroups; whether the process is still the one that was meant is the caller's to check afterwards.
  * Needs no capability. Returns 0, PROCESS_GONE or a negative errno. */
 int process_read_cgroups(pid_t pid, struct process_facts *ret_facts);
+
+/* Where cgroup2 is mounted, alone or beside the old hierarchies; NULL: nowhere. */
+const char *process_cgroup_mount(void);
+
+/* Whether the path leads through a cgroup of `upcallctl run`. */
+bool process_in_run_cgroup(const char *cgroup_path);
 
 /* Only what costs one read of /proc/PID/stat: state, parent, start time and whether it is a kernel thread
  * (PF_KTHREAD 0x00200000, include/linux/sched.h). Returns 0, PROCESS_GONE or a negative errno. */

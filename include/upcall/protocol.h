@@ -202,6 +202,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_PROCESS_STATE = 118, /* u32: the letter of /proc/PID/stat field 3 */
         UPCALL_FIELD_PARENT_PID = 119,  /* u32 */
         UPCALL_FIELD_LABEL = 120,       /* text: security label, or absent */
+        UPCALL_FIELD_KERNEL_THREAD = 125, /* u32: 1, or absent */
 };
 
 enum upcall_origin {
@@ -245,6 +246,8 @@ enum upcall_found {
         UPCALL_FOUND_NONE = 0,
         UPCALL_FOUND_PIDNS = 1 << 0,
         UPCALL_FOUND_CGROUP = 1 << 1,
+        UPCALL_FOUND_AFFINITY = 1 << 2, /* of a caller alone: a kernel thread that can only mean this one */
+        UPCALL_FOUND_RUN_FOR = 1 << 3,  /* of a caller alone: a process of the host that acts for it (upcallctl run) */
 };
 
 enum upcall_verb {
@@ -260,6 +263,7 @@ enum upcall_verb {
         UPCALL_VERB_ROUTE_REMOVE = 10,
         UPCALL_VERB_ROUTE_LIST = 11,
         UPCALL_VERB_ROUTE_TEST = 12,
+        UPCALL_VERB_RUN_FOR = 30, /* this process acts for CONTAINER from now on: DESCRIPTION says what it is about to execute */
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

@@ -9,7 +9,7 @@ off attribution-by-pid-namespace broker/attribution.c \
         '/^static const struct attribution_entry \*nearest_owner/,/^}/ s/return entry;/return NULL;/' \
         answer/two_containers_get_their_own_payload
 off attribution-stranger-is-not-the-host broker/attribution.c \
-        's/if \(namespace_chain_length\(&facts->pid_ns\) == 1 && namespace_chain_length\(&facts->user_ns\) == 1\)/if (true)/' \
+        '/^static struct attribution judge_without_cgroup/,/^}/ s/if \(is_outside_of_namespaces\(facts\)\)/if (true)/' \
         answer/stranger_in_an_unregistered_namespace_is_refused
 off attribution-by-cgroup broker/attribution.c \
         's/for \(size_t i = 0; i < facts->n_cgroups; i\+\+\) \{/for (size_t i = facts->n_cgroups; i < facts->n_cgroups; i++) {/' \
@@ -68,6 +68,114 @@ off tombstone-refuses-in-flight broker/container-end.c \
 off limit-of-one-container broker/upcall-decide.c \
         '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
         failure/limit_of_one_container
+
+# ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
+
+off kernel-thread-is-told broker/attribution.c \
+        's/if \(facts->kernel_thread\)/if (false)/' \
+        kernel-thread/real_kernel_thread_is_told_by_its_flag
+off kernel-thread-flag-is-read util/process.c \
+        's/facts->kernel_thread = stat\.kernel_thread;/facts->kernel_thread = 0;/' \
+        kernel-thread/real_kernel_thread_is_told_by_its_flag
+off kernel-threads-reject broker/kernel-thread.c \
+        's/\.defer = broker->config\.kernel_threads == CONFIG_KTHREADS_DEFER/.defer = true/' \
+        kernel-thread/rejected_by_default
+off kernel-thread-without-a-broker tools/upcall-request-key/upcall.c \
+        's/ && !caller->kernel_thread / \&\& true /' \
+        unit/test-request-key
+off kernel-thread-is-forgotten-soon broker/upcall-decide.c \
+        's/reject\(ENOKEY, UPCALL_SHORT_REFUSAL, rule\.reason\)/reject(ENOKEY, KERNEL_REFUSAL, rule.reason)/' \
+        kernel-thread/real_kernel_thread_is_told_by_its_flag
+off affinity-of-the-kernels-own-alone broker/kernel-thread.c \
+        '/^void kernel_thread_learn/,/^}/ s/subject->origin != UPCALL_ORIGIN_KERNEL \|\|/false ||/' \
+        unit/test-broker
+off affinity-serves-the-kernel-alone broker/kernel-thread.c \
+        '/^static struct kernel_thread_rule rule_of_affinity/,/^}/ s/\|\| subject->origin != UPCALL_ORIGIN_KERNEL\)/|| false)/' \
+        unit/test-broker
+off affinity-second-owner broker/affinity.c \
+        's/if \(entry->owner == AFFINITY_SEVERAL \|\| same_owner\(entry, asked\)\)/if (true)/' \
+        unit/test-acting
+off affinity-second-name-or-address broker/affinity.c \
+        's/\(same_server\(a, b\) \|\| same_address\(a, b\)\);/same_server(a, b) \&\& same_address(a, b);/' \
+        unit/test-acting
+off affinity-same-server broker/affinity.c \
+        's/return a->creduid == b->creduid && same_server\(a, b\) && same_address\(a, b\);/return a->creduid == b->creduid;/' \
+        unit/test-acting
+off affinity-same-user broker/affinity.c \
+        's/return a->creduid == b->creduid && same_server\(a, b\) && same_address\(a, b\);/return same_server(a, b) \&\& same_address(a, b);/' \
+        unit/test-acting
+off affinity-full-memory broker/affinity.c \
+        '/^enum affinity_owner affinity_find/,/^}/ s/if \(is_full\(affinity\)\)/if (false)/' \
+        unit/test-acting
+off affinity-host-counts broker/kernel-thread.c \
+        's/entry->owner = AFFINITY_HOST;/return;/' \
+        unit/test-broker
+off affinity-strangers-count broker/kernel-thread.c \
+        's/attribution->verdict == ATTRIBUTION_KERNEL_THREAD \|\|/attribution->verdict == ATTRIBUTION_KERNEL_THREAD || attribution->verdict == ATTRIBUTION_UNREGISTERED ||/' \
+        unit/test-broker
+off affinity-strict-descriptions broker/affinity-subject.c \
+        's/\|\| !take_end\(&at\)\)/)/' \
+        unit/test-acting
+off affinity-of-one-that-ended broker/kernel-thread.c \
+        's/: refuse\("container-ended"\);/: (struct kernel_thread_rule){ .defer = true, .reason = "host" };/' \
+        kernel-thread/affinity_leads_a_real_kernel_thread_to_its_container
+off affinity-outlives-the-broker broker/kernel-thread.c \
+        's/r = registry_set_affinity\(broker->registry, broker->boot_id, &entry\);/r = 0;/' \
+        unit/test-broker
+off affinity-not-for-shared-caches broker/affinity-subject.c \
+        's/if \(strcmp\(key_type, "cifs\.spnego"\) != 0\)/if (false)/' \
+        unit/test-acting
+off run-for-by-cgroup broker/attribution.c \
+        's/^( *)return judge_run\(&caller, run\);/\1(void) judge_run;/' \
+        run-for/child_and_grandchild_act_for_the_container
+off run-for-other-containers-refused broker/attribution.c \
+        's/attribution_contains\(run->entry, caller->owner\) \?/true ?/' \
+        run-for/program_that_enters_another_container_is_refused
+off run-for-new-namespaces-refused broker/attribution.c \
+        '/^static struct attribution judge_run/,/^}/ s/if \(!is_outside_of_namespaces\(caller->facts\)\)/if (false)/' \
+        run-for/program_that_enters_another_container_is_refused
+off run-for-unknown-cgroup broker/attribution.c \
+        's/return index->by_cgroup\.n == 0 && index->n_runs == 0;/return index->by_cgroup.n == 0;/' \
+        unit/test-acting
+off run-for-ended-container broker/attribution.c \
+        's/return \(struct attribution\)\{ \.verdict = ATTRIBUTION_RUN_ENDED, \.run = run \};/return answer(ATTRIBUTION_HOST);/' \
+        run-for/end_of_the_container_refuses_the_run
+off run-for-outlives-the-broker broker/run.c \
+        '/^int run_load_all/,/^}/ s/r = registry_each_run\(.*\);/r = 0;/' \
+        run-for/restart_of_the_broker_during_the_run
+off run-for-without-a-broker tools/upcall-request-key/upcall.c \
+        's/ && !process_in_run_cgroup\(caller->cgroup_path\)//' \
+        run-for/restart_of_the_broker_during_the_run
+off run-for-unknown-run broker/upcall-decide.c \
+        's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
+        run-for/run_that_the_broker_lost_is_not_the_hosts
+off run-for-is-no-agent broker/session.c \
+        '/^static Agent \*session_identify/,/^}/ s/if \(attribution\.run\)/if (false)/' \
+        run-for/agent_is_not_let_in_by_acting_for_the_container
+off run-for-alone-in-its-cgroup broker/run.c \
+        's/ \|\| cgroup_holds_only\(facts->cgroup_path, \(pid_t\) facts->tgid\) != 1\)/)/' \
+        run-for/process_that_is_not_alone_in_its_cgroup
+off run-for-end-is-noticed broker/run.c \
+        '/^static int on_cgroup_events/,/^}/ s/if \(!run_goes_on\(userdata\)\)/if (false)/' \
+        run-for/program_that_is_killed_leaves_nothing
+off run-for-goes-on-with-daemons broker/run.c \
+        's/ \|\| cgroup_is_populated\(run->cgroup_path\);/;/' \
+        run-for/program_that_is_killed_leaves_nothing
+off run-for-cgroup-is-removed tools/upcallctl/run-cgroup.c \
+        '/^_Noreturn static void wait_and_remove/,/^}/ s/^( *)remove_cgroup\(path\);/\1(void) path;/' \
+        run-for/program_that_is_killed_leaves_nothing
+off run-for-swept tools/upcallctl/run-cgroup.c \
+        's/^( *)sweep\(place\.parent\);/\1(void) sweep;/' \
+        run-for/what_a_killed_remover_leaves_is_swept
+off run-for-below-others tools/upcallctl/run-cgroup.c \
+        's/if \(!all_are_roots\(mount, place->parent\)\)/if (!all_are_roots(mount, place->parent) \&\& false)/' \
+        run-for/owner_of_a_cgroup_around_it_moves_nobody_out
+off run-for-nested tools/upcallctl/run-cgroup.c \
+        's/if \(process_in_run_cgroup\(own\.cgroup_path\)\)/if (false)/' \
+        run-for/run_for_refusals
+off run-for-orders-nothing broker/control.c \
+        's/container_attribute\(control->broker, by\)\.verdict == ATTRIBUTION_HOST;/true;/' \
+        run-for/run_for_refusals
 
 # ---- agents -----------------------------------------------------------------------------------------------------------------
 
@@ -741,7 +849,7 @@ off verify-claim-in-both tools/upcallctl/reconcile-fields.c \
         's/if \(row->claim\)/if (true)/; s/compare_text\(differences, "claim", row->claim\);/;/' \
         unit/test-reconcile
 off verify-json-error tools/upcallctl/verify.c \
-        's/else if \(order\.json\)/else if (false)/' \
+        's/if \(r < 0 \&\& order\.json\)/if (false)/' \
         trail/json_says_why_there_is_no_result
 off claim-is-recorded auditing/record.c \
         's/field_word_if\(text, "claim", upcall->claim\);/;/' \
@@ -764,6 +872,78 @@ off chain-leaves-out-what-is-not-there broker/registry-chain.c \
 off snapshot-is-of-one-moment broker/ledger-snapshot.c \
         's/sqlite3_exec\(snapshot->db, "BEGIN", NULL, NULL, NULL\)/SQLITE_OK/' \
         unit/test-ledger
+
+# ---- evidence that is handed out --------------------------------------------------------------------------------------------
+
+off bundle-manifest tools/upcallctl/bundle-archive.c \
+        's/if \(left < length \|\| memcmp\(manifest \+ at, line, length\) != 0\) \{/if (false) {/' \
+        unit/test-bundle
+off bundle-form tools/upcallctl/bundle-archive.c \
+        's/if \(r < 0 \|\| \(!sink\.differs \&\& sink\.left == 0\)\)/if (true)/' \
+        unit/test-bundle
+off bundle-one-of-each tools/upcallctl/bundle-archive.c \
+        's/if \(part < BUNDLE_PARTS \&\& bundle->parts\[part\]\)/if (false)/' \
+        evidence/what_is_no_bundle_is_refused
+off bundle-plain-files tools/upcallctl/bundle-archive.c \
+        's/if \(archive_entry_filetype\(entry\) != AE_IFREG .*/if (false)/' \
+        evidence/what_is_no_bundle_is_refused
+off bundle-nothing-else-in-it tools/upcallctl/bundle-archive.c \
+        "s/if \\(unknown\\[0\\] != '\\\\0'\\)/if (false)/" \
+        evidence/what_is_no_bundle_is_refused
+off bundle-newer-format tools/upcallctl/bundle-archive.c \
+        's/if \(is_newer\(bundle\)\)/if (false)/' \
+        unit/test-bundle
+off bundle-row-fits-its-digest tools/upcallctl/bundle-ledger.c \
+        's/ \&\& memcmp\(link->digest, place->digest, CHAIN_HASH_SIZE\) == 0;/;/' \
+        unit/test-bundle
+off bundle-row-is-the-containers tools/upcallctl/bundle-ledger.c \
+        's/link->fits = link->fits \&\& place->own/link->fits = link->fits/' \
+        unit/test-bundle
+off bundle-claimed-coverage tools/upcallctl/bundle-check.c \
+        's/if \(records->first_ms > 0 \&\& \(log->first_ms == 0.*/if (false)/' \
+        unit/test-bundle
+off bundle-only-our-records tools/upcallctl/bundle-check.c \
+        's/records\.lines != records\.records/false/' \
+        unit/test-bundle
+off bundle-rows-behind-the-last-head tools/upcallctl/bundle-check.c \
+        's/span->last_row > check->facts->anchor\)/false)/' \
+        unit/test-bundle
+off bundle-log-begins-later tools/upcallctl/bundle-check.c \
+        's/if \(about->log\.first_ms > about->since_ms\)/if (false)/' \
+        evidence/rotated_log_and_one_that_begins_too_late
+off bundle-noted-sha256 tools/upcallctl/verify-bundle.c \
+        's/if \(!wanted \|\| strcasecmp\(wanted, text\) == 0\)/if (true)/' \
+        evidence/one_changed_byte_is_found
+off bundle-as-nobody tools/upcallctl/verify-bundle.c \
+        's/^( *)become_nobody\(\);/\1(void) become_nobody;/' \
+        unit/test-bundle
+off evidence-of-one-container tools/upcallctl/evidence-read.c \
+        's/if \(!is_ours\(evidence, record\)\)/if (false)/' \
+        evidence/no_payload_and_nobody_elses_names_in_a_bundle
+off evidence-altered-contid tools/upcallctl/evidence-read.c \
+        's/\(evidence->n_receipts > 0 \&\& bsearch\(/(false \&\& bsearch(/' \
+        unit/test-bundle
+off evidence-record-brings-its-row tools/upcallctl/evidence-choose.c \
+        '/^static void choose_rows/,/^}/ s/row->chosen = true;/;/' \
+        unit/test-bundle
+off evidence-begins-at-a-head tools/upcallctl/evidence-choose.c \
+        's/if \(head->head\.time \/ 1000 <= evidence->about\.since_ms .*/if (false) {/' \
+        unit/test-bundle
+off evidence-knows-the-broker tools/upcallctl/evidence-choose.c \
+        's/return head <= evidence->head_last \&\& \(head >= evidence->head_first \|\|/return head <= evidence->head_last \&\& head >= evidence->head_first \&\& (true ||/' \
+        unit/test-bundle
+off evidence-as-the-ledgers-owner tools/upcallctl/evidence.c \
+        's/int r = input_become_owner\(order->ledger\);/int r = 0;/' \
+        evidence/output_is_all_of_it_or_nothing
+off evidence-replaces-no-file tools/upcallctl/evidence.c \
+        's/if \(!order->force \&\& lstat\(order->output, \&st\) == 0\)/if (false \&\& lstat(order->output, \&st) == 0)/; s/order->force \? 0 : RENAME_NOREPLACE/0/' \
+        evidence/output_is_all_of_it_or_nothing
+off evidence-leaves-no-half-file tools/upcallctl/evidence.c \
+        's/\(void\) unlink\(file->temporary\);/(void) file;/' \
+        evidence/output_is_all_of_it_or_nothing
+off evidence-reader-ends-with-its-parent tools/upcallctl/evidence.c \
+        's/if \(prctl\(PR_SET_PDEATHSIG, SIGKILL\) < 0 \|\| /if (/' \
+        evidence/output_is_all_of_it_or_nothing
 
 # ---- attacks ------------------------------------------------------------------------------------------------------------------
 
@@ -810,7 +990,7 @@ off attack-joined-other-namespaces broker/attribution.c \
         's/return answer\(ATTRIBUTION_HOST\);/return answer(ATTRIBUTION_UNREGISTERED);/' \
         attack/host_process_in_a_containers_other_namespaces_is_the_hosts
 off attack-joined-user-namespace broker/attribution.c \
-        's/if \(namespace_chain_length\(&facts->pid_ns\) == 1 && namespace_chain_length\(&facts->user_ns\) == 1\)/if (namespace_chain_length(\&facts->pid_ns) == 1)/' \
+        's/return namespace_chain_length\(&facts->pid_ns\) == 1 && namespace_chain_length\(&facts->user_ns\) == 1;/return namespace_chain_length(\&facts->pid_ns) == 1;/' \
         attack/host_process_in_a_containers_user_namespace_is_nobody
 off attack-description tools/upcall-request-key/upcall.c \
         's/^( *)upcall->pidfd = process_open\(tid\);/\1extern long strtol(const char *, char **, int);\n\1for (size_t i = 0; i + 4 < upcall->key.description.size; i++)\n\1        if (memcmp((const char *) upcall->key.description.data + i, "pid=", 4) == 0)\n\1                tid = (pid_t) strtol((const char *) upcall->key.description.data + i + 4, NULL, 0);\n\1upcall->pidfd = process_open(tid);/' \

@@ -17,6 +17,7 @@ static const struct ledger_row one = {
 struct reading {
         Reconciliation *reconciliation;
         size_t n_records, limit;
+        const uint8_t *data;
 };
 
 static void require(bool condition) {
@@ -56,6 +57,8 @@ static int take_record(void *userdata, const struct trail_record *record) {
                 total += record->fields[i].size;
         }
         require(total <= reading->limit);
+        /* byte for byte what stands there */
+        require(record->line_size > 0 && memmem(reading->data, reading->limit, record->line, record->line_size));
         return reconcile_record(reading->reconciliation, record);
 }
 
@@ -63,7 +66,7 @@ static size_t read_all(const uint8_t *data, size_t size, size_t first) {
         const struct reconcile_source source = { .row = find_row, .hash = find_hash };
         const struct ledger_head head = { .head = { .reason = "start", .pid = 1, .uid = 1, .time = 1699999999000000 }, .receipt = { 9, 1699999999001 } };
         const struct ledger_chained chained = { 1, 1, true, true };
-        struct reading reading = { .limit = size };
+        struct reading reading = { .limit = size, .data = data };
         Trail *trail = NULL;
 
         require(reconcile_new(&source, 1700000100000, take_finding, NULL, &reading.reconciliation) == 0);

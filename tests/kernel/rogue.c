@@ -15,6 +15,7 @@
  *   refuse          refuses it with ENOKEY
  *   status          asks for the broker's status, as upcallctl does
  *   register:NAME   asks for a container to be registered; with:pidfd:… goes before it
+ *   run-for:NAME    asks to act for a container
  *   request         sends what upcall-request-key sends, about itself
  *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null,
  *                   pidfd:TID (also of a thread)
@@ -313,6 +314,10 @@ static int step_register(struct rogue *rogue, const char *name) {
                             &(struct message_control){ .verb = UPCALL_VERB_CONTAINER_REGISTER, .name = wire_text(name) });
 }
 
+static int step_run_for(struct rogue *rogue, const char *name) {
+        return send_message(rogue, &message_control_layout, &(struct message_control){ .verb = UPCALL_VERB_RUN_FOR, .container = wire_text(name) });
+}
+
 static int step_request(struct rogue *rogue, const char *argument) {
         struct message_request message = {
                 .key = 1, .key_type = wire_text("user"), .description = wire_text("rogue:request"), .timeout_ms = 5000,
@@ -398,7 +403,7 @@ static const struct step {
         { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
         { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
         { "mangle", step_mangle },   { "uid", step_uid },       { "sleep", step_sleep },
-        { "register", step_register },
+        { "register", step_register }, { "run-for", step_run_for },
 };
 
 static int run_step(struct rogue *rogue, char *word) {

@@ -39,6 +39,7 @@ static void test_missing_file_gives_the_defaults(void **state) {
         assert_int_equal(config.reserved_in_flight, 32);
         assert_int_equal(config.max_per_container, 64);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_REJECT);
+        assert_int_equal(config.kernel_threads, CONFIG_KTHREADS_REJECT);
         assert_int_equal(config.audit, CONFIG_AUDIT_REQUIRED);
         assert_int_equal(config.spool_max_kib, 65536);
         assert_int_equal(config.mode, CONFIG_MODE_ENFORCE);
@@ -46,13 +47,14 @@ static void test_missing_file_gives_the_defaults(void **state) {
 }
 
 static void test_good_values_are_taken(void **state) {
-        static const char text[] = "# a comment\n[upcalld]\nupcall-timeout = 7\nunregistered=defer\nmax-lifetime=0\nmode=observe\n";
+        static const char text[] = "# a comment\n[upcalld]\nupcall-timeout = 7\nunregistered=defer\nkernel-threads=affinity\nmax-lifetime=0\nmode=observe\n";
         struct config config;
 
         (void) state;
         assert_int_equal(load_text(text, sizeof(text) - 1, &config), 0);
         assert_int_equal(config.upcall_timeout, 7);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_DEFER);
+        assert_int_equal(config.kernel_threads, CONFIG_KTHREADS_AFFINITY);
         assert_int_equal(config.max_lifetime, 0);
         assert_int_equal(config.mode, CONFIG_MODE_OBSERVE);
         assert_int_equal(config.max_in_flight, 256);
@@ -70,6 +72,7 @@ static void test_bad_files_are_refused_and_change_nothing(void **state) {
                 "[upcalld]\nupcall-timeout=\n",
                 "[upcalld]\nupcall-timeout\n",
                 "[upcalld]\nunregistered=maybe\n",
+                "[upcalld]\nkernel-threads=host\n",
                 "[upcalld]\nunregistered=Reject\n",
                 "[upcalld]\naudit=off\n",
                 "[upcalld]\nmode=off\n",

@@ -359,6 +359,25 @@ static struct process_facts hosts(uint32_t tgid, uint32_t fsuid) {
         return facts;
 }
 
+/* They have the host's namespaces, and stand for somebody else, or nobody knows for whom */
+static void test_who_is_surely_the_hosts(void **state _unused_) {
+        struct process_facts facts = hosts(500, 0);
+        struct stat st;
+
+        assert_int_equal(stat("/proc/self/ns/mnt", &st), 0);
+        facts.mnt_ns = (struct namespace_id){ .device = st.st_dev, .inode = st.st_ino };
+        facts.n_mnt_ns = 2;
+        (void) snprintf(facts.cgroup_path, sizeof facts.cgroup_path, "/system.slice/x-upcalld-run-1");
+        assert_true(caller_is_surely_hosts(&facts));
+        facts.kernel_thread = 1;
+        assert_false(caller_is_surely_hosts(&facts));
+        facts.kernel_thread = 0;
+        (void) snprintf(facts.cgroup_path, sizeof facts.cgroup_path, "/system.slice/upcalld-run-12-34");
+        assert_false(caller_is_surely_hosts(&facts));
+        (void) snprintf(facts.cgroup_path, sizeof facts.cgroup_path, "/upcalld-run-12-34/below");
+        assert_false(caller_is_surely_hosts(&facts));
+}
+
 static void test_broker_is_known_by_its_socket(void **state _unused_) {
         const struct ucred broker = { .pid = 500, .uid = 200 }, manager = { .pid = 1, .uid = 0 };
         struct process_facts facts = hosts(500, 200);
@@ -413,6 +432,7 @@ int main(void) {
                 cmocka_unit_test(test_policy_of_observing_leaves_the_host_time),
                 cmocka_unit_test(test_policy_of_a_folder_that_others_may_write_to_does_not_count),
                 cmocka_unit_test(test_errno_and_time_out_are_what_the_kernel_takes),
+                cmocka_unit_test(test_who_is_surely_the_hosts),
                 cmocka_unit_test(test_broker_is_known_by_its_socket),
         };
 

@@ -98,6 +98,9 @@ static void test_which_lines_are_ours(void **state) {
                 { "type=USYS_CONFIG msg=audit(1700000000.001:1): " KERNEL "msg='op=ledger-chain reason=start chain-seq=0" TAIL "\n", 1, 0, 0, false },
                 { "type=USYS_CONFIG msg=audit(1700000000.001:1): " KERNEL "msg='op=refuse-register-agent" TAIL "\n", 1, 0, 0, false },
                 { "type=USYS_CONFIG msg=audit(1700000000.001:1): " KERNEL "msg='op=refuse-agent" TAIL "\n", 1, 0, 0, false },
+                { "type=USYS_CONFIG msg=audit(1700000000.001:1): " KERNEL "msg='op=run-for" TAIL "\n", 1, 0, 0, false },
+                { "type=USYS_CONFIG msg=audit(1700000000.001:1): " KERNEL "msg='op=end-run-for" TAIL "\n", 1, 0, 0, false },
+                { "type=USYS_CONFIG msg=audit(1700000000.001:1): " KERNEL "msg='op=refuse-run-for" TAIL "\n", 1, 0, 0, false },
                 /* of any type: that it is the wrong one is for others to say */
                 { "type=USER msg=audit(1700000000.001:1): " KERNEL "msg='text=virt=container op=upcall-dispatch" TAIL "\n", 1, 0, 0, false },
                 { "type=UNKNOWN[2599] msg=audit(1700000000.001:1): " KERNEL "msg='op=upcall-dispatch" TAIL "\n", 1, 0, 0, false },

@@ -1216,7 +1216,7 @@ static void test_words_for_people_need_no_broker(void **state) {
         static const char *const verbs[][3] = {
                 { "status" }, { "container", "register" }, { "container", "unregister" }, { "container", "list" }, { "container", "show" },
                 { "container", "adopt" }, { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
-                { "route", "test" }, { "observe" },
+                { "route", "test" }, { "observe" }, { "run" },
         };
         struct bench *bench = *state;
         char command[64];

@@ -94,8 +94,8 @@ static void print_facts(const struct process_facts *facts) {
         (void) printf("%-16s %" PRIu64 "\n", "net namespace", facts->net_ns.inode);
         print_text("cgroup", facts->cgroup_path);
         print_text("label", facts->label);
-        /* nobody asks: what is asked for by hand comes from user space */
-        (void) printf("%-16s user\n", "origin");
+        /* nobody asks: what is asked for by hand comes from user space, and what a kernel thread wants from the kernel */
+        (void) printf("%-16s %s\n", "origin", facts->kernel_thread ? "kernel (a kernel thread)" : "user");
 }
 
 static int collect(const struct options *options, struct process_facts *ret_facts, int *ret_pidfd) {
@@ -125,7 +125,7 @@ static int fill_request(const struct options *options, struct message_request *r
         request->description = wire_text(options->description);
         if (*options->callout)
                 request->callout = wire_text(options->callout);
-        request->origin = UPCALL_ORIGIN_USER;
+        request->origin = request->caller.kernel_thread ? UPCALL_ORIGIN_KERNEL : UPCALL_ORIGIN_USER;
         request->uid = request->caller.fsuid;
         request->gid = request->caller.fsgid;
         return getrandom(request->id, sizeof request->id, 0) == (ssize_t) sizeof request->id ? 0 : negative_errno();

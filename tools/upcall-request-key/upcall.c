@@ -167,8 +167,9 @@ static bool caller_shares_mounts(const struct process_facts *caller) {
                namespace_id_equal(caller->mnt_ns, (struct namespace_id){ .device = st.st_dev, .inode = st.st_ino });
 }
 
+/* A kernel thread, and whoever acts for a container (upcallctl run), look like the host's own. */
 bool caller_is_surely_hosts(const struct process_facts *caller) {
-        return caller_is_hosts(caller) && caller_shares_mounts(caller);
+        return caller_is_hosts(caller) && caller_shares_mounts(caller) && !caller->kernel_thread && !process_in_run_cgroup(caller->cgroup_path);
 }
 
 static bool kernel_calls_it_auditd(const struct process_facts *caller) {

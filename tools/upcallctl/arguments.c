@@ -50,6 +50,7 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_DRY_RUN] = { "dry-run", NULL },
         [OPTION_REQUIRED] = { "required", NULL },
         [OPTION_POLICY] = { "policy", "NAME" },
+        [OPTION_FOR] = { "for", "CONTAINER" },
         [OPTION_START_TIME] = { "start-time", "TICKS" },
         [OPTION_TREE] = { "tree", NULL },
 };

@@ -22,6 +22,9 @@ enum exit_code {
         EXIT_UNKNOWN = 5,   /* no such container, agent or route, or it has ended */
         EXIT_CONFLICT = 6,  /* exists already, or is in somebody else's hands */
         EXIT_BAD_INPUT = 7, /* a value that cannot be right, or a process that is gone */
+        EXIT_NOT_RUN = 125,        /* of run alone: PROGRAM was not started; 126: it cannot be executed; 127: it is not there, as env(1) has it */
+        EXIT_NOT_EXECUTABLE = 126,
+        EXIT_NOT_FOUND = 127,
 };
 
 enum option_id {
@@ -50,6 +53,7 @@ enum option_id {
         OPTION_DRY_RUN,
         OPTION_REQUIRED,
         OPTION_POLICY,
+        OPTION_FOR,
         OPTION_START_TIME,
         OPTION_TREE,
         OPTION_COUNT,
@@ -61,6 +65,7 @@ enum option_id {
 struct arguments {
         const char *values[OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
         const char *operand;               /* NULL: none */
+        char **program;                    /* run: what stands behind "--"; NULL: nothing does */
 };
 
 /* Reads argv[1] and on into arguments, which keeps what it has from an earlier call (the global options in front of the verb).

@@ -6,6 +6,7 @@
 
 #include "tools/upcallctl/arguments.h"
 #include "tools/upcallctl/ask.h"
+#include "tools/upcallctl/evidence.h"
 #include "tools/upcallctl/takeover.h"
 #include "tools/upcallctl/verbs.h"
 #include "tools/upcallctl/verify.h"
@@ -13,6 +14,7 @@
 enum verb_operand {
         OPERAND_NONE,
         OPERAND_REQUIRED,
+        OPERAND_PROGRAM, /* and its arguments, behind "--" */
 };
 
 struct verb {
@@ -86,9 +88,15 @@ static const struct verb verbs[] = {
         { NULL, "takeover", NULL, takeover_main, OPERAND_REQUIRED, 0, 0,
           "on|off|status [--json]",
           "Puts upcall-request-key in the place of /sbin/request-key, or back." },
+        { NULL, "run", verb_run_for, NULL, OPERAND_PROGRAM, OPTION_BIT(FOR), 0,
+          "--for CONTAINER -- PROGRAM [ARGUMENT...]",
+          "Executes PROGRAM, whose key upcalls, with its children's, are CONTAINER's. For root. Exit status: PROGRAM's, or 125 to 127 as of env(1)." },
         { NULL, "verify", NULL, verify_main, OPERAND_NONE, 0, 0,
-          "[--input FILE...] [--ledger FILE] [--node NAME] [--json]",
-          "Holds ledger and audit log against each other. Exit status: 0 proved, 1 not, 2 could not be read." },
+          "[--input FILE...] [--ledger FILE] [--node NAME] [--json] | --bundle FILE [--sha256 HEX] [--json]",
+          "Holds ledger and audit log, or what a bundle has of them, against each other. Exit status: 0 proved, 1 not, 2 could not be read." },
+        { "evidence", "export", NULL, evidence_export_main, OPERAND_NONE, 0, 0,
+          "--container CONTAINER --since TIME [--until TIME] --output FILE [--force] [--input FILE...] [--ledger FILE] [--node NAME]",
+          "Writes what proves a container's upcalls into one file, which verify --bundle checks anywhere." },
 };
 
 static const char help_global[] =
@@ -193,6 +201,9 @@ static int verb_check(const struct verb *verb, const struct arguments *arguments
                 return EXIT_USAGE;
         }
 
+        if (verb->operand == OPERAND_PROGRAM && !arguments->program)
+                return verb_incomplete(verb, "-- with a program behind it", "");
+
         for (int i = 0; i < OPTION_COUNT; i++)
                 if ((verb->required & (1u << i)) && !option_given(arguments, (enum option_id) i))
                         return verb_incomplete(verb, option_name((enum option_id) i), "--");
@@ -206,8 +217,10 @@ static int print_version(void) {
         return ask_printed(output_print_line(version, strlen(version)));
 }
 
-/* Not even a line in a hook's configuration that a later version does not know may keep containers from starting. */
+/* What is no exit status of the program that is run. And not even a line in a hook's configuration that a later version does not know may keep containers from starting. */
 static int verb_mistake(const struct verb *verb, int r, int argc, char **argv) {
+        if (verb->run == verb_run_for)
+                return EXIT_NOT_RUN;
         if (verb->run != verb_oci_hook)
                 return r;
 
@@ -224,12 +237,14 @@ static int verb_run(const struct verb *verb, struct arguments *arguments, int ar
         int index, r;
 
         if (verb->main)
-                return argc > 1 && is_help(argv[1]) ? help(verb->name, NULL) : verb->main(argc, argv);
+                return argc > 1 && is_help(argv[1]) ? help(verb->group ? verb->group : verb->name, verb->group ? verb->name : NULL) : verb->main(argc, argv);
 
         (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
-        r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, false, argc, argv, &index);
+        r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, verb->operand == OPERAND_PROGRAM, argc, argv, &index);
         if (r != 0)
                 return verb_mistake(verb, r, argc, argv);
+        if (index < argc && strcmp(argv[index - 1], "--") == 0)
+                arguments->program = argv + index;
         if (option_given(arguments, OPTION_HELP))
                 return help(verb->group ? verb->group : verb->name, verb->group ? verb->name : NULL);
         if (option_given(arguments, OPTION_VERSION))

@@ -100,6 +100,10 @@ static bool was_dropped(const struct ledger_row *row) {
         return row->state == LEDGER_GAP && row->reason && strcmp(row->reason, "dispatch-record-dropped") == 0;
 }
 
+void reconcile_begin_behind(Reconciliation *reconciliation, uint64_t chain_seq) {
+        reconciliation->counts.chain_seq = chain_seq;
+}
+
 static const struct expected *find_predecessor(const Reconciliation *reconciliation, const struct ledger_row *row) {
         size_t first = reconciliation->n_expected > REPEAT_WITHIN ? reconciliation->n_expected - REPEAT_WITHIN : 0;
 
@@ -243,7 +247,8 @@ int reconcile_check_head(Reconciliation *reconciliation, const struct finding *a
 static int absent(Reconciliation *reconciliation, const struct sender_receipt *receipt, uint64_t first_ms, uint64_t last_ms) {
         struct finding counted = { .kind = FINDING_UNVERIFIABLE };
 
-        if (receipt->time_ms < first_ms)
+        /* Of the first line's own millisecond, too: nothing says which of them came first. */
+        if (receipt->time_ms <= first_ms)
                 return reconcile_say(reconciliation, &counted, "-") < 0 ? -ENOMEM : 1;
         counted.kind = FINDING_IN_FLIGHT;
         if (receipt->time_ms >= last_ms && receipt->time_ms + WRITTEN_AFTER_MS > reconciliation->now_ms)

@@ -76,6 +76,9 @@ int reconcile_new(const struct reconcile_source *source, uint64_t now_ms, findin
 Reconciliation *reconcile_free(Reconciliation *reconciliation);
 DEFINE_CLEANUP(Reconciliation, reconcile_free)
 
+/* Before all rows: the chain that is handed in begins behind this number, since only a part of it is there. */
+void reconcile_begin_behind(Reconciliation *reconciliation, uint64_t chain_seq);
+
 /* userdata is a Reconciliation: these fit as callbacks. */
 int reconcile_row(void *userdata, const struct ledger_row *row);         /* by seqno */
 int reconcile_chained(void *userdata, const struct ledger_chained *row); /* by chain_seq; before heads and records */

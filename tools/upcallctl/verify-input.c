@@ -47,7 +47,7 @@ static int open_one(struct input *input, const char *path) {
 static int complain_open(struct input *input, const char *path, int error) {
         (void) snprintf(input->problem, sizeof(input->problem), "%.300s cannot be read: %s%s", path, strerror(-error),
                         error == -EACCES ? "; run it as root" : error == -ENOENT ? "; --input says where the log is" : "");
-        complain("verify: %s", input->problem);
+        complain("%s", input->problem);
         return error;
 }
 

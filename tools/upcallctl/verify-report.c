@@ -168,7 +168,7 @@ static int print_object(json_object *object) {
         return text ? output_flush() : -ENOMEM;
 }
 
-int report_print_json(const struct report *report) {
+struct json_object *report_object(const struct report *report) {
         json_object *object = json_object_new_object(), *findings = json_object_new_array();
 
         (void) json_object_object_add(object, "proved", json_object_new_boolean(report_is_good(report)));
@@ -179,7 +179,11 @@ int report_print_json(const struct report *report) {
                 (void) json_object_array_add(findings, finding_object(&report->findings[i]));
         (void) json_object_object_add(object, "findings", findings);
         add_number(object, "findings_left_off", report->n_left_off);
-        return print_object(object);
+        return object;
+}
+
+int report_print_json(const struct report *report) {
+        return print_object(report_object(report));
 }
 
 /* ---- no result ---- */

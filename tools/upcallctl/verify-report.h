@@ -26,6 +26,8 @@ bool report_is_good(const struct report *report);
 /* 0 or a negative errno. */
 int report_print_text(const struct report *report);
 int report_print_json(const struct report *report);
+/* What report_print_json() prints, owned by the caller; NULL: out of memory. */
+struct json_object *report_object(const struct report *report);
 
 /* There is no result: says why on standard error, keeps it for report_print_json_problem(), and returns error. */
 int report_problem(struct report *report, int error, const char *format, ...) _printf_(3, 4);

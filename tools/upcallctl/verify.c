@@ -6,6 +6,7 @@
 
 #include "tools/upcallctl/output.h"
 #include "tools/upcallctl/reconcile.h"
+#include "tools/upcallctl/verify-bundle.h"
 #include "tools/upcallctl/verify-input.h"
 #include "tools/upcallctl/verify-report.h"
 #include "tools/upcallctl/verify.h"
@@ -13,6 +14,7 @@
 
 struct order {
         const char *ledger, *node;
+        const char *bundle, *sha256; /* NULL: the host's own trail */
         bool json;
         char **files; /* borrowed from the command line */
         size_t n_files;
@@ -21,14 +23,14 @@ struct order {
 /* ---- the command line ---- */
 
 static int usage(struct report *report) {
-        return report_problem(report, -EINVAL, "usage: upcallctl verify [--input FILE...] [--ledger FILE] [--node NAME] [--json]");
+        return report_problem(report, -EINVAL, "usage: upcallctl verify [--input FILE...] [--ledger FILE] [--node NAME] [--json] | --bundle FILE [--sha256 HEX] [--json]");
 }
 
 /* What stands without an option are more files: --input /var/log/audit/audit.log* */
 static int read_arguments(int argc, char **argv, struct order *order, struct report *report) {
         static const struct option options[] = {
                 { "input", required_argument, NULL, 'i' }, { "ledger", required_argument, NULL, 'l' }, { "node", required_argument, NULL, 'n' },
-                { "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 },
+                { "json", no_argument, NULL, 'j' }, { "bundle", required_argument, NULL, 'b' }, { "sha256", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 },
         };
         bool input = false;
         int found;
@@ -55,23 +57,23 @@ static int read_arguments(int argc, char **argv, struct order *order, struct rep
                 case 'j':
                         order->json = true;
                         break;
+                case 'b':
+                        order->bundle = optarg;
+                        break;
+                case 's':
+                        order->sha256 = optarg;
+                        break;
                 default:
                         return usage(report);
                 }
-        if (optind < argc)
+        if (optind < argc || (order->bundle ? order->ledger || order->node || input : order->sha256 != NULL))
                 return usage(report);
+        if (!order->ledger)
+                order->ledger = STATE_DIR "/registry.sqlite";
         return 0;
 }
 
 /* ---- the work ---- */
-
-static const char *ledger_problem(int error) {
-        if (error == -ESTALE)
-                return "it was made by an older upcalld: start this one once, which brings it up to date";
-        if (error == -EACCES || error == -ENOENT)
-                return strerror(-error);
-        return registry_problem(error);
-}
 
 static int row_of(void *userdata, int64_t seqno, struct ledger_row *ret_row, const char **ret_vm) {
         return ledger_snapshot_row(userdata, seqno, ret_row, ret_vm);
@@ -131,7 +133,7 @@ static int verify(const struct order *order, const struct input *input, struct r
         if (r >= 0)
                 r = read_ledger(snapshot, reconciliation);
         if (r < 0)
-                return report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, ledger_problem(r));
+                return report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, ledger_snapshot_problem(r));
         r = read_log(order, input, reconciliation, report);
         if (r >= 0)
                 r = reconcile_end(reconciliation, report->log.first_ms, report->log.last_ms);
@@ -151,26 +153,33 @@ static int open_all(const struct order *order, struct input *input, struct repor
         return r < 0 ? report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, strerror(-r)) : 0;
 }
 
+static int verify_log(const struct order *order, struct report *report) {
+        struct input input = { .n = 0 };
+        int r;
+
+        r = open_all(order, &input, report);
+        if (r >= 0) {
+                report->ledger = order->ledger;
+                report->n_files = input.n;
+                r = verify(order, &input, report);
+        }
+        if (r >= 0)
+                r = order->json ? report_print_json(report) : report_print_text(report);
+        input_close(&input);
+        return r;
+}
+
 int verify_main(int argc, char **argv) {
         _cleanup_free_ char **files = calloc((size_t) argc + 1, sizeof(*files));
-        struct order order = { .ledger = STATE_DIR "/registry.sqlite", .files = files };
+        struct order order = { .files = files };
         struct report report = { 0 };
-        struct input input = { .n = 0 };
         int r;
 
         r = files ? read_arguments(argc, argv, &order, &report) : -ENOMEM;
         if (r >= 0)
-                r = open_all(&order, &input, &report);
-        if (r >= 0) {
-                report.ledger = order.ledger;
-                report.n_files = input.n;
-                r = verify(&order, &input, &report);
-        }
-        if (r >= 0)
-                r = order.json ? report_print_json(&report) : report_print_text(&report);
-        else if (order.json)
+                r = order.bundle ? verify_bundle(order.bundle, order.sha256, order.json, &report) : verify_log(&order, &report);
+        if (r < 0 && order.json)
                 (void) report_print_json_problem(&report, r);
-        input_close(&input);
         report_done(&report);
         return r < 0 ? VERIFY_UNREADABLE : report_is_good(&report) ? VERIFY_PROVED : VERIFY_REFUTED;
 }
