@@ -164,7 +164,8 @@ static int upcall_attribute(Upcall *upcall, const struct attribution *attributio
         upcall->found = found_word(attribution->found);
         memcpy(upcall->contid, container->contid, sizeof(upcall->contid));
         memcpy(upcall->contid_text, container->contid_text, sizeof(upcall->contid_text));
-        upcall->caller = malloc(sizeof(*facts));
+        /* A kernel thread is in no container, and is none's whichever is registered: whom it means is not told by where it is. */
+        upcall->caller = attribution->found == UPCALL_FOUND_AFFINITY ? NULL : malloc(sizeof(*facts));
         if (upcall->caller)
                 *upcall->caller = *facts;
         upcall->container_name = strdup(container->name);

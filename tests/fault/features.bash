@@ -1046,6 +1046,9 @@ off agents-judged-anew broker/rejudge.c \
 off upcalls-judged-anew broker/rejudge.c \
         '/^void rejudge_after/,/^}/ s/rejudge_upcalls\(registered->broker\);/(void) rejudge_upcalls;/' \
         nesting/upcall_in_flight_of_a_container_that_is_registered_late_is_refused
+off kernel-thread-is-not-judged-anew broker/upcall-decide.c \
+        's/attribution->found == UPCALL_FOUND_AFFINITY \? NULL : malloc/false ? NULL : malloc/' \
+        unit/test-broker
 off parents-are-kept broker/control-container.c \
         '/^static int send_parents/,/^}/ s/registry_find_container\(.*\)/0/' \
         nesting/parents_are_shown_when_they_have_ended

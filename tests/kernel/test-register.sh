@@ -227,8 +227,7 @@ test_unregistered_container_is_refused_while_it_runs() {
         expect_ok upcallctl container unregister web-1
         request_in web-1 user db:one
         expect_answer ENOKEY
-        audit_find "name=$(printf db:one | od -An -tx1 | tr -d ' \n' | tr a-f A-F) .*" -uu "${CONTID[web-1]}" --raw > "$WORK/record"
-        expect_match "$(grep op=upcall-complete "$WORK/record")" 'reason=container-ended' "record"
+        audit_find "reason=container-ended op=upcall-complete.* name=$(printf db:one | od -An -tx1 | tr -d ' \n' | tr a-f A-F)" -uu "${CONTID[web-1]}" --raw > /dev/null
         # nor is the host asked on its behalf
         request_in web-1 user debug:one hello
         expect_answer ENOKEY

@@ -1769,6 +1769,31 @@ static void test_kernel_thread_means_the_only_one_who_asked(void **state) {
         expect_thread(world, 7, UPCALL_ACTION_REJECT, ENOKEY, "reason=affinity-several");
 }
 
+/* A kernel thread lies in no container, and does not change over when one is registered. */
+static void test_kernel_thread_is_not_judged_anew(void **state) {
+        struct world *world = *state;
+        struct process_facts other = facts_of(world, BY_STRANGER), thread = facts_of(world, BY_KERNEL_THREAD);
+        struct container_registration registration = { .name = "web-2", .contid = { 2 }, .facts = &other, .registrar = &world->facts };
+        const struct container_plan plan = { .found = UPCALL_FOUND_PIDNS };
+        struct message_request request = { .key = 2, .key_type = wire_text("cifs.spnego"), .description = wire_text(SPNEGO("9")),
+                                           .origin = UPCALL_ORIGIN_KERNEL, .id = { 2 }, .timeout_ms = 20000, .caller = thread };
+        Container *container;
+        uint32_t error;
+        int client;
+
+        use_affinity(world);
+        (void) spnego(world, BY_CONTAINER, 1, SPNEGO("7"), UPCALL_ORIGIN_KERNEL, &error);
+        client = connect_to(world, "upcall.sock");
+        assert_int_equal(packet_send(client, &message_request_layout, &request, &world->pidfd, 1), 0);
+        turn(world);
+        other.tgid++;
+        assert_int_equal(container_register(world->broker, &registration, &plan, dup(world->pidfd), -1, -1, &container), 0);
+        records_made(world->broker);
+        assert_int_equal(verdict_of(world, client, &error), UPCALL_ACTION_REJECT);
+        assert_int_equal(error, EACCES);
+        close_fd(client);
+}
+
 static void test_kernel_thread_means_the_host(void **state) {
         struct world *world = *state;
         uint32_t error;
@@ -2074,6 +2099,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_kernel_threads_by_the_setting, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_deferred_kernel_thread_waits_for_no_record, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_kernel_thread_means_the_only_one_who_asked, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kernel_thread_is_not_judged_anew, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_kernel_thread_means_the_host, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_a_process_asks_for_itself_teaches_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_kernel_thread_of_a_container_that_ended, setup, teardown),
