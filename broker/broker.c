@@ -8,6 +8,7 @@
 #include <uuid/uuid.h>
 
 #include "broker/broker.h"
+#include "broker/cgroup-watch.h"
 #include "broker/container.h"
 #include "broker/control.h"
 #include "broker/kernel-thread.h"
@@ -255,7 +256,7 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = open_spool(broker);
         if (r >= 0)
-                r = container_watches_start(broker);
+                r = cgroup_watches_start(broker);
         if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
@@ -353,7 +354,7 @@ Broker *broker_free(Broker *broker) {
         while ((run = TAILQ_FIRST(&broker->runs)))
                 run_free(run);
         free_connections(broker);
-        container_watches_stop(broker);
+        cgroup_watches_stop(broker);
         spool_free(broker->spool);
         chain_stop(broker);
         for (enum broker_listener i = 0; i < LISTENERS; i++) {

@@ -83,7 +83,7 @@ struct Broker {
         sd_event_source *listener_sources[LISTENERS], *resume_source;
         sd_event_source *sender_source, *hangup_source, *interrupt_source, *terminate_source, *unfinished_source;
         sd_event_source *settle_timer, *settle_turn;
-        int cgroup_events; /* inotify, for all containers */
+        int cgroup_events; /* inotify, for all containers and runs */
         sd_event_source *cgroup_source, *cgroup_timer;
         bool cgroup_timer_again; /* something came after it was set */
         struct chain chain;

@@ -3,17 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include "broker/cgroup.h"
 #include "util/cleanup.h"
 #include "util/error.h"
-#include "util/process.h"
 
-#define CGROUP_FILE_MAX (PROCESS_CGROUP_PATH_MAX + 96)
-
-static int make_path(const char *path, const char *file, char ret_path[static CGROUP_FILE_MAX]) {
+int cgroup_file(const char *path, const char *file, char ret_path[static CGROUP_FILE_MAX]) {
         const char *mount = process_cgroup_mount();
 
         if (!mount)
@@ -29,7 +25,7 @@ static ssize_t read_file(const char *path, const char *file, char *text, size_t 
         ssize_t n;
         int r;
 
-        r = make_path(path, file, full);
+        r = cgroup_file(path, file, full);
         if (r < 0)
                 return r;
         fd = open(full, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -51,26 +47,12 @@ bool cgroup_is_populated(const char *path) {
         return strstr(text, "populated 0") == NULL;
 }
 
-int cgroup_watch(const char *path) {
-        _cleanup_close_ int fd = -1;
-        char full[CGROUP_FILE_MAX];
-        int r;
-
-        r = make_path(path, "cgroup.events", full);
-        if (r < 0)
-                return r;
-        fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        if (fd < 0 || inotify_add_watch(fd, full, IN_MODIFY | IN_DELETE_SELF) < 0)
-                return negative_errno();
-        return TAKE_FD(fd);
-}
-
 /* A folder has a link for each folder in it, and two of its own. */
 static bool has_children(const char *path) {
         char full[CGROUP_FILE_MAX];
         struct stat st;
 
-        return make_path(path, "", full) < 0 || lstat(full, &st) < 0 || st.st_nlink > 2;
+        return cgroup_file(path, "", full) < 0 || lstat(full, &st) < 0 || st.st_nlink > 2;
 }
 
 int cgroup_holds_only(const char *path, pid_t pid) {

@@ -6,11 +6,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "util/process.h"
+
+/* The path of one of a cgroup's files. -EOPNOTSUPP: there is no cgroup2. */
+#define CGROUP_FILE_MAX (PROCESS_CGROUP_PATH_MAX + 96)
+int cgroup_file(const char *path, const char *file, char ret_path[static CGROUP_FILE_MAX]);
+
 /* Whether the cgroup or one below it holds a process; so it is called as long as that cannot be found out. */
 bool cgroup_is_populated(const char *path);
-
-/* An inotify descriptor that can be read when that changes, or the cgroup goes. */
-int cgroup_watch(const char *path);
 
 /* Whether this process is the only one in it, and there is none below it. 1, 0 or a negative errno. */
 int cgroup_holds_only(const char *path, pid_t pid);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "broker/cgroup-watch.h"
+#include "broker/cgroup.h"
 #include "broker/container-internal.h"
 #include "broker/evidence.h"
 #include "broker/session.h"
@@ -10,40 +11,9 @@
 #include "util/deadline.h"
 #include "util/error.h"
 
-static const char *const cgroup_roots[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-
-bool container_cgroup_file(const Container *container, size_t i, char path[static CONTAINER_CGROUP_FILE_MAX]) {
-        if (i >= ELEMENTS(cgroup_roots))
-                return false;
-        (void) snprintf(path, CONTAINER_CGROUP_FILE_MAX, "%s%s/cgroup.events", cgroup_roots[i], container->cgroup_path);
-        return true;
-}
-
-static int open_cgroup_events(const Container *container) {
-        char path[CONTAINER_CGROUP_FILE_MAX];
-        int fd = -1;
-
-        for (size_t i = 0; fd < 0 && container_cgroup_file(container, i, path); i++)
-                fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        return fd < 0 ? negative_errno() : fd;
-}
-
-/* cgroup.events says whether the cgroup or one below it holds a process */
+/* Its cgroup, or one below it, holds a process */
 static bool cgroup_populated(const Container *container) {
-        _cleanup_close_ int fd = -1;
-        char text[256];
-        ssize_t n;
-
-        if (!(container->found & UPCALL_FOUND_CGROUP) || !container->cgroup_path)
-                return false;
-        fd = open_cgroup_events(container);
-        if (fd < 0)
-                return fd != -ENOENT; /* removed: empty; anything else tells nothing, and what may still run is not let go */
-        n = read(fd, text, sizeof(text) - 1);
-        if (n < 0)
-                return errno != ENODEV;
-        text[n] = '\0';
-        return strstr(text, "populated 1") != NULL;
+        return (container->found & UPCALL_FOUND_CGROUP) && container->cgroup_path && cgroup_is_populated(container->cgroup_path);
 }
 
 /* With a pid namespace of its own nothing outlives its first process: the kernel kills the rest before the pidfd says so. */
@@ -90,7 +60,7 @@ void container_end(Container *container, const char *reason, const struct proces
                 container_withdraw(container, "container-ended");
                 if (container_runs(container)) {
                         (void) container_save_state(container, UPCALL_CONTAINER_HELD, reason);
-                        container_look_again(container->broker);
+                        cgroup_look_again(container->broker);
                         return;
                 }
         }

@@ -18,16 +18,9 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
 /* Its cgroup, where that alone tells it apart. */
 int container_watch_cgroup(Container *container);
 
-/* All that are held, once, some milliseconds later. */
-void container_look_again(Broker *broker);
-
 /* Its first process, and its cgroup where that alone keeps a tombstone up. */
 int container_watch(Container *container);
 void container_unwatch(Container *container);
-
-/* The path of its cgroup.events in the i-th place where cgroup2 may be mounted. false: there are no more. */
-#define CONTAINER_CGROUP_FILE_MAX (PROCESS_CGROUP_PATH_MAX + 64)
-bool container_cgroup_file(const Container *container, size_t i, char path[static CONTAINER_CGROUP_FILE_MAX]);
 
 /* Whether anything of it still runs. */
 bool container_runs(const Container *container);

@@ -51,7 +51,7 @@ struct Container {
         int pidfd;              /* its first process */
         int pid_ns, user_ns;    /* held, so that their numbers are not used again; -1 until the witness has answered after a restart */
         sd_event_source *exit_source;
-        int cgroup_watch;       /* of its cgroup.events; -1: none */
+        int cgroup_watch;       /* cgroup_watch(); -1: none */
         bool cgroup_pending;    /* only a cgroup can tell it apart, and it is not in one of its own yet: it is in left_cgroup */
         uint64_t left_cgroup;
         WitnessQuestion *question;
@@ -95,9 +95,8 @@ int container_register(Broker *broker, const struct container_registration *regi
 /* Who is it? attribution_find(), after the cgroups that were not there yet at registration have been looked for. */
 struct attribution container_attribute(Broker *broker, const struct process_facts *facts);
 
-/* Cgroups of all containers: before the first one, and after the last. */
-int container_watches_start(Broker *broker);
-void container_watches_stop(Broker *broker);
+/* Something happened in a cgroup: takes the held container with this watch, or with -1 all, out of service if nothing of it runs any more. */
+void containers_look(Broker *broker, int watch);
 
 /* Takes up what the registry knows: at start. */
 int container_load_all(Broker *broker);

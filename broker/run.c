@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <uuid/uuid.h>
 
+#include "broker/cgroup-watch.h"
 #include "broker/cgroup.h"
 #include "broker/evidence.h"
 #include "broker/run.h"
@@ -19,8 +20,7 @@ Run *run_free(Run *run) {
         TAILQ_REMOVE(&run->broker->runs, run, link);
         run->broker->n_runs--;
         sd_event_source_disable_unref(run->exit_source);
-        sd_event_source_disable_unref(run->cgroup_source);
-        close_fd(run->cgroup_events);
+        cgroup_unwatch(run->broker, &run->cgroup_watch);
         close_fd(run->pidfd);
         free(run->container_name);
         free(run->cgroup_path);
@@ -69,35 +69,31 @@ static int on_first_exit(sd_event_source *source, int fd, uint32_t events, void 
         (void) fd;
         (void) events;
         (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
-        if (!run_goes_on(run))
+        if (run_goes_on(run))
+                cgroup_look_again(run->broker);
+        else
                 run_end(run);
         return 0;
 }
 
-static int on_cgroup_events(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        char buffer[4096];
+void runs_look(Broker *broker, int watch) {
+        Run *run, *next;
 
-        (void) source;
-        (void) events;
-        while (read(fd, buffer, sizeof(buffer)) > 0)
-                ;
-        if (!run_goes_on(userdata))
-                run_end(userdata);
-        return 0;
+        for (run = TAILQ_FIRST(&broker->runs); run; run = next) {
+                next = TAILQ_NEXT(run, link);
+                if ((watch < 0 || run->cgroup_watch == watch) && !run_goes_on(run))
+                        run_end(run);
+        }
 }
 
+/* A cgroup that is gone has nobody in it */
 static int run_watch(Run *run) {
-        sd_event *event = run->broker->event;
-        int r;
+        int r = cgroup_watch(run->broker, run->cgroup_path);
 
-        r = run->cgroup_events = cgroup_watch(run->cgroup_path);
-        if (r >= 0)
-                r = sd_event_add_io(event, &run->cgroup_source, run->cgroup_events, EPOLLIN, on_cgroup_events, run);
-        else if (r == -ENOENT) /* gone, and so nobody is in it */
-                r = 0;
-        if (r >= 0 && run->pidfd >= 0)
-                r = sd_event_add_io(event, &run->exit_source, run->pidfd, EPOLLIN, on_first_exit, run);
-        return r < 0 ? r : 0;
+        if (r < 0 && r != -ENOENT)
+                return r;
+        run->cgroup_watch = r < 0 ? -1 : r;
+        return run->pidfd < 0 ? 0 : sd_event_add_io(run->broker->event, &run->exit_source, run->pidfd, EPOLLIN, on_first_exit, run);
 }
 
 /* ---- the beginning ---- */
@@ -111,7 +107,7 @@ static Run *run_new(Broker *broker, const struct registry_run *row, Container *c
                 return NULL;
         }
         *run = (Run){ .entry = { .cgroup = row->cgroup, .entry = container ? &container->entry : NULL }, .broker = broker, .container = container,
-                      .row = row->id, .pid = row->pid, .pidfd = -1, .cgroup_events = -1, .container_name = TAKE_PTR(name), .cgroup_path = TAKE_PTR(path) };
+                      .row = row->id, .pid = row->pid, .pidfd = -1, .cgroup_watch = -1, .container_name = TAKE_PTR(name), .cgroup_path = TAKE_PTR(path) };
         memcpy(run->contid, row->contid, sizeof(run->contid));
         uuid_unparse_lower(row->contid, run->contid_text);
         TAILQ_INSERT_TAIL(&broker->runs, run, link);
@@ -216,14 +212,9 @@ static int load_run(void *userdata, const struct registry_run *row) {
 }
 
 int run_load_all(Broker *broker) {
-        Run *run, *next;
         int r;
 
         r = registry_each_run(broker->registry, broker->boot_id, load_run, broker);
-        for (run = TAILQ_FIRST(&broker->runs); run; run = next) {
-                next = TAILQ_NEXT(run, link);
-                if (!run_goes_on(run))
-                        run_end(run);
-        }
+        runs_look(broker, -1);
         return r;
 }

@@ -22,8 +22,8 @@ struct Run {
         char *container_name, *cgroup_path;
         uint32_t pid;
         int pidfd; /* -1: it had ended when the broker started */
-        sd_event_source *exit_source, *cgroup_source;
-        int cgroup_events; /* inotify */
+        sd_event_source *exit_source;
+        int cgroup_watch; /* cgroup_watch(); -1: none */
 };
 
 static inline Run *run_of_entry(const struct attribution_run *entry) {
@@ -39,6 +39,9 @@ int run_start(Container *container, const struct process_facts *facts, int pidfd
 
 /* Takes up what the registry knows: at start, after the containers. */
 int run_load_all(Broker *broker);
+
+/* Something happened in a cgroup: ends the run with this watch, or with -1 all, if nobody is left of it. */
+void runs_look(Broker *broker, int watch);
 
 /* The container is about to be freed. */
 void run_container_gone(Container *container);

@@ -156,7 +156,7 @@ off run-for-alone-in-its-cgroup broker/run.c \
         's/ \|\| cgroup_holds_only\(facts->cgroup_path, \(pid_t\) facts->tgid\) != 1\)/)/' \
         run-for/process_that_is_not_alone_in_its_cgroup
 off run-for-end-is-noticed broker/run.c \
-        '/^static int on_cgroup_events/,/^}/ s/if \(!run_goes_on\(userdata\)\)/if (false)/' \
+        '/^void runs_look/,/^}/ s/ \&\& !run_goes_on\(run\)\)/ \&\& false)/' \
         run-for/program_that_is_killed_leaves_nothing
 off run-for-goes-on-with-daemons broker/run.c \
         's/ \|\| cgroup_is_populated\(run->cgroup_path\);/;/' \
@@ -1064,14 +1064,14 @@ off change-needs-its-record broker/control-change.c \
 
 # ---- the end of a container -------------------------------------------------------------------------------------------------
 
-off one-inotify-instance broker/container-watch.c \
-        's/inotify_add_watch\(container->broker->cgroup_events, path/inotify_add_watch(inotify_init1(IN_CLOEXEC), path/' \
+off one-inotify-instance broker/cgroup-watch.c \
+        's/inotify_add_watch\(broker->cgroup_events, file/inotify_add_watch(inotify_init1(IN_CLOEXEC), file/' \
         life/many_containers_by_cgroup_need_one_inotify_instance
-off watches-are-taken-back broker/container-watch.c \
+off watches-are-taken-back broker/cgroup-watch.c \
         's/\(void\) inotify_rm_watch\(.*\);/;/' \
         life/many_containers_by_cgroup_need_one_inotify_instance
-off cgroup-events-are-heard broker/container-watch.c \
-        's/look_at_held\(userdata, event->wd\);/(void) event;/' \
+off cgroup-events-are-heard broker/cgroup-watch.c \
+        's/look_at\(userdata, event->wd\);/(void) event;/; s/^( *)cgroup_look_again\(userdata\);/\1;/' \
         life/tombstone_refuses_until_the_last_process_is_gone
 off tombstone-held-by-cgroup broker/container-end.c \
         's/return !\(container->found & UPCALL_FOUND_PIDNS\) && cgroup_populated\(container\);/return false;/' \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Random small forests and callers. The answer is compared with a second, naive reading of the rules that knows no index, and with promises
- * that hold whatever the rules are: nobody is the host's who is in a foreign namespace or in a container's cgroup, and nobody
- * is in a container below or beside the pid namespace that he is in.
+ * that hold whatever the rules are: nobody is the host's who is in a foreign namespace or in the cgroup of a container or of who acts for one, and
+ * nobody is in a container below or beside the pid namespace that he is in.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -16,6 +16,7 @@
 #include "util/cleanup.h"
 
 #define ENTRIES_MAX 8
+#define RUNS_MAX 3
 #define DEVICE 4
 
 struct input {
@@ -26,6 +27,8 @@ struct input {
 struct forest {
         struct attribution_entry entries[ENTRIES_MAX];
         bool in[ENTRIES_MAX];
+        struct attribution_run runs[RUNS_MAX];
+        bool run_in[RUNS_MAX];
         AttributionIndex *index;
 };
 
@@ -72,6 +75,25 @@ static void take_entry(struct input *input, struct forest *forest, size_t i) {
         forest->in[i] = r == 0;
 }
 
+/* Whoever has ended, or was never there, is nobody to act for */
+static void take_run(struct input *input, struct forest *forest, size_t i) {
+        unsigned container = take(input, ENTRIES_MAX);
+        int r;
+
+        forest->runs[i] = (struct attribution_run){ .cgroup = take(input, 9), .entry = forest->in[container] ? &forest->entries[container] : NULL };
+        r = attribution_index_add_run(forest->index, &forest->runs[i]);
+        check(r == 0 || r == -EEXIST || (r == -EINVAL && forest->runs[i].cgroup == 0));
+        forest->run_in[i] = r == 0;
+}
+
+static void remove_entry(struct forest *forest, size_t i) {
+        attribution_index_remove(forest->index, &forest->entries[i]);
+        forest->in[i] = false;
+        for (size_t k = 0; k < RUNS_MAX; k++)
+                if (forest->runs[k].entry == &forest->entries[i])
+                        forest->runs[k].entry = NULL;
+}
+
 static void take_chain(struct input *input, struct namespace_chain *chain, uint64_t initial) {
         size_t n = take(input, 4);
 
@@ -85,6 +107,7 @@ static void take_chain(struct input *input, struct namespace_chain *chain, uint6
 
 static void take_facts(struct input *input, struct process_facts *facts) {
         memset(facts, 0, sizeof(*facts));
+        facts->kernel_thread = take(input, 32) == 31;
         take_chain(input, &facts->pid_ns, PROCESS_INIT_PID_NS);
         take_chain(input, &facts->user_ns, PROCESS_INIT_USER_NS);
         facts->n_cgroups = take(input, 4);
@@ -116,6 +139,9 @@ static bool naive_cgroups_known(const struct forest *forest, const struct proces
                 return true;
         for (size_t i = 0; i < ENTRIES_MAX; i++)
                 if (forest->in[i] && forest->entries[i].cgroup != 0)
+                        return false;
+        for (size_t i = 0; i < RUNS_MAX; i++)
+                if (forest->run_in[i])
                         return false;
         return true;
 }
@@ -162,6 +188,10 @@ static bool naive_deserter(const struct forest *forest, const struct process_fac
         return false;
 }
 
+static struct attribution found(const struct attribution_entry *entry, uint32_t by) {
+        return (struct attribution){ .verdict = ATTRIBUTION_CONTAINER, .entry = entry, .found = by };
+}
+
 static struct attribution naive_for(const struct forest *forest, const struct process_facts *facts, const struct attribution_entry *owner,
                                     struct namespace_id base, const struct attribution_entry *candidate) {
         const struct attribution ambiguous = { .verdict = ATTRIBUTION_AMBIGUOUS };
@@ -169,16 +199,43 @@ static struct attribution naive_for(const struct forest *forest, const struct pr
         if (owner && naive_within(owner, candidate)) {
                 if (naive_deserter(forest, facts, base))
                         return ambiguous;
-                return (struct attribution){ ATTRIBUTION_CONTAINER, owner, UPCALL_FOUND_PIDNS };
+                return found(owner, UPCALL_FOUND_PIDNS);
         }
         if (!candidate->owns_pid_ns && same(candidate->pid_ns, base) && same(candidate->user_ns, facts->user_ns.ids[0]) &&
             (!owner || naive_within(candidate, owner)))
-                return (struct attribution){ ATTRIBUTION_CONTAINER, candidate, UPCALL_FOUND_CGROUP };
+                return found(candidate, UPCALL_FOUND_CGROUP);
         return ambiguous;
 }
 
+static bool naive_outside(const struct process_facts *facts) {
+        return facts->pid_ns.n_values == 2 && facts->user_ns.n_values == 2;
+}
+
+static const struct attribution_run *naive_run(const struct forest *forest, uint64_t cgroup) {
+        for (size_t i = 0; i < RUNS_MAX; i++)
+                if (forest->run_in[i] && forest->runs[i].cgroup == cgroup)
+                        return &forest->runs[i];
+        return NULL;
+}
+
+static struct attribution naive_acting(const struct forest *forest, const struct process_facts *facts, const struct attribution_entry *owner,
+                                       struct namespace_id base, const struct attribution_run *run) {
+        const struct attribution ambiguous = { .verdict = ATTRIBUTION_AMBIGUOUS };
+        struct attribution acting = { .verdict = ATTRIBUTION_RUN_ENDED, .run = run };
+
+        if (owner)
+                return run->entry && naive_within(owner, run->entry) && !naive_deserter(forest, facts, base) ? found(owner, UPCALL_FOUND_PIDNS) : ambiguous;
+        if (!naive_outside(facts))
+                return ambiguous;
+        if (run->entry) {
+                acting = found(run->entry, UPCALL_FOUND_RUN_FOR);
+                acting.run = run;
+        }
+        return acting;
+}
+
 static bool equal(struct attribution a, struct attribution b) {
-        return a.verdict == b.verdict && a.entry == b.entry && a.found == b.found;
+        return a.verdict == b.verdict && a.entry == b.entry && a.run == b.run && a.found == b.found;
 }
 
 static struct attribution naive(const struct forest *forest, const struct process_facts *facts) {
@@ -187,11 +244,17 @@ static struct attribution naive(const struct forest *forest, const struct proces
         struct namespace_id base;
         size_t n = 0;
 
+        if (facts->kernel_thread)
+                return (struct attribution){ .verdict = ATTRIBUTION_KERNEL_THREAD };
         if (!naive_good(forest, facts))
                 return (struct attribution){ .verdict = ATTRIBUTION_AMBIGUOUS };
         owner = naive_owner(forest, facts);
         base = owner ? owner->pid_ns : facts->pid_ns.ids[facts->pid_ns.n_values / 2 - 1];
         for (size_t k = 0; k < facts->n_cgroups && n == 0; k++) {
+                const struct attribution_run *run = naive_run(forest, facts->cgroups[k]);
+
+                if (run)
+                        return naive_acting(forest, facts, owner, base, run);
                 for (size_t i = 0; i < ENTRIES_MAX; i++) {
                         if (!forest->in[i] || forest->entries[i].cgroup != facts->cgroups[k])
                                 continue;
@@ -208,8 +271,8 @@ static struct attribution naive(const struct forest *forest, const struct proces
         if (naive_deserter(forest, facts, base))
                 return (struct attribution){ .verdict = ATTRIBUTION_AMBIGUOUS };
         if (owner)
-                return (struct attribution){ ATTRIBUTION_CONTAINER, owner, UPCALL_FOUND_PIDNS };
-        if (facts->pid_ns.n_values == 2 && facts->user_ns.n_values == 2)
+                return found(owner, UPCALL_FOUND_PIDNS);
+        if (naive_outside(facts))
                 return (struct attribution){ .verdict = ATTRIBUTION_HOST };
         return (struct attribution){ .verdict = ATTRIBUTION_UNREGISTERED };
 }
@@ -226,9 +289,16 @@ static void check_promises(const struct forest *forest, const struct process_fac
                 for (size_t k = 0; k < facts->n_cgroups; k++)
                         for (size_t i = 0; i < ENTRIES_MAX; i++)
                                 check(!forest->in[i] || facts->cgroups[k] != forest->entries[i].cgroup);
+                for (size_t k = 0; k < facts->n_cgroups; k++)
+                        check(!naive_run(forest, facts->cgroups[k]));
         }
         if (!entry)
                 return;
+        check(!facts->kernel_thread);
+        if (found.found == UPCALL_FOUND_RUN_FOR) {
+                check(found.run && found.run->entry == entry && naive_outside(facts));
+                return;
+        }
         owner = naive_owner(forest, facts);
         if (entry->owns_pid_ns)
                 check(entry == owner);
@@ -256,14 +326,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         n = take(&input, ENTRIES_MAX + 1);
         for (size_t i = 0; i < n; i++)
                 take_entry(&input, &forest, i);
+        n = take(&input, RUNS_MAX + 1);
+        for (size_t i = 0; i < n; i++)
+                take_run(&input, &forest, i);
         check_caller(&input, &forest);
         while (input.size > 0) {
                 size_t i = take(&input, ENTRIES_MAX);
 
-                if (forest.in[i] && take(&input, 2)) {
-                        attribution_index_remove(forest.index, &forest.entries[i]);
-                        forest.in[i] = false;
-                }
+                if (forest.in[i] && take(&input, 2))
+                        remove_entry(&forest, i);
                 check_caller(&input, &forest);
         }
         forest.index = attribution_index_free(forest.index);

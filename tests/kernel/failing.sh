@@ -28,17 +28,22 @@ own_auditd() {
         [[ $(machine_audit_value enabled) == 1 ]] || skip "the audit system is locked"
 }
 
+# SLOWLY=yes: an agent that leaves the time to do something meanwhile
 failing_world() { # [SETTING…]
         own_auditd
         LOG_FROM=$(($(stat -c %s "$AUDIT_LOG") + 1))
         LOG_AUDITD=$AUDITD
         LOST_BEFORE=$(machine_audit_value lost)
         SETTINGS=$*
+        # what waits for a disk does not wait for audit
+        mkdir -p "$WORK/state"
+        machine_undo --boot bash -c '! mountpoint -q "$1" || umount -l "$1"' unmount "$WORK/state"
+        expect_ok mount -t tmpfs -o mode=0755 none "$WORK/state"
         machine_spawn "$WORK/kernel-records.log" python3 tests/kernel/kernel-records.py "$KERNEL_RECORDS"
         machine_wait_for 5 test -s "$KERNEL_RECORDS" || fail "no records can be read: $(cat "$WORK/kernel-records.log")"
         start_broker upcall-timeout=$UPCALL_TIMEOUT read-back-ms=200 "$@"
         takeover
-        script hear 'echo "$UPCALL_DESCRIPTION" >> /tmp/heard; printf mine'
+        script hear "${SLOWLY:+sleep 0.02; }"'echo "$UPCALL_DESCRIPTION" >> /tmp/heard; printf mine'
         container_with_agent web-1 nfs-a --workers 8 -- "$KERNEL_SHARE/hear"
         in_container web-1 touch /tmp/heard
 }

@@ -24,6 +24,7 @@ test_nothing_fails() {
 
 # The kernel makes records whether anybody takes them or not: while auditd ends, and without it
 expect_nobody_needs_auditd() { # SIGNAL
+        local SLOWLY=yes
         failing_world
         load before $((UPCALLS / 2))
         load_at $((UPCALLS / 8))
@@ -44,6 +45,7 @@ test_auditd_killed() {
 }
 
 test_auditd_suspended() {
+        local SLOWLY=yes
         failing_world
         watch_loop
         load one $UPCALLS

@@ -67,7 +67,7 @@ static int look(const struct message_key *key, uint32_t *ret_owner) {
 /* 0 or a negative errno; -EACCES: not as this one. Between looking and invalidating the key may go and its number be another's, within
  * microseconds, one in 2^31: that one would be a key made for a container, too, or a cache's, and be asked for once more. */
 static int invalidate_as(const struct message_key *key, uid_t uid, gid_t gid) {
-        uint32_t owner;
+        uint32_t owner = 0;
         int r;
 
         become(uid, gid);

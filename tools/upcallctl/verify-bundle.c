@@ -173,7 +173,7 @@ static const char *file_problem(int error) {
 
 int verify_bundle(const char *path, const char *sha256_wanted, bool json, struct report *report) {
         _cleanup_free_ char *data = NULL;
-        struct bundle_facts facts;
+        struct bundle_facts facts = { 0 };
         struct bundle bundle = { 0 };
         uint8_t digest[SHA256_TEXT / 2];
         char text[SHA256_TEXT + 1];
