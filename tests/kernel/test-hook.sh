@@ -348,8 +348,10 @@ test_bad_states_are_refused_and_stop_nothing() {
         bad_state "pid" <<< "$(state abc 1.5)"
         bad_state "pid" <<< "$(state abc 99999999999)"
         bad_state "pid" <<< "$(state abc 99999999999999999999999)"
-        # a process of the host, and one that is not the first
-        bad_state "host" <<< "$(state abc $$)"
+        # processes of the host: any, and the one that runs the hook
+        machine_spawn /dev/null sleep 600
+        bad_state "host" <<< "$(state abc "$MACHINE_PID")"
+        bad_state "EXDEV" <<< "$(state abc $$)"
         expect_eq "$(containers name)" "" containers
 }
 
