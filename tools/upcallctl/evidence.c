@@ -222,8 +222,11 @@ int evidence_export_main(int argc, char **argv) {
         int r, status = VERIFY_UNREADABLE;
 
         r = files ? read_arguments(argc, argv, &order) : -ENOMEM;
-        if (r >= 0)
+        if (r >= 0) {
                 r = order.n_files > 0 ? input_open_files(&input, order.files, order.n_files) : input_open_log(&input);
+                if (r < 0)
+                        complain("evidence export: %s", input.problem);
+        }
         if (r >= 0)
                 status = export_to_file(&order, &input);
         input_close(&input);

@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tools/upcallctl/output.h"
 #include "tools/upcallctl/verify-input.h"
 #include "util/error.h"
 
@@ -44,10 +43,9 @@ static int open_one(struct input *input, const char *path) {
         return 0;
 }
 
-static int complain_open(struct input *input, const char *path, int error) {
+static int note_problem(struct input *input, const char *path, int error) {
         (void) snprintf(input->problem, sizeof(input->problem), "%.300s cannot be read: %s%s", path, strerror(-error),
                         error == -EACCES ? "; run it as root" : error == -ENOENT ? "; --input says where the log is" : "");
-        complain("%s", input->problem);
         return error;
 }
 
@@ -56,7 +54,7 @@ int input_open_files(struct input *input, char **paths, size_t n) {
                 int r = open_one(input, paths[i]);
 
                 if (r < 0)
-                        return complain_open(input, paths[i], r);
+                        return note_problem(input, paths[i], r);
         }
         return 0;
 }
@@ -77,16 +75,16 @@ int input_open_log(struct input *input) {
 
         r = ini_parse(AUDITD_CONF, take_setting, path);
         if (r != 0 && errno != ENOENT)
-                return complain_open(input, AUDITD_CONF, r < 0 ? negative_errno() : -EINVAL);
+                return note_problem(input, AUDITD_CONF, r < 0 ? negative_errno() : -EINVAL);
         r = open_one(input, path);
         if (r < 0)
-                return complain_open(input, path, r);
+                return note_problem(input, path, r);
         for (unsigned i = 1; r >= 0; i++) {
                 (void) snprintf(rotated, sizeof(rotated), "%s.%u", path, i);
                 r = open_one(input, rotated);
         }
         if (r != -ENOENT)
-                return complain_open(input, rotated, r);
+                return note_problem(input, rotated, r);
         for (size_t i = 0; i < input->n / 2; i++) {
                 int fd = input->fds[i];
 

@@ -16,7 +16,7 @@ struct input {
         char problem[512]; /* what could not be opened, and what to do; "": nothing was wrong */
 };
 
-/* Each takes what it opened into input, and says on standard error what it cannot open: 0 or a negative errno. */
+/* Each takes what it opened into input: 0, or a negative errno and words in problem. */
 int input_open_files(struct input *input, char **paths, size_t n);
 int input_open_log(struct input *input); /* auditd's own, with what it rotated away, by its configuration */
 void input_close(struct input *input);

@@ -146,9 +146,8 @@ static int open_all(const struct order *order, struct input *input, struct repor
         int r;
 
         r = order->n_files > 0 ? input_open_files(input, order->files, order->n_files) : input_open_log(input);
-        memcpy(report->problem, input->problem, sizeof(report->problem));
         if (r < 0)
-                return r;
+                return report_problem(report, r, "%s", input->problem);
         r = input_become_owner(order->ledger);
         return r < 0 ? report_problem(report, r, "the ledger %.300s cannot be read: %s", order->ledger, strerror(-r)) : 0;
 }
