@@ -265,9 +265,9 @@ machine_end() { # PID START-TIME: SIGTERM, then SIGKILL; a process that waits fo
         local i
         machine_alive "$1" "$2" || return 0
         kill -TERM "$1" 2>/dev/null
-        for ((i = 0; i < 100; i++)); do
+        for ((i = 0; i < 500; i++)); do
                 machine_alive "$1" "$2" || return 0
-                sleep 0.05
+                sleep 0.01
         done
         kill -KILL "$1" 2>/dev/null
         for ((i = 0; i < 600; i++)); do

@@ -178,6 +178,8 @@ agent_in() {
         machine_wait_for 10 agent_more_than "$name" "$agent" "$before" ||
                 fail "agent $agent of $name is not let in: $(tail -n 5 "$WORK/$name.$agent.log")"
         AGENT_PID=$(pgrep -P "$MACHINE_PID" | head -n 1)
+        # before nsenter, which else leaves it to the host's init, and the container does not end before that has reaped it
+        [[ -z $AGENT_PID ]] || machine_undo --boot machine_end "$AGENT_PID" "$(machine_start_time "$AGENT_PID")"
         AGENT_PID=${AGENT_PID:-$MACHINE_PID}
 }
 
