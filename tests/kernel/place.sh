@@ -21,13 +21,19 @@ place_check() {
         done
 }
 
+# What containers are shown, and nothing that another test has left in there
+place_share() {
+        find "$KERNEL_SHARE" -xdev -mindepth 1 -delete &&
+                install -m 0755 "$UPCALL_AGENT" "$KERNEL_PROGRAMS"/{request,container,attack} "$KERNEL_SHARE"
+}
+
 # Sets KERNEL_WORK (a folder for this run), KERNEL_SHARE (what containers are shown) and AUDIT_LOG.
 place_prepare() {
         place_check || return 1
         machine_folder KERNEL_WORK || return 1
         KERNEL_SHARE=$KERNEL_WORK/share
         mkdir -m 0755 "$KERNEL_SHARE" "$KERNEL_WORK/logs" || return 1
-        install -m 0755 "$UPCALL_AGENT" "$KERNEL_PROGRAMS"/{request,container,attack} "$KERNEL_SHARE" || return 1
+        place_share || return 1
         machine_save_file /run/upcalld-unbrokered.lock || return 1
         machine_own_folder /run/upcalld && machine_own_folder /etc/upcalld || return 1
         machine_user "$BROKER_USER" || return 1
