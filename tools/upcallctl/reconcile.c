@@ -268,7 +268,7 @@ static int end_side(Reconciliation *reconciliation, const struct expected *expec
                                                                 .serial = kept->receipt.serial, .time_ms = kept->receipt.time_ms, .pid = UINT32_MAX,
                                                                 .uid = UINT32_MAX },
                              "the kernel made this record, and the log does not have it: was a line or a file of the log removed, did auditd lose "
-                             "some (auditctl -s: lost), is a rotated file not given?");
+                             "some (auditctl -s: lost; a kernel that was booted without audit=1 does not count them all), is a rotated file not given?");
 }
 
 void reconcile_gap(Reconciliation *reconciliation, uint64_t untold) {
