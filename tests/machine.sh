@@ -249,6 +249,8 @@ machine_read_stat() {
         local stat
         { stat=$(< "/proc/$1/stat"); } 2>/dev/null || return 1
         read -r -a machine_stat <<< "${stat##*) }"
+        # one that is just being reaped reads as nothing
+        ((${#machine_stat[@]} > 19))
 }
 
 machine_start_time() {
