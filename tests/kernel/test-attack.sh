@@ -40,7 +40,7 @@ in_group() { # NAME COMMAND…: as a process of that container
 
 asks() { # COMMAND…: what is asked, and printed
         local line
-        line=$("$@") || true
+        line=$("$@")
         request_parse "$line"
 }
 
