@@ -125,3 +125,155 @@ test_two_levels() {
 test_two_levels_in_a_user_namespace() {
         two_levels --user
 }
+
+# ---- one level: a container D in C, with an agent that answers ------------------------------------------------------------------
+
+one_level() { # PROGRAM…
+        outer_container
+        start_inner_broker C $OUTSIDE
+        await_attached C
+        new_container_in C D
+        serve C D "${1:-of D}"
+}
+
+# What the inner broker's ledger says of its last upcall
+inner_row() { # COLUMNS
+        python3 -c '
+import sqlite3, sys
+db = sqlite3.connect("file:/proc/%s/root/var/lib/in/registry.sqlite?mode=ro" % sys.argv[1], uri=True)
+print(*(db.execute("SELECT %s FROM ledger ORDER BY seqno DESC LIMIT 1" % sys.argv[2]).fetchone() or ()))' "${PID[C]}" "$1"
+}
+
+inner_row_is() {
+        [[ $(inner_row "$1") == "$2" ]]
+}
+
+test_ledger_inside_knows_what_became_of_the_key() {
+        one_level
+        request_in D user db:one
+        expect_answer ok "of D"
+        machine_wait_for 5 inner_row_is "outcome, state" "instantiated 4" || fail "the row inside: $(inner_row "outcome, state, reason")"
+        expect_eq "$(inner_row "lower(hex(contid))")" "${CONTID[D]//-/}" "whose it is"
+        # the same upcall in both: by its id they are found together
+        audit_find "op=upcall-complete.*upcall=$(inner_row "lower(hex(id))") " -uu "${CONTID[C]}" --raw > /dev/null
+}
+
+test_container_itself_is_refused_until_it_is_registered() {
+        one_level
+        request_in C user db:one
+        expect_answer ENOKEY
+        audit_find 'reason=agent-host' -uu "${CONTID[C]}" --raw > /dev/null
+        expect_refused 'registered before those in it' ctl C container register --name self --pid 1
+        expect_ok ctl C container unregister D
+        end_container D
+        CONTID[self]=$(ctl C container register --name self --pid 1) || fail "container register self: ${CONTID[self]}"
+        serve C self "of C itself" < /dev/null
+        request_in C user db:two
+        expect_answer ok "of C itself"
+        # its root still gives orders, and what lies in it is a child
+        new_container_in C D2
+        serve C D2 "of D2"
+        expect_match "$(ctl C container show D2 --json)" "\"path\": *\"self/D2\"" "its place"
+        request_in D2 user db:three
+        expect_answer ok "of D2"
+        request_in C user db:four
+        expect_answer ok "of C itself"
+}
+
+# ---- what goes wrong ----------------------------------------------------------------------------------------------------------
+
+test_broker_outside_comes_goes_and_comes_back() {
+        share_brokers
+        start_broker
+        takeover
+        new_container C
+        start_inner_broker C $OUTSIDE
+        machine_wait_for 5 grep -q 'does not let this process be that agent' "$WORK/C.broker" || fail "it does not say what is missing: $(< "$WORK/C.broker")"
+        new_container_in C D
+        serve C D "of D"
+        register C
+        expect_ok upcallctl agent add inner --container C --resident --uid "$(id -u "$BROKER_USER")"
+        expect_ok upcallctl route add --container C --agent inner --type user --description 'db:*' > /dev/null
+        await_attached C
+        request_in D user db:one
+        expect_answer ok "of D"
+        stop_broker KILL
+        machine_wait_for 5 grep -q 'not running' "$WORK/C.broker" || fail "it does not notice: $(< "$WORK/C.broker")"
+        expect_match "$(ctl C agent list --json)" '"connections": *1' "its own agents stay"
+        start_broker
+        request_in D user db:two
+        expect_answer ok "of D"
+}
+
+test_hung_agent_inside_is_refused_within_the_deadline_outside() {
+        HOST_SETTINGS=(upcall-timeout=2)
+        script hang 'sleep 20'
+        one_level
+        expect_ok ctl C agent add slow --container D --resident
+        expect_ok ctl C route add --container D --agent slow --type user --description 'db:slow' > /dev/null
+        machine_spawn "$WORK/slow.log" nsenter -t "${PID[D]}" -a -- "$KERNEL_SHARE/upcall-agent" --socket /run/C/agent/agent.sock --name slow -- "$KERNEL_SHARE/hang"
+        machine_wait_for 5 grep -q 'is attached' "$WORK/slow.log" || fail "the slow agent is not let in"
+        request_in D user db:slow
+        expect_answer ETIMEDOUT
+        expect_below "$USEC" 1900000 "its wait"
+        audit_find 'reason=agent-deadline' -uu "${CONTID[C]}" --raw > /dev/null
+        request_in D user db:one
+        expect_answer ok "of D"
+}
+
+test_broker_inside_killed_during_an_upcall() {
+        script slow 'sleep 3; echo -n late'
+        one_level
+        expect_ok ctl C agent add slow --container D --resident
+        expect_ok ctl C route add --container D --agent slow --type user --description 'db:slow' > /dev/null
+        machine_spawn "$WORK/slow.log" nsenter -t "${PID[D]}" -a -- "$KERNEL_SHARE/upcall-agent" --socket /run/C/agent/agent.sock --name slow -- "$KERNEL_SHARE/slow"
+        machine_wait_for 5 grep -q 'is attached' "$WORK/slow.log" || fail "the slow agent is not let in"
+        request_start D user db:slow
+        machine_wait_for 5 inner_row_is state 2 || fail "no upcall inside: $(inner_row state)"
+        kill -KILL "${BROKER_IN[C]}"
+        request_wait 2
+        expect_answer ENOKEY
+        audit_find 'reason=agent-died' -uu "${CONTID[C]}" --raw > /dev/null
+        # the next one takes up what was registered, and its agents come back
+        spawn_inner_broker C
+        await_attached C
+        request_in D user db:two
+        expect_answer ok "of D"
+}
+
+test_upstream_in_the_same_container_is_refused() {
+        one_level
+        # its own folder
+        in_container C sed -i 's,^upstream=.*,upstream=/run/C/agent/agent.sock,' /etc/in/upcalld.conf
+        expect_refused 'another RUNTIME_DIRECTORY' inner_broker C
+        # another broker's in this container
+        in_container C mkdir -p /etc/second
+        in_container C cp /etc/in/upcalld.conf /etc/second/
+        machine_spawn "$WORK/second" nsenter -t "${PID[C]}" -a -- env RUNTIME_DIRECTORY=/run/second STATE_DIRECTORY=/var/lib/second CONFIGURATION_DIRECTORY=/etc/second \
+                "$KERNEL_SHARE/upcalld" --witness "$KERNEL_SHARE/upcalld-witness"
+        machine_wait_for 5 grep -q 'a process of this container listens there' "$WORK/second" || fail "it is believed: $(< "$WORK/second")"
+        request_in D user db:one
+        expect_answer ok "of D"
+}
+
+test_what_a_broker_in_a_container_cannot_be() {
+        share_brokers
+        new_container C
+        prepare_inner_broker C
+        printf '%s\n' '[upcalld]' "upstream=$OUTSIDE" upstream-agent=inner audit=none | in_container C tee /etc/in/upcalld.conf > /dev/null
+        expect_refused 'no CAP_SYS_PTRACE' inner_broker C setpriv --bounding-set=-sys_ptrace --inh-caps=-sys_ptrace
+        # on the host
+        mkdir -p "$WORK/conf"
+        sed 's,^upstream=.*,upstream=/run/elsewhere/agent.sock,' "/proc/${PID[C]}/root/etc/in/upcalld.conf" > "$WORK/conf/upcalld.conf"
+        expect_refused 'pid namespace of its own' env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
+}
+
+test_settings_that_need_a_restart_stay() {
+        one_level
+        in_container C sed -i 's,^upstream=.*,upstream=/elsewhere,; s/^upstream-agent=.*/&\nupcall-timeout=5/' /etc/in/upcalld.conf
+        kill -HUP "${BROKER_IN[C]}"
+        machine_wait_for 5 grep -q 'take effect when the broker is started anew' "$WORK/C.broker" || fail "it is silent: $(< "$WORK/C.broker")"
+        request_in D user db:one
+        expect_answer ok "of D"
+        expect_refused 'nobody to defer to|no host.s own request-key to defer to' ctl C route add --container D --defer --type user --description 'x:*'
+}
