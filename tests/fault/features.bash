@@ -174,7 +174,7 @@ off run-for-nested tools/upcallctl/run-cgroup.c \
         's/if \(process_in_run_cgroup\(own\.cgroup_path\)\)/if (false)/' \
         run-for/run_for_refusals
 off run-for-orders-nothing broker/control.c \
-        's/container_attribute\(control->broker, by\)\.verdict == ATTRIBUTION_HOST;/true;/' \
+        's/attribution_is_home\(control->broker->index, &attribution, by\);/true;/' \
         run-for/run_for_refusals
 
 # ---- agents -----------------------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ off administrator-when-it-connected broker/control.c \
         '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && /return /' \
         rogue/root_that_was_another_when_it_connected_is_not_the_administrator
 off administrator-in-no-container broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/container_attribute\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
+        '/^static bool is_administrator/,/^}/ s/attribution_is_home\(.*\);/true;/' \
         register/root_in_a_container_by_cgroup_is_not_the_administrator
 off contid-used-before broker/container-register.c \
         '/r = registry_contid_taken/,/^}/ s/if \(r > 0\)/if (false)/' \
@@ -378,7 +378,7 @@ off observe-defers broker/upcall-decide.c \
         's/upcall->decision = (upcall_observe\(&upcall->decision, reason\);)/(void) \1/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-reason-kept broker/upcall.c \
-        's/if \(message\.reason\.data && !upcall->observed\)/if (message.reason.data)/' \
+        's/if \(outcome->reason\.data && !upcall->observed\)/if (outcome->reason.data)/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-waits-for-nothing broker/upcall-decide.c \
         's/return upcall->observed \|\| (upcall->broker->config\.audit)/return \1/' \

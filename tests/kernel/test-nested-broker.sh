@@ -277,3 +277,36 @@ test_settings_that_need_a_restart_stay() {
         expect_answer ok "of D"
         expect_refused 'nobody to defer to|no host.s own request-key to defer to' ctl C route add --container D --defer --type user --description 'x:*'
 }
+
+# ---- with a real run time at both levels ----------------------------------------------------------------------------------------
+
+# C is a container of runc, D one that runc starts in it, registered by the hook there and by nothing else
+test_runc_in_runc_is_registered_with_the_broker_inside() {
+        local root=$WORK/bundle.C/root program
+        . tests/kernel/runtimes.sh
+        need_runc
+        share_brokers
+        runtimes_world
+        policy mount "uid=$(id -u "$BROKER_USER")"
+        runc_bundle C -- /bin/true || fail "the outer root file system"
+        for program in "$(command -v runc)" "$UPCALLD" "$UPCALLD_WITNESS" "$UPCALLCTL"; do
+                install -D "$program" "$root/bin/${program##*/}" && root_libraries "$root" "$program" || fail "$program inside"
+        done
+        container_root "$root/inner/root" || fail "the inner root file system"
+        echo "$BROKER_USER:x:$(id -u "$BROKER_USER"):$(id -u "$BROKER_USER")::/:/bin/false" >> "$root/etc/passwd"
+        mkdir -p "$root/etc/upcalld" "$root/var/lib" && printf '%s\n' '[upcalld]' "upstream=$OUTSIDE" upstream-agent=db audit=none > "$root/etc/upcalld/upcalld.conf"
+        tests/kernel/oci-config --name D --root /inner/root --bind "$KERNEL_SHARE" --bind /run/C/agent \
+                --hook "createRuntime /bin/upcallctl oci-hook createRuntime --required --socket /run/C/control.sock" -- /bin/sleep 1000 > "$root/inner/config.json" ||
+                fail "the inner bundle"
+        runc_container C --privileged -- /bin/sleep 1000
+        machine_spawn "$WORK/C.broker" nsenter -t "${PID[C]}" -a -- env RUNTIME_DIRECTORY=/run/C /bin/upcalld --witness /bin/upcalld-witness
+        machine_wait_for 10 agent_is_in C || fail "the broker in C is not let in: $(< "$WORK/C.broker")"
+        expect_ok runc_exec C /bin/sh -c 'runc run --detach --bundle /inner --pid-file /inner/pid D > /inner/log 2>&1 || { cat /inner/log; false; }'
+        PID[D]=$(sed -n 's/^NSpid:[[:space:]]*\([0-9]*\)[[:space:]]*'"$(< "$root/inner/pid")"'[[:space:]]*1$/\1/p' /proc/[0-9]*/status 2> /dev/null | head -n 1)
+        expect_match "${PID[D]}" '^[0-9]+$' "the first process of D"
+        serve C D "of D"
+        request_in D user db:one
+        expect_answer ok "of D"
+        expect_eq "$(upcallctl container list --json | json_row True name)" C "the host's containers"
+        audit_find 'vm="C" .*agent=db.*outcome=instantiated' -uu "${CONTID[C]}" --raw > /dev/null
+}
