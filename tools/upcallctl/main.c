@@ -23,7 +23,7 @@ struct verb {
         verb_fn run;                          /* NULL: */
         int (*main)(int argc, char **argv);   /* reads its words itself; argv[0] is the verb */
         enum verb_operand operand;
-        uint32_t required, optional;          /* sets of OPTION_BIT(); --json and the global ones are said once, below */
+        option_set required, optional;        /* --json and the global ones are said once, below */
         const char *synopsis;
         const char *help;
 };
@@ -208,7 +208,7 @@ static int verb_check(const struct verb *verb, const struct arguments *arguments
                 return verb_incomplete(verb, "-- with a program behind it", "");
 
         for (int i = 0; i < OPTION_COUNT; i++)
-                if ((verb->required & (1u << i)) && !option_given(arguments, (enum option_id) i))
+                if ((verb->required & OPTION_SET(i)) && !option_given(arguments, (enum option_id) i))
                         return verb_incomplete(verb, option_name((enum option_id) i), "--");
 
         return 0;
