@@ -53,6 +53,7 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_FOR] = { "for", "CONTAINER" },
         [OPTION_START_TIME] = { "start-time", "TICKS" },
         [OPTION_TREE] = { "tree", NULL },
+        [OPTION_ENDED] = { "ended", NULL },
 };
 
 const char *option_name(enum option_id option) {

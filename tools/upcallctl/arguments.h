@@ -56,6 +56,7 @@ enum option_id {
         OPTION_FOR,
         OPTION_START_TIME,
         OPTION_TREE,
+        OPTION_ENDED,
         OPTION_COUNT, /* 64 at most: option_set */
 };
 

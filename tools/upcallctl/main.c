@@ -14,6 +14,7 @@
 enum verb_operand {
         OPERAND_NONE,
         OPERAND_REQUIRED,
+        OPERAND_OPTIONAL,
         OPERAND_PROGRAM, /* and its arguments, behind "--" */
 };
 
@@ -52,9 +53,9 @@ static const struct verb verbs[] = {
         { "container", "show", verb_container_show, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(JSON),
           "CONTAINER [--json]",
           "Shows all that is known of one container." },
-        { "container", "invalidate-keys", verb_container_invalidate_keys, NULL, OPERAND_REQUIRED, 0, 0,
-          "CONTAINER",
-          "Makes the keys useless that were made for a container, as far as root may. CONTAINER may have ended." },
+        { "container", "invalidate-keys", verb_container_invalidate_keys, NULL, OPERAND_OPTIONAL, 0, OPTION_BIT(ENDED),
+          "CONTAINER | --ended",
+          "Makes the keys useless that were made for a container, or for all that have ended, as far as root may. CONTAINER may have ended." },
         { "agent", "add", verb_agent_add, NULL, OPERAND_REQUIRED,
           OPTION_BIT(CONTAINER) | OPTION_BIT(RESIDENT), OPTION_BIT(UID),
           "AGENT --container CONTAINER --resident [--uid UID]",
