@@ -26,6 +26,7 @@ struct setting {
 };
 
 #define SETTING(member) offsetof(struct config, member)
+#define TEXT(name, member, max) { name, SETTING(member), 0, 0, 0, NULL, max } /* the default is none */
 
 static const struct setting settings[] = {
         { "upcall-timeout", SETTING(upcall_timeout), 20, 1, 600, NULL, 0 },
@@ -44,8 +45,8 @@ static const struct setting settings[] = {
         { "kernel-threads", SETTING(kernel_threads), CONFIG_KTHREADS_REJECT, 0, 0, kernel_threads_words, 0 },
         { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words, 0 },
         { "mode", SETTING(mode), CONFIG_MODE_ENFORCE, 0, 0, config_mode_words, 0 },
-        { "upstream", SETTING(upstream), 0, 0, 0, NULL, CONFIG_UPSTREAM_MAX },
-        { "upstream-agent", SETTING(upstream_agent), 0, 0, 0, NULL, CONFIG_UPSTREAM_AGENT_MAX },
+        TEXT("upstream", upstream, CONFIG_UPSTREAM_MAX),
+        TEXT("upstream-agent", upstream_agent, CONFIG_UPSTREAM_AGENT_MAX),
 };
 
 struct parser {

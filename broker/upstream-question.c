@@ -36,7 +36,9 @@ static int upstream_give(Upcall *upcall, const struct message_verdict *verdict, 
         upcall->given = true;
         if (upstream_fd(upcall->broker->upstream) < 0)
                 return -ECONNRESET;
-        return verdict->action == UPCALL_ACTION_ANSWER ? give_answer(upcall, verdict, payload_fd) : give_refusal(upcall, verdict->error, verdict->seconds);
+        if (verdict->action == UPCALL_ACTION_ANSWER)
+                return give_answer(upcall, verdict, payload_fd);
+        return give_refusal(upcall, verdict->error > 0 ? verdict->error : ENOKEY, verdict->seconds); /* what else there is wants a client */
 }
 
 static int upstream_await(Upcall *upcall, uint32_t action) {
