@@ -138,10 +138,10 @@ one_level() { # PROGRAM…
 
 # What the inner broker's ledger says of its last upcall
 inner_row() { # COLUMNS
-        python3 -c '
+        in_container C python3 -c '
 import sqlite3, sys
-db = sqlite3.connect("file:/proc/%s/root/var/lib/in/registry.sqlite?mode=ro" % sys.argv[1], uri=True)
-print(*(db.execute("SELECT %s FROM ledger ORDER BY seqno DESC LIMIT 1" % sys.argv[2]).fetchone() or ()))' "${PID[C]}" "$1"
+db = sqlite3.connect("file:/var/lib/in/registry.sqlite?mode=ro", uri=True)
+print(*(db.execute("SELECT %s FROM ledger ORDER BY seqno DESC LIMIT 1" % sys.argv[1]).fetchone() or ()))' "$1"
 }
 
 inner_row_is() {
@@ -167,7 +167,8 @@ test_container_itself_is_refused_until_it_is_registered() {
         expect_ok ctl C container unregister D
         end_container D
         CONTID[self]=$(ctl C container register --name self --pid 1) || fail "container register self: ${CONTID[self]}"
-        serve C self "of C itself" < /dev/null
+        PID[self]=${PID[C]}
+        serve C self "of C itself"
         request_in C user db:two
         expect_answer ok "of C itself"
         # its root still gives orders, and what lies in it is a child
