@@ -42,7 +42,7 @@ prepare_inner_broker() {
 inner_broker() { # CONTAINER [PREFIX…]: how it is started
         local name=$1
         shift
-        in_container "$name" "$@" env RUNTIME_DIRECTORY="/run/$name" STATE_DIRECTORY=/var/lib/in CONFIGURATION_DIRECTORY=/etc/in \
+        in_container "$name" timeout 5 "$@" env RUNTIME_DIRECTORY="/run/$name" STATE_DIRECTORY=/var/lib/in CONFIGURATION_DIRECTORY=/etc/in \
                 "$KERNEL_SHARE/upcalld" --witness "$KERNEL_SHARE/upcalld-witness"
 }
 
@@ -266,7 +266,7 @@ test_what_a_broker_in_a_container_cannot_be() {
         # on the host
         mkdir -p "$WORK/conf"
         sed 's,^upstream=.*,upstream=/run/elsewhere/agent.sock,' "/proc/${PID[C]}/root/etc/in/upcalld.conf" > "$WORK/conf/upcalld.conf"
-        expect_refused 'pid namespace of its own' env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
+        expect_refused 'pid namespace of its own' timeout 5 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
 }
 
 test_settings_that_need_a_restart_stay() {
@@ -276,7 +276,8 @@ test_settings_that_need_a_restart_stay() {
         machine_wait_for 5 grep -q 'take effect when the broker is started anew' "$WORK/C.broker" || fail "it is silent: $(< "$WORK/C.broker")"
         request_in D user db:one
         expect_answer ok "of D"
-        expect_refused 'nobody to defer to|no host.s own request-key to defer to' ctl C route add --container D --defer --type user --description 'x:*'
+        expect_refused 'nobody starts programs for it' ctl C agent add helper --container D --helper /bin/true
+        expect_refused 'no host.s own request-key to defer to' ctl C route add --container D --defer --type user --description 'x:*'
 }
 
 # ---- with a real run time at both levels ----------------------------------------------------------------------------------------

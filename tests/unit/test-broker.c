@@ -2242,6 +2242,7 @@ static void test_questions_from_outside_that_are_refused(void **state) {
         facts_at_home(&world->facts);
         outside_asks(world, fd, 3, world->pidfd);
         witness_answers(world);
+        assert_int_equal(next_type(world, fd), 0); /* not before it is in the ledger: it is not the host's own that pass */
         records_made(world->broker);
         expect_refusal(world, fd, ENOKEY, "agent-host");
         world->facts = facts;
