@@ -5,7 +5,7 @@
  * Three sockets, all AF_UNIX and SOCK_SEQPACKET, one message per packet:
  *
  *   upcall.sock        upcall-request-key asks, the broker gives a verdict
- *   agent/agent.sock   agents attach, receive questions and answer them
+ *   agent/agent.sock   agents attach, receive questions and answer them; or, where the first packet is one, orders as on control.sock
  *   control.sock       upcallctl and orchestrators register and look
  *
  * and one socket pair between the broker and its witness.
@@ -73,6 +73,9 @@ extern "C" {
 #define UPCALL_RUNTIME_ID_MAX 1024
 #define UPCALL_LABEL_MAX 512
 
+/* What a delegation may be for: TYPE:DESCRIPTION, globs, with commas between them. */
+#define UPCALL_TYPES_MAX 1024
+
 #define UPCALL_ID_SIZE 16
 
 /* Keys in one answer to UPCALL_VERB_KEY_LIST. */
@@ -122,6 +125,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_ROUTE = 52,
         UPCALL_MESSAGE_DONE = 53, /* … and its end */
         UPCALL_MESSAGE_KEY = 56,  /* from broker: a row of UPCALL_VERB_KEY_LIST */
+        UPCALL_MESSAGE_DELEGATION = 59,
 
         /* between broker and witness */
         UPCALL_MESSAGE_LOOK = 64, /* broker to witness, 1 descriptor: a pidfd */
@@ -188,6 +192,14 @@ enum upcall_field_tag {
         UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
         UPCALL_FIELD_KEYS_KEPT = 72,   /* u64: that root may not invalidate */
+
+        UPCALL_FIELD_TYPES = 130,      /* text: what a delegation is for, UPCALL_TYPES_MAX */
+        UPCALL_FIELD_MAX_CONTAINERS = 131, /* u32 */
+        UPCALL_FIELD_MAX_AGENTS = 132, /* u32 */
+        UPCALL_FIELD_DEPTH = 133,      /* u32: levels of containers below */
+        UPCALL_FIELD_EXPIRES = 134,    /* u64: microseconds since 1970; absent: with its container */
+        UPCALL_FIELD_DELEGATION = 135, /* u64: a delegation's number */
+        UPCALL_FIELD_PASSED_ON_FROM = 136, /* u64: another one's */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -276,6 +288,9 @@ enum upcall_verb {
         UPCALL_VERB_KEY_LIST = 40, /* keys that were made for a container (or the last one that ended with a RUNTIME_ID) in this boot, newest first: UPCALL_KEYS_PAGE
                                     * rows at most, of upcalls before SEQNO unless that is 0; DONE says the contid in TEXT */
         UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
+        UPCALL_VERB_DELEGATION_ADD = 50, /* DONE says its number in TEXT */
+        UPCALL_VERB_DELEGATION_REMOVE = 51,
+        UPCALL_VERB_DELEGATION_LIST = 52,
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 
