@@ -21,6 +21,7 @@ const struct rights rights_table[] = {
         ROW(UPCALL_VERB_CONTAINER_SHOW, "container show", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_KEY_LIST, "container invalidate-keys", YES, NO, NO),
         ROW(UPCALL_VERB_KEY_FORGOTTEN, "container invalidate-keys", YES, NO, NO),
+        ROW(UPCALL_VERB_KEY_LEFT, "container invalidate-keys", YES, NO, NO),
         ROW(UPCALL_VERB_AGENT_ADD, "agent add", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_AGENT_LIST, "agent list", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_AGENT_REMOVE, "agent remove", YES, DELEGATED, NO),
