@@ -111,24 +111,35 @@ static bool sent_by_the_peer(const Control *control, pid_t sender) {
         return sender > 0 && sender == control->peer.pid && process_pidfd_alive(control->pidfd);
 }
 
-/* Descriptors are taken of those who may give orders at all. */
-static int request_read(Control *control) {
-        bool trusted = control->who == RIGHTS_ADMINISTRATOR || control->delegation;
-        pid_t sender;
+static bool gives_orders(const Control *control) {
+        return control->who == RIGHTS_ADMINISTRATOR || control->delegation;
+}
+
+static int request_decode(Control *control) {
         int r;
 
-        r = packet_receive_from(control->fd, &control->packet, trusted && closing_allowed(control_closing(control)) ? 1 : 0, &sender);
-        if (r != 0)
+        r = wire_decode(&message_control_layout, control->packet.data, control->packet.size, &control->request);
+        if (r < 0)
+                return r;
+        control->verb = find_verb(control->request.verb);
+        return control->verb ? copy_request(control) : -EBADMSG;
+}
+
+/* Descriptors are taken of those alone who may give orders at all. What the others wanted is read all the same, for the record. */
+static int request_read(Control *control) {
+        bool descriptor = gives_orders(control) && closing_allowed(control_closing(control));
+        pid_t sender;
+        int r, decoded;
+
+        r = packet_receive_from(control->fd, &control->packet, descriptor ? 1 : 0, &sender);
+        if (r != 0 && r != -EBADMSG)
                 return r;
         if (!sent_by_the_peer(control, sender)) {
                 control->who = RIGHTS_OTHER;
                 control->delegation = NULL;
         }
-        r = packet_decode(&control->packet, &message_control_layout, &control->request);
-        if (r < 0)
-                return r;
-        control->verb = find_verb(control->request.verb);
-        return control->verb ? copy_request(control) : -EBADMSG;
+        decoded = request_decode(control);
+        return r < 0 ? r : decoded;
 }
 
 static void request_check(Control *control) {
@@ -150,7 +161,7 @@ static void request_judge(Control *control) {
                 describe_request(control);
         if (has_too_many_guests(control))
                 (void) control_refuse(control, EUSERS, "this container gives too many orders at once: try again");
-        else if (control->who == RIGHTS_OTHER || (r == 0 && !is_permitted(control)))
+        else if (!gives_orders(control) || (r == 0 && !is_permitted(control)))
                 refuse(control);
         else if (r < 0 || control->packet.n_descriptors != control->verb->descriptors)
                 control_protocol_error(control, r < 0 ? r : -EBADMSG);

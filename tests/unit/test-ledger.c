@@ -387,7 +387,7 @@ static void test_a_claim_is_in_the_chain_where_there_is_one(void **state) {
                 { "instantiated", "UPDATE ledger SET claim = NULL", 1 },
                 { "instantiated", "UPDATE ledger SET claim = 'negated'", 1 },
                 { NULL, "UPDATE ledger SET claim = 'negated'", 1 },
-                { NULL, "DROP TRIGGER container_keys_left; DROP TABLE keys_left; DROP INDEX ledger_keys; DROP INDEX container_runtime; DROP INDEX container_living; DROP TRIGGER container_taken_back; DROP TABLE affinity; DROP TABLE run; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* the version before it */
+                { NULL, "DROP TRIGGER container_delegation_ended; DROP TRIGGER delegation_taken_back; DROP TRIGGER container_delegation_fixed; DROP INDEX container_delegation; DROP INDEX agent_delegation; DROP INDEX route_delegation; ALTER TABLE container DROP COLUMN delegation; ALTER TABLE agent DROP COLUMN delegation; ALTER TABLE route DROP COLUMN delegation; DROP TABLE delegation; DROP TRIGGER container_keys_left; DROP TABLE keys_left; DROP INDEX ledger_keys; DROP INDEX container_runtime; DROP INDEX container_living; DROP TRIGGER container_taken_back; DROP TABLE affinity; DROP TABLE run; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* the version before it */
         };
         struct fixture *fixture = *state;
 

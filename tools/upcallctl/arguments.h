@@ -57,6 +57,11 @@ enum option_id {
         OPTION_START_TIME,
         OPTION_TREE,
         OPTION_ENDED,
+        OPTION_TYPES,
+        OPTION_MAX_CONTAINERS,
+        OPTION_MAX_AGENTS,
+        OPTION_DEPTH,
+        OPTION_EXPIRES,
         OPTION_COUNT, /* 64 at most: option_set */
 };
 
