@@ -314,7 +314,8 @@ static int container_unregister_apply(Control *control) {
                 return r;
         memcpy(contid, container->contid_text, sizeof(contid));
         container_end(container, "unregistered", &by);
-        control_reply(control, 0, contid);
+        /* whoever may not see to its keys need not know whose they were */
+        control_reply(control, 0, control->who == RIGHTS_ADMINISTRATOR ? contid : NULL);
         return 0;
 }
 

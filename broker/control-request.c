@@ -106,11 +106,6 @@ static bool has_too_many_guests(const Control *control) {
 
 /* ---- what is asked ---- */
 
-/* Of the process that connected, which still lives, and not of somebody whom it passed the connection to */
-static bool sent_by_the_peer(const Control *control, pid_t sender) {
-        return sender > 0 && sender == control->peer.pid && process_pidfd_alive(control->pidfd);
-}
-
 static bool gives_orders(const Control *control) {
         return control->who == RIGHTS_ADMINISTRATOR || control->delegation;
 }
@@ -134,7 +129,7 @@ static int request_read(Control *control) {
         r = packet_receive_from(control->fd, &control->packet, descriptor ? 1 : 0, &sender);
         if (r != 0 && r != -EBADMSG)
                 return r;
-        if (!sent_by_the_peer(control, sender)) {
+        if (!peer_sent(&control->peer, control->pidfd, sender)) {
                 control->who = RIGHTS_OTHER;
                 control->delegation = NULL;
         }

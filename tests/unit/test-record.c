@@ -748,6 +748,7 @@ static void test_dictionary_has_every_field(void **state) {
         upcall.claim = "negated";
         container.reason = "restored";
         container.parent_uuid = PARENT;
+        container.delegation = config.delegation = 7;
         config.reason = "asked";
         config.command = description;
         config.command_size = sizeof(description);
