@@ -93,6 +93,8 @@ int control_permit_container(Control *control, const Container *parent) {
 }
 
 int control_permit_agent(Control *control) {
+        if (control->delegation && (control->request.agent_kind == UPCALL_AGENT_HOST_PROGRAM || control->request.lend))
+                return control_refuse(control, EPERM, "only the host's administrator may let a program of the host answer, or lend authority");
         for (const Delegation *delegation = control->delegation; delegation; delegation = delegation->parent)
                 if (delegation_use(delegation).agents >= delegation->limits.max_agents)
                         return control_refuse(control, EDQUOT, "what was delegated is used up: %u agents", delegation->limits.max_agents);

@@ -1167,7 +1167,7 @@ off delegation-only-what-grew broker/control-peer.c \
 off delegation-takes-back broker/delegations.c \
         's/return row != 0 && .*/return broker == NULL \&\& row;/' \
         delegation/revoking_takes_what_grew_from_it_and_refuses_what_is_in_flight
-off delegation-takes-back-in-the-registry schema/0009-delegation.sql \
+off delegation-takes-back-in-the-registry schema/0010-delegation.sql \
         's/UPDATE container SET state = 2.*/UPDATE container SET state = 2 WHERE false;/' \
         unit/test-delegation
 off delegation-in-flight broker/delegations.c \

@@ -195,7 +195,7 @@ static int64_t add_delegation(Registry *registry, int64_t container, int64_t par
 /* A container that was registered by a delegation, with an agent and a route that came by it as well */
 static int64_t add_grown(Registry *registry, uint8_t number, int64_t delegation) {
         struct registry_container container = sample(number);
-        struct registry_agent agent = { .name = "keys", .delegation = delegation };
+        struct registry_agent agent = { .name = "keys", .kind = UPCALL_AGENT_RESIDENT, .delegation = delegation };
         struct registry_route route = { .action = UPCALL_ACTION_ANSWER, .key_type = "user", .description = "*", .delegation = delegation };
         char name[8];
 
@@ -282,7 +282,7 @@ static void test_rows_that_no_delegation_may_have(void **state) {
         Registry *registry = reopen(fixture);
         int64_t web = add_container(registry, 1, "web"), first = add_delegation(registry, web, 0);
         struct registry_delegation second = { .container = web, .limits = { .types = "" }, .time = 1 };
-        struct registry_agent agent = { .container = web, .name = "keys", .delegation = first + 1 };
+        struct registry_agent agent = { .container = web, .name = "keys", .kind = UPCALL_AGENT_RESIDENT, .delegation = first + 1 };
 
         assert_int_equal(registry_add_delegation(registry, &second), -EEXIST);
         second.container = web + 1;
