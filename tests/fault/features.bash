@@ -1188,6 +1188,9 @@ off delegation-sees-within broker/control-peer.c \
 off delegation-registers-within broker/container-register.c \
         's/if \(registration->within\)/if (false)/; s/^static int find_parent_within/_unused_ &/' \
         delegation/process_outside_is_not_registered
+off delegation-cgroup-is-shared broker/control-container.c \
+        '/^static bool is_cgroup_shared/,/^}/ s/return true;/return false;/' \
+        delegation/cgroup_that_is_not_below_the_containers_own_is_no_criterion
 off delegation-types broker/control-peer.c \
         's/if \(!delegation_covers_route\(.*/if (false)/' \
         delegation/limits_are_kept
