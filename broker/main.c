@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "broker/broker-filter.h"
 #include "broker/broker.h"
 #include "broker/privileges.h"
 #include "util/error.h"
@@ -124,6 +125,14 @@ static int prepare(struct folders *folders, int ret_listeners[static LISTENERS],
         return r < 0 ? r : take_lock(folders);
 }
 
+static int install_filter(enum broker_filter which) {
+        int r = broker_filter_install(which);
+
+        if (r < 0)
+                fprintf(stderr, "the filter of system calls cannot be installed: %s; the kernel needs CONFIG_SECCOMP_FILTER\n", strerror(-r));
+        return r;
+}
+
 static int run(const struct arguments *arguments, const struct config *config) {
         _cleanup_(broker_freep) Broker *broker = NULL;
         _cleanup_close_ int lock = -1;
@@ -149,6 +158,8 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return r;
         }
         r = privileges_drop(uid, gid);
+        if (r == 0)
+                r = install_filter(BROKER_FILTER_START);
         if (r < 0) {
                 close_fd(fd);
                 return r;
@@ -156,6 +167,8 @@ static int run(const struct arguments *arguments, const struct config *config) {
         start = (struct broker_start){ .config_path = arguments->config, .runtime_dir = folders.runtime, .state_dir = folders.state, .config = *config,
                                        .witness_fd = fd, .listeners = listeners };
         r = broker_new(&start, &broker);
+        if (r == 0)
+                r = install_filter(BROKER_FILTER_RUN);
         return r < 0 ? r : broker_run(broker);
 }
 

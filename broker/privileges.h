@@ -12,8 +12,8 @@ int privileges_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid);
 /* Makes the folder and gives it to the user; one that is there is given, too, unless it is a link. */
 int privileges_make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid);
 
-/* Becomes the user with CAP_AUDIT_WRITE and CAP_AUDIT_READ and nothing else, for good: empty bounding set, no new privileges,
- * not dumpable, no core file. */
+/* Becomes the user with CAP_AUDIT_WRITE and CAP_AUDIT_READ and nothing else, for good: empty bounding set, locked securebits,
+ * no new privileges, not dumpable, no core file. */
 int privileges_drop(uid_t uid, gid_t gid);
 
 #endif
