@@ -109,7 +109,7 @@ static void raise_descriptor_limit(void) {
         }
 }
 
-/* The sockets first: looking up a user may make an upcall, which is known for ours then. Returns the lock. */
+/* The sockets first: looking up a user may make an upcall, which is known for ours then. */
 static int prepare(struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
         int r;
 
@@ -121,8 +121,7 @@ static int prepare(struct folders *folders, int ret_listeners[static LISTENERS],
         r = privileges_find_user(BROKER_USER, ret_uid, ret_gid);
         if (r < 0)
                 return r;
-        r = make_folders(folders, *ret_uid, *ret_gid);
-        return r < 0 ? r : take_lock(folders);
+        return make_folders(folders, *ret_uid, *ret_gid);
 }
 
 static int install_filter(enum broker_filter which) {
@@ -131,6 +130,20 @@ static int install_filter(enum broker_filter which) {
         if (r < 0)
                 fprintf(stderr, "the filter of system calls cannot be installed: %s; the kernel needs CONFIG_SECCOMP_FILTER\n", strerror(-r));
         return r;
+}
+
+/* The lock is in a folder of the broker's user. */
+static int become_broker(const struct folders *folders, uid_t uid, gid_t gid, int *ret_lock) {
+        int r;
+
+        r = privileges_drop(uid, gid);
+        if (r < 0)
+                return r;
+        r = take_lock(folders);
+        if (r < 0)
+                return r;
+        *ret_lock = r;
+        return install_filter(BROKER_FILTER_START);
 }
 
 static int run(const struct arguments *arguments, const struct config *config) {
@@ -148,18 +161,16 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return -EPERM;
         }
         (void) umask(0077);
-        lock = prepare(&folders, listeners, &uid, &gid);
-        if (lock < 0)
-                return lock;
+        r = prepare(&folders, listeners, &uid, &gid);
+        if (r < 0)
+                return r;
         raise_descriptor_limit();
         r = witness_start(arguments->witness, uid, gid, &fd, &witness);
         if (r < 0) {
                 fprintf(stderr, "%s cannot be started: %s\n", arguments->witness, strerror(-r));
                 return r;
         }
-        r = privileges_drop(uid, gid);
-        if (r == 0)
-                r = install_filter(BROKER_FILTER_START);
+        r = become_broker(&folders, uid, gid, &lock);
         if (r < 0) {
                 close_fd(fd);
                 return r;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/securebits.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -32,10 +33,20 @@ int privileges_find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid) {
         return 0;
 }
 
+/* As a service manager, or an earlier start, has made it */
+static bool folder_is_given(const char *path, mode_t mode, uid_t uid, gid_t gid) {
+        struct stat st;
+
+        return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & 07777) == mode && st.st_uid == uid && st.st_gid == gid;
+}
+
+/* What is as it should be is left alone: to give it once more would take rights that a service manager need not grant. */
 int privileges_make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid) {
         _cleanup_close_ int fd = -1;
         int r;
 
+        if (folder_is_given(path, mode, uid, gid))
+                return 0;
         if (mkdir(path, mode) < 0 && errno != EEXIST) {
                 r = negative_errno();
                 fprintf(stderr, "%s cannot be made: %s\n", path, strerror(-r));

@@ -35,9 +35,11 @@ evil_nothing_was_done() {
         evil_fence
         [[ ! -e $WORK/ran ]] || fail "the host's program was run"
         audit_no '^type=SYSCALL .*key="evil"' --raw
-        opened=$(audit -k evil-opens --raw | sed -n 's/^type=PATH .* name="\([^"]*\)".*/\1/p' | sort -u)
+        opened=$(audit -k evil-opens --raw | sed -n 's/^type=PATH .* name="\([^"]*\)" .* nametype=NORMAL .*/\1/p' | sort -u)
         [[ -n $opened ]] || fail "nothing was seen of the client"
-        opened=$(grep -vE '^(/proc(/.*)?|/dev/(null|kmsg)|/etc/upcalld/client\.d|defer|/run/|/run/upcalld-unbrokered\.lock|/sys/fs/cgroup(/.*)?)$' <<< "$opened")
+        # of /proc, some relative to the caller's folder there
+        opened=$(grep -vE '^(/proc/.*|attr/current|cgroup|loginuid|sessionid|ns/[a-z]+|stat|status|/dev/(null|kmsg)|/etc/upcalld/client\.d|defer|/run/upcalld-unbrokered\.lock)$' \
+                <<< "$opened")
         expect_eq "$opened" "" "files that the client opened"
 }
 
