@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "broker/witness-check.h"
 #include "broker/witness-filter.h"
 #include "broker/witness.h"
 #include "util/deadline.h"
@@ -28,6 +29,7 @@
 struct WitnessQuestion {
         Witness *witness;
         uint64_t seqno, deadline;
+        pid_t pid; /* whom it is about */
         witness_done_t done;
         void *userdata;
         TAILQ_ENTRY(WitnessQuestion) link;
@@ -291,6 +293,11 @@ static int take_answer(Witness *witness, struct packet *packet) {
                 question_finish(question, -(int) seen.error, NULL, -1, -1);
                 return 0;
         }
+        r = witness_check(question->pid, &seen.facts, packet->descriptors[0], packet->descriptors[1]);
+        if (r < 0) {
+                question_finish(question, r, NULL, -1, -1);
+                return r == -EBADMSG ? r : 0; /* a witness that lies is as good as none */
+        }
         pid_ns = packet_take_descriptor(packet, 0);
         user_ns = packet_take_descriptor(packet, 1);
         question_finish(question, 0, &seen.facts, pid_ns, user_ns);
@@ -354,6 +361,7 @@ static bool means_busy(int error) {
 int witness_ask(Witness *witness, int pidfd, witness_done_t done, void *userdata, WitnessQuestion **ret_question) {
         WitnessQuestion *question;
         struct message_look look;
+        pid_t pid;
         int r;
 
         if (witness->fd < 0)
@@ -361,7 +369,8 @@ int witness_ask(Witness *witness, int pidfd, witness_done_t done, void *userdata
         if (witness->n_questions >= QUESTIONS_MAX)
                 return -EBUSY;
         /* anything else would be the witness's to close, which may block */
-        if (process_pidfd_number(pidfd) == -EBADF)
+        pid = process_pidfd_number(pidfd);
+        if (pid == -EBADF)
                 return -EBADF;
         question = malloc(sizeof *question);
         if (!question)
@@ -369,6 +378,7 @@ int witness_ask(Witness *witness, int pidfd, witness_done_t done, void *userdata
         *question = (WitnessQuestion){
                 .witness = witness,
                 .seqno = ++witness->seqno,
+                .pid = pid,
                 .deadline = usec_now(CLOCK_BOOTTIME) + witness->timeout_usec,
                 .done = done,
                 .userdata = userdata,

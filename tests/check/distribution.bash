@@ -64,7 +64,21 @@ units_check() {
         systemd-analyze security --offline=true --no-pager --threshold=19 "$folder/upcalld.service"
 }
 
+# The profiles as they are made. Nothing is loaded.
+apparmor_check() {
+        local parser profile
+        parser=$(PATH=$PATH:/sbin:/usr/sbin command -v apparmor_parser) || {
+                echo "no apparmor_parser"
+                return 77
+        }
+        build_make build all || return 1
+        for profile in build/conf/apparmor.d/*; do
+                "$parser" --skip-kernel-load --skip-cache "$profile" || return 1
+        done
+}
+
 distribution_steps() {
         step distribution/units units_check
+        step distribution/apparmor apparmor_check
         step distribution/distcheck locked distribution_check
 }

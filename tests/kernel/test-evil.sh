@@ -51,23 +51,18 @@ evil_is_seen_when_it_is_done() {
         audit_find '^type=SYSCALL .*key="evil"' --raw > /dev/null
 }
 
-# evil_refused ERRNO… -- NAME…: a container's caller is refused with the errno, at once, whichever of these the broker says
+# evil_refused ERRNO -- NAME…: a container's caller is refused with the errno, at once, whichever of these the broker says
 evil_refused() {
-        local errors=() name start
-        while [[ $1 != -- ]]; do
-                errors+=("$1")
-                shift
-        done
-        shift
+        local error=$1 name start
+        shift 2
+        [[ -z ${FAKE-} ]] || kill "$FAKE"
         fake "${@/#/evil:}"
         for name; do
                 start=$(now_ms)
                 foreign_request user "evil:$name" x
-                [[ " ${errors[*]} " == *" $ANSWER "* ]] || fail "$name: $ANSWER"
+                expect_eq "$ANSWER" "$error" "$name"
                 expect_below $(($(now_ms) - start)) 1500 "milliseconds for $name"
         done
-        kill "$FAKE"
-        machine_wait_for 5 process_gone "$FAKE"
 }
 
 test_evil_packets_are_refused_at_once() {
@@ -81,16 +76,29 @@ test_evil_packets_are_refused_at_once() {
 test_evil_descriptors_are_refused_at_once() {
         evil_world
         evil_refused ENOKEY -- fd-{file,folder,path,zero,pipe,socket,process,namespace,epoll,event,unsealed,half-sealed,unfinished,huge} \
-                fds-{sealed-2,process-64,sealed-64} payload-fd-{sealed,file}
+                fds-{sealed-2,process-64,sealed-64} payload-fd-{sealed,file} refusal-fd-path nothing-{pipe,file}
         # one that is whole and is not wanted
-        evil_refused EACCES -- refusal-fd-{sealed,path} twice
+        evil_refused EACCES -- refusal-fd-sealed twice
+        evil_nothing_was_done
+}
+
+# Whoever closes it waits for a file server that does not answer
+test_evil_descriptor_that_cannot_be_closed() {
+        evil_world
+        [[ -c /dev/fuse ]] || skip "no FUSE here"
+        mkdir "$WORK/fuse"
+        machine_undo --boot bash -c '! mountpoint -q "$1" || umount -l "$1"' unmount "$WORK/fuse"
+        machine_spawn "$WORK/fuse.log" tests/kernel/fuse-server.py "$WORK/fuse"
+        machine_wait_for 5 mountpoint -q "$WORK/fuse" || skip "no FUSE here: $(cat "$WORK/fuse.log")"
+        EVIL_FILE=$WORK/fuse/file evil_refused ENOKEY -- fd-named
+        machine_wait_for 5 grep -q flush "$WORK/fuse.log" || fail "nobody closed it: $(cat "$WORK/fuse.log")"
         evil_nothing_was_done
 }
 
 test_evil_silence_ends_at_the_deadline() {
         evil_world
         client_allows deadline-1
-        evil_refused ETIMEDOUT -- nothing-{pipe,file}
+        evil_refused ETIMEDOUT -- nothing-sealed
         fake hang
         foreign_request user evil:hang x
         expect_answer ETIMEDOUT
@@ -164,4 +172,15 @@ test_evil_deferral_of_one_that_acts_for_a_container() {
         expect_answer ENOKEY
         fake_line 'reason=not-deferred'
         evil_nothing_was_done
+}
+
+# What the client is when it handles the payload: seen in the record of its keyctl(2)
+test_client_has_no_right_left_when_it_obeys() {
+        local rule=(-F arch=b64 -S keyctl -F a0=12 -F "exe=$EVIL_PROGRAM" -k evil-obeys)
+        evil_world
+        evil_rule "${rule[@]}"
+        fake answer:right
+        foreign_request user evil:obeyed x
+        expect_answer ok right
+        audit_find '^type=SYSCALL .* uid=4294967294 gid=4294967294 euid=4294967294 .*key="evil-obeys"' --raw > /dev/null
 }
