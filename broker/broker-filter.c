@@ -45,9 +45,8 @@ static const struct filter_rule allowed[] = {
         /* those who connect */
         FILTER_ANY(accept4), FILTER_ANY(recvmsg), FILTER_ANY(recvfrom), FILTER_ANY(sendmsg), FILTER_ANY(sendto), FILTER_ANY(getsockopt),
         FILTER_ANY(getsockname), FILTER_ANY(shutdown),
-        /* sd_notify(3) makes a socket each time, with a larger buffer, and newer ones connect it */
+        /* sd_notify(3) makes a socket each time, with a larger buffer */
         FILTER_IF(socket, 0, SAME(AF_UNIX)), FILTER_IF(setsockopt, 2, SAME(SO_SNDBUF)), FILTER_IF(setsockopt, 2, SAME(SO_SNDBUFFORCE)),
-        FILTER_ANY(connect),
         /* processes are looked at */
         FILTER_ANY(pidfd_open), FILTER_IF(waitid, 0, SAME(FILTER_P_PIDFD)),
         /* the loop */

@@ -1103,3 +1103,36 @@ off keys-after-poststop tools/upcallctl/hook-register.c \
 off keys-looked-at-first tools/upcallctl/keys.c \
         's/!span_equal\(found\.description, key->description\)/false/' \
         life/number_that_is_another_keys_now_is_left_alone
+
+# ---- least privilege ----------------------------------------------------------------------------------------------------------
+
+off broker-dies-of-what-it-never-needs broker/broker-filter.c \
+        's/filter_add\(filter, SCMP_ACT_KILL_PROCESS, deadly, ELEMENTS\(deadly\)\)/filter_add(filter, SCMP_ACT_ALLOW, deadly, ELEMENTS(deadly))/' \
+        rights/broken_into_broker_dies_of_what_only_an_intruder_wants
+off broker-second-filter broker/main.c \
+        's/r = install_filter\(BROKER_FILTER_RUN\);/r = 0;/' \
+        rights/broker_has_both_filters_in_every_thread
+off broker-filter-of-running-threads broker/broker-filter.c \
+        's/SCMP_FLTATR_CTL_TSYNC, 1\)/SCMP_FLTATR_CTL_TSYNC, 0)/' \
+        unit/test-broker-filter
+off broker-securebits broker/privileges.c \
+        's/prctl\(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0\) < 0/false/' \
+        unit/test-privileges
+off witness-is-not-believed broker/witness.c \
+        's/r = witness_check\(.*;/r = 0;/' \
+        unit/test-witness
+off client-gives-up-its-rights tools/upcall-request-key/main.c \
+        's/int r = rights_give_up\(decision->group > 0\);/int r = 0;/' \
+        evil/client_has_no_right_left_when_it_obeys
+off client-defers-the-hosts-own-alone tools/upcall-request-key/main.c \
+        '/^static bool may_defer/,/^}/ s/return job->policy.observe/return true || job->policy.observe/' \
+        evil/evil_deferral_gives_a_container_nothing_of_the_hosts
+off client-knows-who-acts-for-a-container tools/upcall-request-key/upcall.c \
+        's/ && !process_in_run_cgroup\(caller->cgroup_path\);/;/' \
+        evil/evil_deferral_of_one_that_acts_for_a_container
+off client-policy-of-a-folder-of-others tools/upcall-request-key/policy.c \
+        's/return fd >= 0 && trustworthy\(fd\) \?/return fd >= 0 ?/' \
+        evil/deferral_by_the_clients_policy
+off client-leaves-strange-descriptors tools/upcall-request-key/ask.c \
+        's/if \(leave_strange\(&conversation->packet\)\)/if ((void) leave_strange, false)/' \
+        evil/evil_descriptor_that_cannot_be_closed

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fuse-server.py FOLDER: mounts a file system with one file, FOLDER/file, that never answers when the file is closed (include/uapi/linux/fuse.h)."""
-import ctypes, os, struct, sys
+"""fuse-server.py FOLDER: mounts a file system with one file, FOLDER/file, that never answers when the file is closed (include/uapi/linux/fuse.h).
+Ends after ten seconds, and with it whoever waits."""
+import ctypes, os, signal, struct, sys
 
 LOOKUP, GETATTR, OPEN, FLUSH, INIT = 1, 3, 14, 25, 26
 ENOSYS = 38
@@ -25,6 +26,7 @@ def answer(opcode, node):
 
 
 def main():
+    signal.alarm(10)
     device = os.open("/dev/fuse", os.O_RDWR)
     libc = ctypes.CDLL(None, use_errno=True)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()

@@ -84,14 +84,17 @@ test_evil_descriptors_are_refused_at_once() {
 
 # Whoever closes it waits for a file server that does not answer
 test_evil_descriptor_that_cannot_be_closed() {
+        local server
         evil_world
         [[ -c /dev/fuse ]] || skip "no FUSE here"
         mkdir "$WORK/fuse"
         machine_undo --boot bash -c '! mountpoint -q "$1" || umount -l "$1"' unmount "$WORK/fuse"
         machine_spawn "$WORK/fuse.log" tests/kernel/fuse-server.py "$WORK/fuse"
         machine_wait_for 5 mountpoint -q "$WORK/fuse" || skip "no FUSE here: $(cat "$WORK/fuse.log")"
+        server=$MACHINE_PID
         EVIL_FILE=$WORK/fuse/file evil_refused ENOKEY -- fd-named
         machine_wait_for 5 grep -q flush "$WORK/fuse.log" || fail "nobody closed it: $(cat "$WORK/fuse.log")"
+        kill "$server" # who else waits for it can end then
         evil_nothing_was_done
 }
 

@@ -99,7 +99,7 @@ test_broken_into_broker_is_refused_what_it_never_needs() {
         [[ $(uname -m) == x86_64 ]] || skip "intrude does not know this architecture"
         expect_eq "$(intrude $SYS_GETPID)" "$BROKER" "a system call in the broker's name"
         # ENOSYS: other families of sockets, a second listener, a process, its own protection
-        for call in "$SYS_SOCKET 2 1 0" "$SYS_SOCKET 16 3 9" "$SYS_BIND 3 0 0" "$SYS_CLONE 17 0 0 0 0" "$SYS_PRCTL 4 1 0 0 0"; do
+        for call in "$SYS_SOCKET 2 1 0" "$SYS_SOCKET 16 3 9" "$SYS_BIND 3 0 0" "$SYS_CONNECT 3 0 0" "$SYS_CLONE 17 0 0 0 0" "$SYS_PRCTL 4 1 0 0 0"; do
                 # shellcheck disable=SC2086 # several arguments
                 expect_eq "$(intrude $call)" -38 "$call"
         done
