@@ -81,11 +81,9 @@ static int decode_verdict(struct conversation *conversation, const struct messag
         return ASK_NONSENSE;
 }
 
-/* Whether what came carries a descriptor that is no payload, which is not even closed here. */
+/* Whether what came carries a descriptor that nobody should send, which is not even closed here. */
 static bool leave_strange(struct packet *packet) {
-        size_t size;
-
-        if (packet->n_descriptors == 0 || payload_check(packet->descriptors[0], &size) == 0)
+        if (packet->n_descriptors == 0 || !strange(packet->descriptors[0]))
                 return false;
         strange_leave(packet_take_descriptor(packet, 0));
         return true;
