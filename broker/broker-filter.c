@@ -68,9 +68,12 @@ static const struct filter_rule allowed[] = {
 };
 
 static const struct filter_rule at_start[] = {
-        FILTER_IF(socket, 0, SAME(AF_NETLINK)), FILTER_ANY(setsockopt), FILTER_ANY(bind), FILTER_ANY(listen), FILTER_ANY(chmod),
+        FILTER_IF(socket, 0, SAME(AF_NETLINK)), FILTER_ANY(setsockopt), FILTER_ANY(bind), FILTER_ANY(listen), FILTER_ANY(connect), FILTER_ANY(chmod),
         FILTER_ANY(eventfd2), FILTER_ANY(epoll_create1), FILTER_ANY(inotify_init1), FILTER_ANY(seccomp),
 };
+
+/* util/packet.c, packet_connect() */
+static const struct filter_rule to_connect[] = { FILTER_ANY(connect), FILTER_IF(setsockopt, 2, SAME(SO_SNDTIMEO)) };
 
 static const struct filter_rule deadly[] = {
         /* other programs, and other processes */
@@ -119,6 +122,8 @@ int broker_filter_install(enum broker_filter which) {
                 r = filter_add(filter, SCMP_ACT_ALLOW, allowed, ELEMENTS(allowed));
         if (r == 0 && which == BROKER_FILTER_START)
                 r = filter_add(filter, SCMP_ACT_ALLOW, at_start, ELEMENTS(at_start));
+        if (r == 0 && which == BROKER_FILTER_RUN_NESTED)
+                r = filter_add(filter, SCMP_ACT_ALLOW, to_connect, ELEMENTS(to_connect));
         if (r == 0)
                 r = filter_add(filter, SCMP_ACT_KILL_PROCESS, deadly, ELEMENTS(deadly));
         if (r == 0)

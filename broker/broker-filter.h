@@ -6,9 +6,10 @@
 enum broker_filter {
         BROKER_FILTER_START, /* rights are dropped: what it takes to open registry, audit and sockets, and what it takes to run */
         BROKER_FILTER_RUN,   /* they are open: no more of them */
+        BROKER_FILTER_RUN_NESTED, /* the same in a container, and to connect again to the broker outside */
 };
 
-/* From here on all threads of this process keep to that, for good; the second one comes on top of the first. Needs no-new-privileges.
+/* From here on all threads of this process keep to that, for good; that for running comes on top of the first. Needs no-new-privileges.
  * Returns 0 or a negative errno (-ENOSYS, -EINVAL: the kernel has no seccomp filters). */
 int broker_filter_install(enum broker_filter which);
 

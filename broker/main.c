@@ -109,13 +109,37 @@ static void raise_descriptor_limit(void) {
         }
 }
 
+/* In a container: the folder that it is shown by the broker outside is not ours. We would take that one's socket away, and be our own upstream. */
+static int check_upstream(const struct folders *folders, const struct config *config) {
+        char outside[sizeof(config->upstream)], *slash;
+        struct stat theirs, ours;
+
+        if (!config->upstream[0])
+                return 0;
+        memcpy(outside, config->upstream, sizeof(outside));
+        slash = strrchr(outside, '/');
+        *slash = '\0';
+        if (strcmp(outside, folders->agent) != 0 &&
+            (stat(outside, &theirs) < 0 || stat(folders->agent, &ours) < 0 || theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
+                return privileges_check_nested();
+        fprintf(stderr, "upstream=%s is in %s, where this broker makes its own agents' socket: start it with another RUNTIME_DIRECTORY\n", config->upstream,
+                folders->agent);
+        return -EINVAL;
+}
+
 /* The sockets first: looking up a user may make an upcall, which is known for ours then. */
-static int prepare(struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
+static int prepare(const struct config *config, struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
         int r;
 
         r = find_folders(folders);
         if (r == 0)
+                r = check_upstream(folders, config);
+        if (r == 0)
                 r = sockets_take(folders->runtime, ret_listeners);
+        if (r == 0 && config->upstream[0] && ret_listeners[LISTENER_UPCALL] >= 0) {
+                fprintf(stderr, "with upstream there is no socket for upcalls: stop upcalld-upcall.socket, or what else passes one\n");
+                r = -EINVAL;
+        }
         if (r < 0)
                 return r;
         r = privileges_find_user(BROKER_USER, ret_uid, ret_gid);
@@ -133,10 +157,10 @@ static int install_filter(enum broker_filter which) {
 }
 
 /* The lock is in a folder of the broker's user. */
-static int become_broker(const struct folders *folders, uid_t uid, gid_t gid, int *ret_lock) {
+static int become_broker(const struct folders *folders, uid_t uid, gid_t gid, const struct config *config, int *ret_lock) {
         int r;
 
-        r = privileges_drop(uid, gid);
+        r = privileges_drop(uid, gid, config->audit != CONFIG_AUDIT_NONE);
         if (r < 0)
                 return r;
         r = take_lock(folders);
@@ -161,7 +185,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return -EPERM;
         }
         (void) umask(0077);
-        r = prepare(&folders, listeners, &uid, &gid);
+        r = prepare(config, &folders, listeners, &uid, &gid);
         if (r < 0)
                 return r;
         raise_descriptor_limit();
@@ -170,7 +194,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 fprintf(stderr, "%s cannot be started: %s\n", arguments->witness, strerror(-r));
                 return r;
         }
-        r = become_broker(&folders, uid, gid, &lock);
+        r = become_broker(&folders, uid, gid, config, &lock);
         if (r < 0) {
                 close_fd(fd);
                 return r;
@@ -179,7 +203,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                                        .witness_fd = fd, .listeners = listeners };
         r = broker_new(&start, &broker);
         if (r == 0)
-                r = install_filter(BROKER_FILTER_RUN);
+                r = install_filter(config->upstream[0] ? BROKER_FILTER_RUN_NESTED : BROKER_FILTER_RUN);
         return r < 0 ? r : broker_run(broker);
 }
 

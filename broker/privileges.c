@@ -61,17 +61,39 @@ int privileges_make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid) 
         return 0;
 }
 
+int privileges_check_nested(void) {
+        static const struct {
+                unsigned capability;
+                const char *text;
+        } needed[] = {
+                { CAP_SYS_PTRACE, "CAP_SYS_PTRACE (upcalld-witness looks by it into which container a caller is)" },
+                { CAP_SETUID, "CAP_SETUID" },
+                { CAP_SETGID, "CAP_SETGID" },
+                { CAP_SETPCAP, "CAP_SETPCAP" },
+                { CAP_CHOWN, "CAP_CHOWN" },
+        };
+        int r = 0;
+
+        (void) capng_get_caps_process();
+        for (size_t i = 0; i < ELEMENTS(needed); i++)
+                if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability)) {
+                        fprintf(stderr, "this container has no %s: give it to the container, or to the process that starts upcalld in it\n", needed[i].text);
+                        r = -EPERM;
+                }
+        return r;
+}
+
 /* Uid 0 means nothing any more, and nobody finds a capability by an execve(2). */
 #define SECUREBITS (SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED | \
                     SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
 /* The bits first: they want CAP_SETPCAP. libcap-ng's codes are no errnos. */
-static int drop_capabilities(uid_t uid, gid_t gid) {
+static int drop_capabilities(uid_t uid, gid_t gid, bool audit) {
         int r;
 
         r = prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) < 0 ? negative_errno() : 0;
         capng_clear(CAPNG_SELECT_BOTH);
-        if (r == 0)
+        if (r == 0 && audit)
                 r = capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_AUDIT_WRITE, CAP_AUDIT_READ, -1);
         if (r == 0)
                 r = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT);
@@ -98,10 +120,10 @@ static int set_limits(void) {
         return 0;
 }
 
-int privileges_drop(uid_t uid, gid_t gid) {
+int privileges_drop(uid_t uid, gid_t gid, bool audit) {
         int r;
 
-        r = drop_capabilities(uid, gid);
+        r = drop_capabilities(uid, gid, audit);
         if (r < 0)
                 return r;
         r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? negative_errno() : set_limits();

@@ -14,7 +14,7 @@
 #define NOBODY 65534
 
 static int drop(void) {
-        return privileges_drop(NOBODY, NOBODY);
+        return privileges_drop(NOBODY, NOBODY, true);
 }
 
 static int check_identity(void *userdata) {

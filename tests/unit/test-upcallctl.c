@@ -552,7 +552,8 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "  Of these dropped: 2\n"
                 "         Gap since: 2025-11-22T02:00:01+01:00\n"
                 "  Longest turn, us: 1234\n"
-                "             Audit: ok\n");
+                "             Audit: ok\n"
+                "          Upstream: -\n");
 }
 
 /* In front of all else */
@@ -560,7 +561,7 @@ static void test_observe_mode_is_said_first(void **state) {
         static const char loud[] = "OBSERVE MODE: ";
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         assert_memory_equal(bench->out, loud, sizeof(loud) - 1);
         assert_contains(bench->out, "'upcallctl observe off' ends it");
@@ -571,7 +572,7 @@ static void test_observe_mode_is_said_first(void **state) {
 static void test_mode_that_is_not_known(void **state) {
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok")), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok")), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         forget_client(bench->out);
         assert_null(strstr(bench->out, "OBSERVE"));
@@ -788,7 +789,8 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 20);
+        assert_int_equal(json_object_object_length(row), 21);
+        assert_null(json_object_object_get(row, "upstream"));
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
         assert_true(json_object_object_get_ex(row, "preflight", NULL));
