@@ -24,16 +24,34 @@ struct setting {
 };
 
 #define SETTING(member) offsetof(struct config, member)
+#define LIMIT(resource, member) SETTING(limits[QUOTA_##resource].member)
 
 static const struct setting settings[] = {
         { "upcall-timeout", SETTING(upcall_timeout), 20, 1, 600, NULL },
-        { "max-in-flight", SETTING(max_in_flight), 256, 2, 4096, NULL },
-        { "reserved-in-flight", SETTING(reserved_in_flight), 32, 0, 4095, NULL },
-        { "max-per-container", SETTING(max_per_container), 64, 1, 4096, NULL },
+        { "max-in-flight", LIMIT(UPCALLS, host), 256, 2, 4096, NULL },
+        { "reserved-in-flight", LIMIT(UPCALLS, reserved), 32, 0, 4095, NULL },
+        { "max-per-container", LIMIT(UPCALLS, container), 64, 1, 4096, NULL },
+        { "max-per-uid", LIMIT(UPCALLS, uid), 48, 1, 4096, NULL },
+        { "max-queue", LIMIT(QUEUE, container), 48, 1, 4096, NULL },
+        { "max-held", LIMIT(HELD, host), 192, 0, 4096, NULL },
+        { "max-held-per-container", LIMIT(HELD, container), 96, 0, 4096, NULL },
+        { "max-verdicts-per-second", SETTING(max_verdicts), 1000, 0, 1000000, NULL },
+        { "max-refusal-records-per-second", SETTING(max_refusal_records), 20, 0, 100000, NULL },
         { "max-lifetime", SETTING(max_lifetime), 86400, 0, INT_MAX, NULL },
         { "max-refusal", SETTING(max_refusal), 3600, 0, INT_MAX, NULL },
-        { "max-agent-connections", SETTING(max_agent_connections), 1024, 1, 8192, NULL },
+        { "max-arrivals", LIMIT(ARRIVALS, host), 128, 1, 1024, NULL },
+        { "max-arrivals-per-uid", LIMIT(ARRIVALS, uid), 64, 1, 1024, NULL },
+        { "max-agent-connections", LIMIT(CONNECTIONS, host), 1024, 1, 8192, NULL },
+        { "max-connections-per-container", LIMIT(CONNECTIONS, container), 256, 1, 8192, NULL },
         { "max-connections-per-agent", SETTING(max_per_agent), 64, 1, 8192, NULL },
+        { "max-control-connections", LIMIT(CONTROLS, host), 64, 2, 1024, NULL },
+        { "reserved-control-connections", LIMIT(CONTROLS, reserved), 16, 0, 1023, NULL },
+        { "max-control-connections-per-uid", LIMIT(CONTROLS, uid), 32, 1, 1024, NULL },
+        { "max-containers", LIMIT(CONTAINERS, host), 4096, 1, 65536, NULL },
+        { "max-agents", LIMIT(AGENTS, host), 8192, 1, 262144, NULL },
+        { "max-agents-per-container", LIMIT(AGENTS, container), 64, 1, 4096, NULL },
+        { "max-unread-bytes", LIMIT(BYTES, host), 256u << 20, 1u << 20, INT_MAX, NULL },
+        { "max-unread-bytes-per-uid", LIMIT(BYTES, uid), 64u << 20, 1u << 20, INT_MAX, NULL },
         { "witness-timeout-ms", SETTING(witness_timeout_ms), 1000, 10, 60000, NULL },
         { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL },
         { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL },
@@ -190,22 +208,47 @@ static int load_drop_ins(struct parser *parser, const char *path) {
         return r;
 }
 
+static int check_reserves(const struct config *config, const char *path) {
+        static const struct {
+                enum quota_resource resource;
+                const char *problem;
+        } reserves[] = {
+                { QUOTA_UPCALLS, "reserved-in-flight must be less than max-in-flight" },
+                { QUOTA_CONTROLS, "reserved-control-connections must be less than max-control-connections" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(reserves); i++) {
+                const struct quota_limit *limit = &config->limits[reserves[i].resource];
+
+                if (limit->reserved >= limit->host) {
+                        fprintf(stderr, "%s: %s\n", path, reserves[i].problem);
+                        return -EINVAL;
+                }
+        }
+        return 0;
+}
+
+/* What has no setting of its own is bounded by what it is a part of. */
+static void set_defaults(struct config *config) {
+        memset(config, 0, sizeof(*config));
+        config->limits[QUOTA_QUEUE].host = UINT_MAX;
+        for (size_t i = 0; i < ELEMENTS(settings); i++)
+                *(unsigned *) ((char *) config + settings[i].offset) = settings[i].value;
+}
+
 int config_load(const char *path, struct config *ret_config) {
         struct parser parser = { .path = path };
         int r;
 
-        for (size_t i = 0; i < ELEMENTS(settings); i++)
-                *(unsigned *) ((char *) &parser.config + settings[i].offset) = settings[i].value;
-
+        set_defaults(&parser.config);
         r = load_file(&parser, path);
         if (r == 0 || r == -ENOENT)
                 r = load_drop_ins(&parser, path);
         if (r < 0)
                 return r;
-        if (parser.config.reserved_in_flight >= parser.config.max_in_flight) {
-                fprintf(stderr, "%s: reserved-in-flight must be less than max-in-flight\n", path);
-                return -EINVAL;
-        }
+        r = check_reserves(&parser.config, path);
+        if (r < 0)
+                return r;
         *ret_config = parser.config;
         return 0;
 }

@@ -25,6 +25,7 @@ struct Agent {
         int64_t row;
         char *name;
         uint32_t uid; /* as inside */
+        struct quota_charge charge;
         struct session_list sessions;
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
@@ -58,8 +59,8 @@ struct Container {
         struct agent_list agents;
         struct route **routes;
         size_t n_routes;
-        unsigned n_upcalls;     /* under way */
-        struct refusals refusals;
+        QuotaHolder *holder;
+        struct quota_charge charge; /* for being one */
         Closing *closing;       /* descriptors that its agents sent */
         struct id_map *uids, *gids; /* read when first needed */
 };

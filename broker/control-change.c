@@ -13,7 +13,7 @@ static void record_refusal(Control *control, int error) {
         char op[64], reason[32];
         Container *container = NULL;
 
-        if (!control->verb->apply || !broker_may_record_refusal(control->broker, &control->broker->orders))
+        if (!control->verb->apply || !broker_may_record_refusal(control->broker, control->broker->orders))
                 return;
         (void) snprintf(op, sizeof(op), "refuse-%s", control->verb->op);
         (void) snprintf(reason, sizeof(reason), "errno-%d", error);

@@ -15,6 +15,7 @@
 /* An answer that waits until the peer has read what was sent before */
 struct outgoing {
         STAILQ_ENTRY(outgoing) link;
+        struct quota_charge charge;
         size_t size;
         uint8_t data[];
 };
@@ -24,6 +25,7 @@ struct Control {
         Broker *broker;
         int fd, pidfd;
         uid_t uid; /* of the peer, when it connected */
+        struct quota_charge charge;
         STAILQ_HEAD(, outgoing) outgoing;
         sd_event_source *io, *timer;
         WitnessQuestion *question;

@@ -10,9 +10,9 @@ static int status_check(Control *control) {
         struct message_status status = {
                 .version = wire_text(PACKAGE_VERSION),
                 .pid = (uint32_t) getpid(),
-                .containers = broker->n_containers,
-                .agents = broker->n_agents,
-                .in_flight = broker->n_in_flight,
+                .containers = quota_used(broker->quota, QUOTA_CONTAINERS),
+                .agents = quota_used(broker->quota, QUOTA_AGENTS),
+                .in_flight = quota_used(broker->quota, QUOTA_UPCALLS),
                 .upcalls = broker->counters.upcalls,
                 .time = broker->time_started,
                 .unregistered = broker->config.unregistered == CONFIG_UNREGISTERED_DEFER ? UPCALL_ACTION_DEFER : UPCALL_ACTION_REJECT,

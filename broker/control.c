@@ -11,7 +11,6 @@
 #include "util/deadline.h"
 #include "util/error.h"
 
-#define CONTROLS_MAX 64
 #define IDLE_TIMEOUT_USEC (30 * USEC_PER_SEC)
 
 /* ---- replies ---- */
@@ -36,12 +35,17 @@ static void request_done(Control *control) {
         packet_drop(control->broker->closing, &control->packet);
 }
 
+static void outgoing_free(struct outgoing *outgoing) {
+        quota_give_back(&outgoing->charge);
+        free(outgoing);
+}
+
 static void drop_outgoing(Control *control) {
         struct outgoing *outgoing;
 
         while ((outgoing = STAILQ_FIRST(&control->outgoing))) {
                 STAILQ_REMOVE_HEAD(&control->outgoing, link);
-                free(outgoing);
+                outgoing_free(outgoing);
         }
 }
 
@@ -54,8 +58,8 @@ Control *control_free(Control *control) {
         close_fd(control->fd);
         close_fd(control->pidfd);
         TAILQ_REMOVE(&control->broker->controls, control, link);
-        control->broker->n_controls--;
         drop_outgoing(control);
+        quota_give_back(&control->charge);
         free(control);
         return NULL;
 }
@@ -71,6 +75,7 @@ static void control_listen(Control *control) {
 static int control_queue(Control *control, const struct wire_layout *layout, const void *message) {
         _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX];
         struct outgoing *outgoing;
+        const char *reason;
         size_t size;
         int r;
 
@@ -80,7 +85,13 @@ static int control_queue(Control *control, const struct wire_layout *layout, con
         outgoing = malloc(sizeof(*outgoing) + size);
         if (!outgoing)
                 return -ENOMEM;
+        outgoing->charge = (struct quota_charge){};
         outgoing->size = size;
+        r = quota_take(control->broker->orders, control->uid, QUOTA_BYTES, (unsigned) size, 0, &outgoing->charge, &reason);
+        if (r < 0) {
+                free(outgoing);
+                return r;
+        }
         memcpy(outgoing->data, data, size);
         STAILQ_INSERT_TAIL(&control->outgoing, outgoing, link);
         return 0;
@@ -109,7 +120,7 @@ static void control_flush(Control *control) {
                         break;
                 }
                 STAILQ_REMOVE_HEAD(&control->outgoing, link);
-                free(outgoing);
+                outgoing_free(outgoing);
         }
         control_listen(control);
 }
@@ -285,15 +296,17 @@ static int on_idle(sd_event_source *source, uint64_t now, void *userdata) {
 
 static int control_start(Control *control) {
         sd_event *event = control->broker->event;
+        const char *reason;
         struct peer peer;
         int r;
 
-        if (control->broker->n_controls > CONTROLS_MAX)
-                return -EUSERS;
         r = peer_credentials(control->fd, &peer);
         if (r < 0)
                 return r;
         control->uid = peer.uid;
+        r = quota_take(control->broker->orders, peer.uid, QUOTA_CONTROLS, 1, peer.uid == 0 ? QUOTA_RESERVE : 0, &control->charge, &reason);
+        if (r < 0)
+                return r;
         control->pidfd = peer_pidfd(control->fd, &peer);
         if (control->pidfd < 0)
                 return control->pidfd;
@@ -318,7 +331,6 @@ int control_accept(Broker *broker, int fd) {
         packet_init(&control->packet);
         STAILQ_INIT(&control->outgoing);
         TAILQ_INSERT_TAIL(&broker->controls, control, link);
-        broker->n_controls++;
         r = control_start(control);
         if (r < 0)
                 control_free(control);

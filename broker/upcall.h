@@ -18,13 +18,14 @@
 enum upcall_state {
         UPCALL_READING,
         UPCALL_RECORDING,
+        UPCALL_PACED,
         UPCALL_WAITING,
         UPCALL_ASKED,
         UPCALL_DECIDED,
         UPCALL_FINISHED,
 };
 
-#define UPCALL_REASON_MAX 32
+#define UPCALL_REASON_MAX 48
 
 /* A verdict in the making. */
 struct upcall_decision {
@@ -41,7 +42,9 @@ struct Upcall {
         TAILQ_ENTRY(Upcall) settle_link; /* in broker->settling */
         Broker *broker;
         enum upcall_state state;
-        bool counted; /* in broker->n_in_flight and container->n_upcalls */
+        struct quota_charge charge;  /* in flight, or held */
+        struct quota_charge waiting; /* in its agent's queue */
+        uint64_t not_before; /* CLOCK_BOOTTIME: when it goes on behind its record */
         bool settling; /* in broker->settling */
         bool completed; /* its completion record is under way, or has its fate */
         bool row_lost;  /* the ledger could not be written */
