@@ -4,6 +4,21 @@
 
 #include "broker/control-internal.h"
 
+static void tell_limits(const Broker *broker, struct message_limits *limits) {
+        for (enum quota_resource i = 0; i < QUOTA_RESOURCES; i++) {
+                const struct quota_limit *limit = &broker->config.limits[i];
+
+                limits->used[i] = quota_used(broker->quota, i);
+                limits->host[i] = limit->host;
+                limits->container[i] = limit->container;
+                limits->uid[i] = limit->uid;
+                for (enum quota_scope scope = 0; scope < QUOTA_SCOPES; scope++)
+                        limits->refused[i][scope] = quota_refused(broker->quota, i, scope);
+        }
+        limits->n_used = limits->n_host = limits->n_container = limits->n_uid = QUOTA_RESOURCES;
+        limits->n_refused = (size_t) QUOTA_RESOURCES * QUOTA_SCOPES;
+}
+
 static int status_check(Control *control) {
         Broker *broker = control->broker;
         const struct registry_gap gap = spool_gap(broker->spool);
@@ -26,8 +41,10 @@ static int status_check(Control *control) {
                 .gap_dropped = gap.dropped,
                 .gap_from = gap.from,
                 .longest_turn = broker->longest_turn,
+                .refusals_muted = broker->counters.refusals_muted,
         };
 
+        tell_limits(broker, &status.limits);
         control_send(control, &message_status_layout, &status);
         control_reply(control, 0, NULL);
         return 0;

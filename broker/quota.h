@@ -17,18 +17,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "upcall/protocol.h"
 #include "util/cleanup.h"
 
+/* As protocol.h says what they are */
 enum quota_resource {
-        QUOTA_UPCALLS,     /* in flight */
-        QUOTA_QUEUE,       /* of these: wait for a worker of their agent */
-        QUOTA_HELD,        /* refusals that are held back for a moment */
-        QUOTA_ARRIVALS,    /* connections to agent.sock that have not been let in */
-        QUOTA_CONNECTIONS, /* of agents */
-        QUOTA_CONTROLS,    /* connections to control.sock */
-        QUOTA_CONTAINERS,
-        QUOTA_AGENTS,
-        QUOTA_BYTES,       /* that wait until a peer reads them */
+        QUOTA_UPCALLS = UPCALL_LIMIT_UPCALLS,
+        QUOTA_QUEUE = UPCALL_LIMIT_QUEUE,
+        QUOTA_HELD = UPCALL_LIMIT_HELD,
+        QUOTA_ARRIVALS = UPCALL_LIMIT_ARRIVALS,
+        QUOTA_CONNECTIONS = UPCALL_LIMIT_CONNECTIONS,
+        QUOTA_CONTROLS = UPCALL_LIMIT_CONTROLS,
+        QUOTA_CONTAINERS = UPCALL_LIMIT_CONTAINERS,
+        QUOTA_AGENTS = UPCALL_LIMIT_AGENTS,
+        QUOTA_BYTES = UPCALL_LIMIT_BYTES,
         QUOTA_RESOURCES,
 };
 
@@ -39,6 +41,7 @@ enum quota_scope {
         QUOTA_OF_UID,
         QUOTA_SCOPES,
 };
+_Static_assert(QUOTA_SCOPES == UPCALL_LIMIT_SCOPES, "as many as travel");
 
 /* 0 for container or uid: no limit of its own. */
 struct quota_limit {

@@ -14,7 +14,7 @@
 #define UPCALL_SHORT_REFUSAL 1
 
 /* How long a refusal is held back that a limit is the reason of */
-#define UPCALL_HOLD_USEC (1 * USEC_PER_SEC)
+#define UPCALL_HOLD_USEC (2 * USEC_PER_SEC)
 
 /* How the reason of what was observed begins */
 #define UPCALL_OBSERVED "observe-"

@@ -9,7 +9,8 @@
  *   receive         the next packet, within two seconds: `hello`, `attached CONTAINER`, `question ID DESCRIPTION`, `withdraw ID`,
  *                   `error ERRNO`, `done ERRNO`, `verdict ACTION`, `other TYPE`; `end` when the peer closed, `silent` when none came
  *   receive:SECONDS the same with another limit
- *   attach:NAME     says which agent it is
+ *   attach:NAME     says which agent it is, with 4 workers; attach-many:NAME with 256
+ *   connects:N      connects so many times more, keeps these connections, and prints how many could be made
  *   answer:TEXT     answers the question that came last
  *   answer-to:ID:TEXT   answers another one
  *   refuse          refuses it with ENOKEY
@@ -18,8 +19,8 @@
  *   run-for:NAME    asks to act for a container
  *   request         sends what upcall-request-key sends, about itself
  *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null,
- *                   pidfd:TID (also of a thread)
- *   mangle:KIND     the next packet is sent broken: short, cut, long, version, magic, size, reserved, type, tag, twice, trailing
+ *                   pidfd:TID (also of a thread), folder, socket, huge (sealed, 1 TiB), fuse (whoever closes it waits until this process ends)
+ *   mangle:KIND     the next packet is sent broken: empty, short, cut, long, oversized, version, magic, size, reserved, type, tag, twice, trailing
  *   uid:N           becomes that user
  *   sleep:MS
  *
@@ -35,10 +36,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/kernel/hanging-file.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/error.h"
@@ -48,6 +51,7 @@
 #define DESCRIPTORS_MAX 8
 
 struct rogue {
+        const char *path;
         int fd;
         uint8_t question[UPCALL_ID_SIZE];
         const char *mangle;
@@ -64,7 +68,7 @@ static int complain(const char *what, int error) {
 /* ---- sending, rightly or wrongly ---- */
 
 struct bytes {
-        _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX + 64];
+        _Alignas(UPCALL_ALIGNMENT) uint8_t data[2 * UPCALL_PACKET_MAX];
         size_t size;
 };
 
@@ -83,6 +87,17 @@ static void mangle_cut(struct bytes *bytes) {
 static void mangle_long(struct bytes *bytes) {
         memset(bytes->data + bytes->size, 0, UPCALL_ALIGNMENT);
         bytes->size += UPCALL_ALIGNMENT;
+}
+
+static void mangle_empty(struct bytes *bytes) {
+        bytes->size = 0;
+}
+
+/* the header is true, and the packet larger than any may be */
+static void mangle_oversized(struct bytes *bytes) {
+        memset(bytes->data + bytes->size, 0, sizeof(bytes->data) - bytes->size);
+        bytes->size = sizeof(bytes->data);
+        set_size(bytes);
 }
 
 static void mangle_version(struct bytes *bytes) {
@@ -132,7 +147,8 @@ static const struct mangle {
 } mangles[] = {
         { "short", mangle_short },       { "cut", mangle_cut },   { "long", mangle_long }, { "version", mangle_version },
         { "magic", mangle_magic },       { "size", mangle_size }, { "type", mangle_type }, { "reserved", mangle_reserved },
-        { "trailing", mangle_trailing }, { "tag", mangle_tag },   { "twice", mangle_twice },
+        { "trailing", mangle_trailing }, { "tag", mangle_tag },   { "twice", mangle_twice }, { "empty", mangle_empty },
+        { "oversized", mangle_oversized },
 };
 
 static int apply_mangle(const char *name, struct bytes *bytes) {
@@ -163,8 +179,7 @@ static int send_bytes(struct rogue *rogue, const struct bytes *bytes) {
         }
         if (sendmsg(rogue->fd, &message, MSG_NOSIGNAL) < 0)
                 return complain("sendmsg", negative_errno());
-        while (rogue->n_descriptors > 0)
-                (void) close(rogue->descriptors[--rogue->n_descriptors]);
+        rogue->n_descriptors = 0; /* and not closed: this, too, may hang */
         return 0;
 }
 
@@ -268,8 +283,30 @@ static int step_receive(struct rogue *rogue, const char *seconds) {
 
 /* ---- the other steps ---- */
 
+static int attach(struct rogue *rogue, const char *name, uint32_t workers) {
+        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = workers });
+}
+
 static int step_attach(struct rogue *rogue, const char *name) {
-        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = 4 });
+        return attach(rogue, name, 4);
+}
+
+static int step_attach_many(struct rogue *rogue, const char *name) {
+        return attach(rogue, name, 256);
+}
+
+/* Without waiting: a peer that is busy is asked again, until it has had ten seconds for all of them. */
+static int step_connects(struct rogue *rogue, const char *number) {
+        const struct rlimit limit = { .rlim_cur = 20000, .rlim_max = 20000 };
+        const uint64_t deadline = deadline_in_ms(10000);
+        unsigned long wanted = number ? strtoul(number, NULL, 10) : 0, made = 0;
+
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return complain("setrlimit", negative_errno());
+        while (made < wanted && packet_connect(rogue->path, deadline) >= 0)
+                made++;
+        printf("connected %lu\n", made);
+        return 0;
 }
 
 static int answer(struct rogue *rogue, const uint8_t *id, const char *text) {
@@ -337,8 +374,18 @@ static int step_request(struct rogue *rogue, const char *argument) {
         return send_message(rogue, &message_request_layout, &message);
 }
 
-static int make_descriptor(const char *kind) {
+static int make_memfd(bool large, off_t size) {
         static const uint8_t zeroes[4096];
+        int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
+                return negative_errno();
+        if (large && (ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
+                return negative_errno();
+        return fd;
+}
+
+static int make_descriptor(const char *kind) {
         int fds[2];
 
         if (strcmp(kind, "memfd") == 0)
@@ -353,16 +400,18 @@ static int make_descriptor(const char *kind) {
                 (void) close(fds[1]);
                 return fds[0];
         }
-        if (strcmp(kind, "unsealed") == 0 || strcmp(kind, "large") == 0) {
-                int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-                if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
-                        return negative_errno();
-                if (kind[0] == 'l' &&
-                    (ftruncate(fd, UPCALL_PAYLOAD_MAX + 1) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
-                        return negative_errno();
-                return fd;
-        }
+        if (strcmp(kind, "unsealed") == 0)
+                return make_memfd(false, 0);
+        if (strcmp(kind, "large") == 0)
+                return make_memfd(true, UPCALL_PAYLOAD_MAX + 1);
+        if (strcmp(kind, "huge") == 0)
+                return make_memfd(true, (off_t) 1 << 40);
+        if (strcmp(kind, "folder") == 0)
+                return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (strcmp(kind, "socket") == 0)
+                return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (strcmp(kind, "fuse") == 0)
+                return hanging_file_open();
         return -EINVAL;
 }
 
@@ -403,7 +452,7 @@ static const struct step {
         { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
         { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
         { "mangle", step_mangle },   { "uid", step_uid },       { "sleep", step_sleep },
-        { "register", step_register }, { "run-for", step_run_for },
+        { "register", step_register }, { "run-for", step_run_for }, { "attach-many", step_attach_many }, { "connects", step_connects },
 };
 
 static int run_step(struct rogue *rogue, char *word) {
@@ -432,6 +481,7 @@ int main(int argc, char **argv) {
         }
         (void) setvbuf(stdout, NULL, _IOLBF, 0);
         packet_init(&rogue.packet);
+        rogue.path = argv[1];
         rogue.fd = connect_to(argv[1]);
         if (rogue.fd < 0)
                 return 1;

@@ -761,7 +761,7 @@ static void test_reasons_that_an_agent_gives(void **state) {
                 { "Not a word", "reason=agent-refused op=upcall-complete" },
                 { "agent-x res=success", "reason=agent-refused op=upcall-complete" },
                 { "agent-", "reason=agent-refused op=upcall-complete" },
-                { "helper-0123456789012345678901234567890", "reason=agent-refused op=upcall-complete" },
+                { "helper-01234567890123456789012345678901234567890123456789", "reason=agent-refused op=upcall-complete" },
                 { "deadline", "reason=agent-refused op=upcall-complete" }, /* the broker's to say */
         };
         struct world *world = *state;
