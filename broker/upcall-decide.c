@@ -176,13 +176,17 @@ struct route_subject upcall_subject(const Upcall *upcall) {
 
 /* ---- limits ---- */
 
+static void upcall_wait_until(Upcall *upcall, uint64_t when) {
+        upcall->not_before = when < upcall->deadline ? when : upcall->deadline;
+}
+
 /* Refusals that come at once are asked for again at once, and each costs the kernel a process. So they are held back for a moment, which the caller sleeps
  * through; as long as these do not become too many, too. */
 static void upcall_hold(Upcall *upcall, QuotaHolder *holder) {
         const char *reason;
 
         if (quota_take(holder, upcall->caller_uid, QUOTA_HELD, 1, 0, &upcall->charge, &reason) == 0)
-                upcall->not_before = usec_now(CLOCK_BOOTTIME) + UPCALL_HOLD_USEC;
+                upcall_wait_until(upcall, usec_now(CLOCK_BOOTTIME) + UPCALL_HOLD_USEC);
 }
 
 /* It gets an answer, and a record as long as these do not become a flood of their own. */
@@ -210,8 +214,8 @@ static bool upcall_limit(Upcall *upcall, bool reserved) {
         if (r < 0)
                 return upcall_over_limit(upcall, holder, r, reason);
         if (!reserved && !upcall->observed)
-                upcall->not_before = quota_reserve(holder, QUOTA_VERDICTS, usec_now(CLOCK_BOOTTIME), broker->config.max_verdicts,
-                                                   broker->config.limits[QUOTA_UPCALLS].container);
+                upcall_wait_until(upcall, quota_reserve(holder, QUOTA_VERDICTS, usec_now(CLOCK_BOOTTIME), broker->config.max_verdicts,
+                                                        broker->config.limits[QUOTA_UPCALLS].container));
         return true;
 }
 

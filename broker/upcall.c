@@ -189,7 +189,7 @@ static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
 /* Its turn comes later: what a container has too much of is spread over time, so that it does not take the processors from others. */
 static void upcall_pace(Upcall *upcall) {
         upcall->state = UPCALL_PACED;
-        if (upcall_arm(upcall, upcall->not_before < upcall->deadline ? upcall->not_before : upcall->deadline) < 0)
+        if (upcall_arm(upcall, upcall->not_before) < 0)
                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
 }
 
@@ -414,7 +414,7 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
                 upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
                 break;
         case UPCALL_PACED:
-                if (now < upcall->deadline)
+                if (now < upcall->deadline || upcall->decision.action != UPCALL_ACTION_ANSWER)
                         upcall_proceed(upcall);
                 else
                         upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");

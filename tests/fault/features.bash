@@ -65,9 +65,57 @@ off tombstone-refuses broker/upcall-decide.c \
 off tombstone-refuses-in-flight broker/container-end.c \
         's/^( *)container_withdraw\(container, "container-ended"\);/\1(void) container_withdraw;/' \
         failure/container_unregistered_during_upcall
-off limit-of-one-container broker/upcall-decide.c \
-        '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
+off limit-of-one-container broker/quota.c \
+        's/return QUOTA_OF_CONTAINER;/;/' \
         failure/limit_of_one_container
+
+# ---- limits -------------------------------------------------------------------------------------------------------------------
+
+off limit-of-one-uid broker/quota.c \
+        's/return QUOTA_OF_UID;/;/' \
+        quota/limit_of_one_uid_leaves_room_to_others
+off limit-fair-share broker/quota.c \
+        's/return QUOTA_OF_SHARE;/;/' \
+        quota/no_container_uses_up_anothers_share
+off limit-of-the-host broker/quota.c \
+        's/return QUOTA_OF_HOST;/;/' \
+        unit/test-quota
+off limit-reserve broker/quota.c \
+        's/unsigned host = reserve \?/unsigned host = true ?/' \
+        unit/test-quota
+off limit-of-the-queue broker/upcall-ask.c \
+        's/r = quota_take\(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, .*/r = 0;/' \
+        quota/queue_for_a_worker_is_bounded
+off limit-refusals-are-held broker/upcall-decide.c \
+        's/^( *)upcall_hold\(upcall, holder\);/\1(void) upcall_hold;/' \
+        quota/refusals_are_held_back
+off limit-pace broker/upcall.c \
+        's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
+        quota/pace_of_one_container
+off limit-records-of-refusals broker/broker.c \
+        '/^bool broker_may_record_refusal/,/^}/ s/if \(quota_allows\(.*\)\)/if (true)/' \
+        quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail
+off limit-silent-arrivals-go-first broker/session.c \
+        '/^static bool make_room/,/^}/ s/if \(session != arriving .*\)$/if (false)/' \
+        unit/test-broker
+off limit-of-arrivals broker/session.c \
+        '/^static int session_arrive/,/^}/ s/QUOTA_ARRIVALS, 1, 0,/QUOTA_ARRIVALS, 1, QUOTA_ALWAYS,/' \
+        quota/ten_thousand_connections_do_not_keep_agents_out
+off limit-connections-of-a-container broker/session.c \
+        's/QUOTA_CONNECTIONS, 1, 0,/QUOTA_CONNECTIONS, 1, QUOTA_ALWAYS,/' \
+        quota/agent_has_so_many_connections_and_its_container_too
+off limit-connections-of-tools broker/control.c \
+        's/QUOTA_CONTROLS, 1, peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_CONTROLS, 1, QUOTA_ALWAYS,/' \
+        quota/connections_of_tools_are_limited
+off limit-agents broker/control-agent.c \
+        's/if \(quota_ask\(.*\) < 0\)/if (false)/' \
+        quota/agents_and_containers_are_limited
+off limit-given-back-by-the-verdict broker/upcall.c \
+        '/^void upcall_discount/,/^}/ s/quota_give_back\(&upcall->charge\);/;/' \
+        unit/test-broker
+off limit-descriptors-are-closed-elsewhere broker/descriptor.c \
+        's/^( *)close_off_loop\(closing, TAKE_FD\(packet->descriptors\[i\]\)\);/\1(void) close(TAKE_FD(packet->descriptors[i]));/' \
+        quota/descriptors_that_hang_when_they_are_closed
 
 # ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
 
