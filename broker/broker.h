@@ -54,6 +54,7 @@ struct broker_counters {
 struct Broker {
         sd_event *event;
         const char *config_path;
+        const char *runtime_dir; /* NULL: none, in tests */
         struct config config;
         uint8_t boot_id[16];
         uint64_t time_started; /* microseconds since 1970 */

@@ -25,6 +25,10 @@ struct Agent {
         int64_t row;
         char *name;
         uint32_t uid; /* as inside */
+        uint32_t kind; /* enum upcall_agent_kind: from here on what is no resident's does not change */
+        bool lend;
+        void *arguments; /* words, each with its NUL; NULL: a resident agent */
+        size_t arguments_size;
         struct quota_charge charge;
         struct session_list sessions;
         unsigned n_sessions;

@@ -10,6 +10,7 @@
 
 #include "auditing/chain.h"
 #include "broker/registry.h"
+#include "util/cleanup.h"
 
 /* "UPCL": tells our files from other programs' (PRAGMA application_id). */
 #define APPLICATION_ID 0x5550434c
@@ -48,6 +49,10 @@ enum statement {
         STATEMENT_RUN_REMOVE,
         STATEMENT_RUN_EACH,
         STATEMENT_RUN_FORGET,
+
+        STATEMENT_KEYS_LEFT_NEXT,
+        STATEMENT_KEYS_LEFT_FORGET,
+        STATEMENT_KEYS_LEFT_FORGET_BOOTS,
 
         STATEMENT_SPOOL_ADD,
         STATEMENT_SPOOL_SIZE,
@@ -124,9 +129,11 @@ typedef struct Query {
 } Query;
 
 Query query_begin(Registry *registry, enum statement statement, const char *action);
+#define _cleanup_query_ _cleanup_(query_endp)
 void query_endp(Query *query);
 
 void query_int(Query *query, int64_t value);
+void query_null(Query *query);
 void query_int_or_null(Query *query, int64_t value); /* 0 is NULL */
 void query_u64(Query *query, uint64_t value);
 void query_text(Query *query, const char *text); /* NULL is NULL */
@@ -155,6 +162,7 @@ uint32_t column_u32(struct columns *columns);  /* NULL is 0 */
 uint64_t column_u64(struct columns *columns);
 const char *column_text(struct columns *columns, bool nullable);
 const void *column_blob(struct columns *columns, size_t *ret_size);
+const void *column_blob_or_null(struct columns *columns, size_t *ret_size);
 void column_id(struct columns *columns, uint8_t ret_id[static 16]); /* NULL is all zero */
 
 /* registry-chain.c */

@@ -50,6 +50,10 @@ struct registry_agent {
         int64_t id, container; /* row numbers */
         const char *name;
         uint32_t uid;          /* as inside the container */
+        uint32_t kind;         /* enum upcall_agent_kind */
+        uint32_t lend;         /* 1: it gets the authority */
+        const void *arguments; /* of a helper or a host program: words, each with its NUL */
+        size_t arguments_size; /* 0: none */
 };
 
 struct registry_route {
@@ -155,6 +159,11 @@ typedef int (*registry_run_fn)(void *userdata, const struct registry_run *row);
 int registry_add_run(Registry *registry, struct registry_run *run); /* sets id */
 int registry_remove_run(Registry *registry, int64_t id);
 int registry_each_run(Registry *registry, const uint8_t boot_id[static 16], registry_run_fn fn, void *userdata); /* of this boot, as above */
+
+/* Containers that are active no more, and whose keys nobody has looked after: any of them in this boot: 1, 0 when there is none, or a negative errno. */
+int registry_next_keys_left(Registry *registry, const uint8_t boot_id[static 16], uint8_t ret_contid[static 16]);
+int registry_forget_keys_left(Registry *registry, const uint8_t contid[static 16]);
+int registry_forget_keys_of_other_boots(Registry *registry, const uint8_t boot_id[static 16]);
 
 /* The ledger. */
 int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets seqno: never used before, also across restarts */

@@ -57,6 +57,10 @@ void upcall_dispatch(Upcall *upcall) {
         const char *reason;
         int r;
 
+        if (agent->kind != UPCALL_AGENT_RESIDENT) {
+                upcall_run_helper(upcall, agent);
+                return;
+        }
         if (upcall_ask(upcall))
                 return;
         r = quota_take(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, 1, 0, &upcall->waiting, &reason);

@@ -46,6 +46,7 @@ void upcall_close(Upcall *upcall); /* once both records have their fate: ends th
 void upcall_proceed(Upcall *upcall); /* by its decision, when it is time */
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
+void upcall_run_helper(Upcall *upcall, const Agent *agent); /* tells the client to */
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
 
 /* Takes one packet that the client has sent, if there is one. */
