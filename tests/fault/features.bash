@@ -106,7 +106,7 @@ off limit-records-of-refusals broker/broker.c \
         '/^bool broker_may_record_refusal/,/^}/ s/if \(quota_allows\(.*\)\)/if (true)/' \
         quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail
 off limit-silent-arrivals-go-first broker/session.c \
-        '/^static bool make_room/,/^}/ s/if \(session != arriving .*\)$/if (false)/' \
+        '/^static bool make_room/,/^}/ s/if \(session != arriving .*$/if (false) {/' \
         unit/test-broker
 off limit-of-arrivals broker/session.c \
         '/^static int session_arrive/,/^}/ s/QUOTA_ARRIVALS, 1, 0,/QUOTA_ARRIVALS, 1, QUOTA_ALWAYS,/' \
@@ -445,7 +445,7 @@ off observe-gap-in-the-ledger broker/upcall.c \
         's/upcall->gap = \(kept .*;/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
 off observe-limits-mute-nothing broker/upcall-decide.c \
-        's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
+        '/^static bool upcall_over_limit/,/^}/ s/if \(upcall->observed\)/if (false)/' \
         observe/limits_refuse_nothing
 off observe-record-without-a-row broker/upcall.c \
         '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (r >= 0)/' \
