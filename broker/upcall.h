@@ -2,10 +2,10 @@
 /*
  * One upcall, from the client's packet to the completion record.
  *
- *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ WAITING ─ a worker is free ─▶ ASKED
- *      refused, deferred: from RECORDING ─────────────────────────────┐                                       │ answer, deadline
- *                                                                     ▼                                       ▼
- *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀───────────────────┘
+ *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ PACED ─ its turn ─▶ WAITING ─ a worker is free ─▶ ASKED
+ *      refused, deferred: from RECORDING or PACED ────────────────────┐                                                          │ answer, deadline
+ *                                                                     ▼                                                          ▼
+ *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀──────────────────────────────────────┘
  */
 #ifndef BROKER_UPCALL_H
 #define BROKER_UPCALL_H
