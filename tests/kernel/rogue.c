@@ -19,7 +19,7 @@
  *   run-for:NAME    asks to act for a container
  *   request         sends what upcall-request-key sends, about itself
  *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null,
- *                   pidfd:TID (also of a thread), folder, socket, huge (sealed, 1 TiB), fuse (whoever closes it waits until this process ends)
+ *                   pidfd:TID (also of a thread), folder, socket, huge (sealed, 1 TiB), fuse (who closes it in another pid namespace waits until this process ends)
  *   mangle:KIND     the next packet is sent broken: empty, short, cut, long, oversized, version, magic, size, reserved, type, tag, twice, trailing
  *   uid:N           becomes that user
  *   sleep:MS
@@ -179,7 +179,8 @@ static int send_bytes(struct rogue *rogue, const struct bytes *bytes) {
         }
         if (sendmsg(rogue->fd, &message, MSG_NOSIGNAL) < 0)
                 return complain("sendmsg", negative_errno());
-        rogue->n_descriptors = 0; /* and not closed: this, too, may hang */
+        while (rogue->n_descriptors > 0)
+                (void) close(rogue->descriptors[--rogue->n_descriptors]);
         return 0;
 }
 
