@@ -6,7 +6,9 @@
  *   Broker ── Container ── Agent ── Session (one connection of an agent)
  *          │            └─ route
  *          ├─ Run (a process of the host that acts for a Container)
- *          ├─ Upcall (one connection of upcall-request-key), asked of a Session
+ *          ├─ Upcall (one connection of upcall-request-key, or one question of the broker outside), asked of a Session
+ *          ├─ Upstream (the connection to the broker outside, if we are in a container)
+ *          ├─ Delegation (what root of a Container may do, with all that has grown from it)
  *          └─ Control (one connection of upcallctl)
  */
 #ifndef BROKER_BROKER_H
@@ -36,12 +38,15 @@ typedef struct Session Session;
 typedef struct Upcall Upcall;
 typedef struct Control Control;
 typedef struct Run Run;
+typedef struct Upstream Upstream;
+typedef struct Delegation Delegation;
 
 TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
 TAILQ_HEAD(run_list, Run);
+TAILQ_HEAD(delegation_list, Delegation);
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
@@ -65,6 +70,7 @@ struct Broker {
         Witness *witness;
         AttributionIndex *index;
         Affinity *affinity; /* whom kernel threads can mean */
+        Upstream *upstream; /* the broker outside of our container; NULL: we are on the host */
 
         struct container_list containers;  /* active and held */
         struct session_list unattached;    /* agents' connections that have not been let in */
@@ -72,6 +78,7 @@ struct Broker {
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
         struct run_list runs;
+        struct delegation_list delegations;
         unsigned n_runs, n_settling;
         unsigned n_pending; /* containers that wait for their cgroup */
 
@@ -124,5 +131,8 @@ void broker_announce_mode(Broker *broker, const struct process_facts *by);
 
 /* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail, nor to keep another's out of it. */
 bool broker_may_record_refusal(Broker *broker, QuotaHolder *holder);
+
+/* The same for what is no refusal, and is not counted. */
+bool broker_has_room(QuotaHolder *holder);
 
 #endif

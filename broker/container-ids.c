@@ -51,14 +51,29 @@ static uint32_t map_outward(const struct id_map *map, uint32_t id) {
         return (uint32_t) -1;
 }
 
+/* The kernel shows the map of our own user namespace as its parent sees it: in a container that is not us. */
+static bool has_our_ids(const Container *container) {
+        return attribution_is_home_user_ns(container->broker->index, container->entry.user_ns);
+}
+
 uint32_t container_uid_inside(Container *container, uint32_t uid) {
-        return map_inward(container_map(container, &container->uids, "uid_map"), uid);
+        return has_our_ids(container) ? uid : map_inward(container_map(container, &container->uids, "uid_map"), uid);
 }
 
 uint32_t container_gid_inside(Container *container, uint32_t gid) {
-        return map_inward(container_map(container, &container->gids, "gid_map"), gid);
+        return has_our_ids(container) ? gid : map_inward(container_map(container, &container->gids, "gid_map"), gid);
 }
 
 uint32_t container_uid_outside(Container *container, uint32_t uid) {
-        return map_outward(container_map(container, &container->uids, "uid_map"), uid);
+        return has_our_ids(container) ? uid : map_outward(container_map(container, &container->uids, "uid_map"), uid);
+}
+
+/* The pid as the container sees it: its column in NSpid is its pid namespace's depth */
+uint32_t container_pid_inside(const Container *container, const struct process_facts *facts) {
+        size_t length = namespace_chain_length(&facts->pid_ns);
+
+        for (size_t i = 0; i < length && i < facts->n_pids; i++)
+                if (namespace_id_equal(facts->pid_ns.ids[i], container->entry.pid_ns))
+                        return facts->pids[facts->n_pids - 1 - i];
+        return 0;
 }

@@ -34,6 +34,7 @@ static Container *container_new(Broker *broker, uid_t registrar) {
 
 static void container_set_identity(Container *container, const struct registry_container *row, Container *parent) {
         container->row = row->id;
+        container->delegation = row->delegation;
         container->parent = parent;
         memcpy(container->contid, row->contid, sizeof(container->contid));
         memcpy(container->parent_contid, row->parent, sizeof(container->parent_contid));
@@ -114,11 +115,16 @@ static bool cgroup_is_own(const struct container_registration *registration, con
         return registrar->n_cgroups == 0 || registrar->cgroups[0] != facts->cgroups[0];
 }
 
-static bool pid_ns_is_own(const struct process_facts *facts, const Container *parent) {
+static bool is_home(const struct process_facts *facts) {
+        return namespace_chain_length(&facts->pid_ns) < 2;
+}
+
+/* That of home is one only where home is a container itself. */
+static bool pid_ns_is_own(const Broker *broker, const struct process_facts *facts, const Container *parent) {
         struct namespace_id own = facts->pid_ns.ids[0];
 
-        if (namespace_chain_length(&facts->pid_ns) < 2)
-                return false; /* the initial one */
+        if (is_home(facts) && !attribution_home_is_ownable(broker->index))
+                return false;
         return !parent || !namespace_id_equal(own, parent->entry.pid_ns);
 }
 
@@ -130,10 +136,23 @@ static _printf_(3, 4) void say(char *problem, size_t size, const char *format, .
         va_end(arguments);
 }
 
-static int find_parent(Broker *broker, const struct process_facts *facts, Container **ret_parent, char *problem, size_t size) {
+/* Whoever may register in his own container alone learns nothing of where a process is that is not in there. */
+static int find_parent_within(const Container *within, const struct attribution *attribution, Container **ret_parent, char *problem, size_t size) {
+        if (attribution->verdict != ATTRIBUTION_CONTAINER || attribution->run || !attribution_contains(&within->entry, attribution->entry)) {
+                say(problem, size, "this process is not in container %s, nor in one below it", within->name);
+                return -EXDEV;
+        }
+        *ret_parent = container_of_entry(attribution->entry);
+        return 0;
+}
+
+static int find_parent(Broker *broker, const struct container_registration *registration, Container **ret_parent, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
         struct attribution attribution = container_attribute(broker, facts);
 
         *ret_parent = NULL;
+        if (registration->within)
+                return find_parent_within(registration->within, &attribution, ret_parent, problem, size);
         if (attribution.verdict == ATTRIBUTION_AMBIGUOUS) {
                 say(problem, size, "process %" PRIu32 " is in the pid namespace of one container and in the cgroup of another: move it out of that cgroup first",
                     facts->tgid);
@@ -149,7 +168,8 @@ static int find_parent(Broker *broker, const struct process_facts *facts, Contai
         return 0;
 }
 
-static int check_process(Broker *broker, const struct process_facts *facts, const Container *parent, char *problem, size_t size) {
+static int check_process(Broker *broker, const struct container_registration *registration, const Container *parent, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
         const Container *container;
 
         if (facts->tid != facts->tgid) {
@@ -158,12 +178,12 @@ static int check_process(Broker *broker, const struct process_facts *facts, cons
         }
         TAILQ_FOREACH(container, &broker->containers, link)
                 if (container->pid == facts->tgid && container->start_time == facts->start_time) {
-                        say(problem, size, "process %" PRIu32 " is the first process of container %s (%s) already: a contid is set once", facts->tgid,
+                        say(problem, size, "process %" PRIu32 " is the first process of container %s (%s) already: a contid is set once", registration->pid_shown,
                             container->name, container->contid_text);
                         return -EBUSY;
                 }
         if (parent && parent->state != UPCALL_CONTAINER_ACTIVE) {
-                say(problem, size, "process %" PRIu32 " belongs to container %s, which has ended", facts->tgid, parent->name);
+                say(problem, size, "process %" PRIu32 " belongs to container %s, which has ended", registration->pid_shown, parent->name);
                 return -EXDEV;
         }
         return 0;
@@ -180,19 +200,27 @@ static int check_criteria(const struct container_registration *registration, con
 
         if ((found & UPCALL_FOUND_PIDNS) && facts->pids[facts->n_pids - 1] != 1) {
                 say(problem, size, "process %" PRIu32 " is number %" PRIu32 " in its pid namespace: register the first one, which is number 1 there",
-                    facts->tgid, facts->pids[facts->n_pids - 1]);
+                    registration->pid_shown, facts->pids[facts->n_pids - 1]);
                 return -EINVAL;
         }
         if (found != 0 || may_get_cgroup(registration))
                 return 0;
         if (parent) {
-                say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", facts->tgid, parent->name,
+                say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", registration->pid_shown, parent->name,
                     parent->contid_text);
                 return -EBUSY;
         }
         say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own%s: nothing would tell the container apart from the host",
             facts->tgid, registration->cgroup_shared ? " (others sit in its cgroup, or below it)" : "");
         return -EINVAL;
+}
+
+/* A container's parent is settled for good: those in it would be beside it. */
+static int check_home(const Broker *broker, const struct process_facts *facts, uint32_t found, char *problem, size_t size) {
+        if (!(found & UPCALL_FOUND_PIDNS) || !is_home(facts) || TAILQ_EMPTY(&broker->containers))
+                return 0;
+        say(problem, size, "the container that this broker is in is registered before those in it: unregister these first");
+        return -EBUSY;
 }
 
 static int check_names(Broker *broker, const struct container_registration *registration, const Container *parent, char *problem, size_t size) {
@@ -237,13 +265,15 @@ int container_plan(Broker *broker, const struct container_registration *registra
                 say(problem, problem_size, "the namespaces of process %" PRIu32 " cannot be read", facts->tgid);
                 return -ESRCH;
         }
-        r = find_parent(broker, facts, &plan.parent, problem, problem_size);
+        r = find_parent(broker, registration, &plan.parent, problem, problem_size);
         if (r == 0)
-                r = check_process(broker, facts, plan.parent, problem, problem_size);
+                r = check_process(broker, registration, plan.parent, problem, problem_size);
         if (r < 0)
                 return r;
-        plan.found = (pid_ns_is_own(facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
+        plan.found = (pid_ns_is_own(broker, facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
         r = check_criteria(registration, plan.parent, plan.found, problem, problem_size);
+        if (r == 0)
+                r = check_home(broker, facts, plan.found, problem, problem_size);
         if (r == 0)
                 r = check_names(broker, registration, plan.parent, problem, problem_size);
         if (r == 0)
@@ -276,6 +306,7 @@ int container_register(Broker *broker, const struct container_registration *regi
                 .registrar_uid = registration->registrar->euid,
                 .registrar_loginuid = registration->registrar->loginuid,
                 .time = usec_now(CLOCK_REALTIME),
+                .delegation = registration->delegation,
         };
         Container *container;
         int r;

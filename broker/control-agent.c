@@ -25,6 +25,9 @@ static int agent_kind_check(Control *control) {
         if (agent_kind(request) == UPCALL_AGENT_RESIDENT)
                 return request->lend || request->arguments.data ?
                                control_refuse(control, EINVAL, "a resident agent has no program, and no authority is lent to it") : 0;
+        if (control->broker->upstream)
+                return control_refuse(control, EINVAL, "this broker is in a container (upstream): nobody starts programs for it; let a resident agent do so, such as "
+                                                       "upcall-agent");
         if (!message_arguments_valid(request->arguments) || !macros_known(request->arguments))
                 return control_refuse(control, EINVAL, "a helper is a program with at most %d arguments, of which those that begin with %% are macros (%s)",
                                       UPCALL_ARGUMENTS_COUNT_MAX - 1, MACROS_WORDS);
@@ -52,7 +55,7 @@ static int agent_add_check(Control *control) {
         if (quota_ask(container->holder, 0, QUOTA_AGENTS, 1, 0, &reason) < 0)
                 return control_refuse(control, EUSERS, "container %s, or the host, has as many agents as it may have (max-agents-per-container, max-agents)",
                                       container->name);
-        return 0;
+        return control_permit_agent(control);
 }
 
 static int agent_add_apply(Control *control) {
@@ -64,8 +67,9 @@ static int agent_add_apply(Control *control) {
         r = agent_add_check(control);
         if (r < 0)
                 return r;
-        (void) container_find(control->broker, control->container, &container);
+        (void) control_find(control, &container);
         row.container = container->row;
+        row.delegation = control_delegation_row(control);
         r = registry_add_agent(control->broker->registry, &row);
         if (r >= 0)
                 r = container_add_agent(container, &row);
@@ -81,7 +85,9 @@ static int agent_remove_check(Control *control) {
         int r;
 
         r = control_need_active_container(control, &container);
-        return r < 0 ? r : control_need_agent(control, container, &agent);
+        if (r >= 0)
+                r = control_need_agent(control, container, &agent);
+        return r < 0 ? r : control_permit_removal(control, agent->delegation);
 }
 
 static int agent_remove_apply(Control *control) {

@@ -3,6 +3,37 @@
 #include <errno.h>
 
 #include "broker/control-internal.h"
+#include "broker/upstream.h"
+
+static const char *audit_text(const Broker *broker) {
+        if (broker->config.audit == CONFIG_AUDIT_NONE)
+                return "none: the broker outside makes the records";
+        return broker->audit_problem[0] ? broker->audit_problem : "ok";
+}
+
+/* What a container's root is told: of his container, and what is below it */
+static int status_within(Control *control) {
+        const Broker *broker = control->broker;
+        struct message_status status = {
+                .version = wire_text(PACKAGE_VERSION),
+                .audit = wire_text(broker->audit_problem[0] ? "not ok" : "ok"),
+                .mode = broker->config.mode == CONFIG_MODE_OBSERVE ? UPCALL_MODE_OBSERVE : UPCALL_MODE_ENFORCE,
+        };
+        const Container *container;
+        const Agent *agent;
+
+        TAILQ_FOREACH(container, &broker->containers, link) {
+                if (!control_sees(control, container))
+                        continue;
+                status.containers++;
+                status.in_flight += quota_holder_used(container->holder, QUOTA_UPCALLS);
+                TAILQ_FOREACH(agent, &container->agents, link)
+                        status.agents++;
+        }
+        control_send(control, &message_status_layout, &status);
+        control_reply(control, 0, NULL);
+        return 0;
+}
 
 static void tell_limits(const Broker *broker, struct message_limits *limits) {
         for (enum quota_resource i = 0; i < QUOTA_RESOURCES; i++) {
@@ -31,7 +62,8 @@ static int status_check(Control *control) {
                 .upcalls = broker->counters.upcalls,
                 .time = broker->time_started,
                 .unregistered = broker->config.unregistered == CONFIG_UNREGISTERED_DEFER ? UPCALL_ACTION_DEFER : UPCALL_ACTION_REJECT,
-                .audit = wire_text(broker->audit_problem[0] ? broker->audit_problem : "ok"),
+                .audit = wire_text(audit_text(broker)),
+                .upstream = wire_text(broker->upstream ? upstream_text(broker->upstream) : NULL),
                 .mode = broker->config.mode == CONFIG_MODE_OBSERVE ? UPCALL_MODE_OBSERVE : UPCALL_MODE_ENFORCE,
                 .records_lost = broker->counters.records_lost,
                 .rows_lost = broker->counters.rows_lost,
@@ -44,6 +76,8 @@ static int status_check(Control *control) {
                 .refusals_muted = broker->counters.refusals_muted,
         };
 
+        if (control->who != RIGHTS_ADMINISTRATOR)
+                return status_within(control);
         tell_limits(broker, &status.limits);
         control_send(control, &message_status_layout, &status);
         control_reply(control, 0, NULL);

@@ -51,6 +51,7 @@ static const struct {
         [QUOTA_CONTAINERS] = RESOURCE("containers", false),
         [QUOTA_AGENTS] = RESOURCE("agents", false),
         [QUOTA_BYTES] = RESOURCE("bytes", false),
+        [QUOTA_GUESTS] = RESOURCE("guests", false), /* a container has no more than a few, see control-request.c */
 };
 
 /* ---- life and end ---- */

@@ -31,6 +31,7 @@ enum quota_resource {
         QUOTA_CONTAINERS = UPCALL_LIMIT_CONTAINERS,
         QUOTA_AGENTS = UPCALL_LIMIT_AGENTS,
         QUOTA_BYTES = UPCALL_LIMIT_BYTES,
+        QUOTA_GUESTS = UPCALL_LIMIT_GUESTS,
         QUOTA_RESOURCES,
 };
 
@@ -93,6 +94,7 @@ uint64_t quota_refused(const Quota *quota, enum quota_resource resource, enum qu
 enum quota_rate {
         QUOTA_RECORDS,  /* of refusals */
         QUOTA_VERDICTS,
+        QUOTA_CHANGES,  /* that were delegated */
         QUOTA_RATES,
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "broker/control.h"
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
@@ -45,6 +46,7 @@ static Session *session_end(Session *session, const char *reason) {
         Agent *agent = session->agent;
 
         session_unlink(session);
+        session_forget_outcomes(session);
         refuse_asked(session, reason);
         if (agent)
                 upcall_ask_waiting(agent); /* perhaps it was the last connection */
@@ -211,6 +213,7 @@ static int session_attach(Session *session, const struct packet *packet) {
         if (r < 0)
                 return r;
         session->workers = message.workers;
+        session->is_broker = message.flags & UPCALL_FLAG_BROKER;
         r = witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
         if (r < 0)
                 /* not its fault: it tries again */
@@ -238,11 +241,11 @@ int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
                 .pid = upcall->inside_pid,
                 .timeout_ms = timeout_ms,
         };
-        int r;
+        int caller = session_caller_of(session, upcall), r;
 
         memcpy(question.id, upcall->id, sizeof(question.id));
         memcpy(question.contid, upcall->contid, sizeof(question.contid));
-        r = packet_send(session->fd, &message_question_layout, &question, NULL, 0);
+        r = packet_send(session->fd, &message_question_layout, &question, &caller, caller >= 0 ? 1 : 0);
         if (r < 0)
                 return r;
         TAILQ_INSERT_TAIL(&session->asked, upcall, agent_link);
@@ -339,6 +342,7 @@ static int session_answer(Session *session, struct packet *packet) {
                 return r;
         r = session_take_asked(session, message.id, &upcall);
         if (r == 0 && upcall) {
+                session_expect_outcome(session, upcall);
                 upcall_claimed(upcall, true, 0);
                 upcall_answered(upcall, message.payload, fd, message.seconds);
         }
@@ -373,6 +377,7 @@ static int session_refusal(Session *session, const struct packet *packet) {
                 (void) wire_text_copy(message.reason, reason, sizeof(reason));
         r = session_take_asked(session, message.id, &upcall);
         if (r == 0 && upcall) {
+                session_expect_outcome(session, upcall);
                 upcall_claimed(upcall, false, message.error);
                 upcall_refused(upcall, message.error, message.seconds, reason);
         }
@@ -412,6 +417,15 @@ static void session_protocol_error(Session *session, int error) {
         session_cut_off(session, EBADMSG, "this agent sent a packet that makes no sense here", "agent-nonsense");
 }
 
+/* A container's own root gives orders where agents connect: it sees no other socket. */
+static void session_hand_over(Session *session) {
+        Broker *broker = session->broker;
+        int fd = TAKE_FD(session->fd), pidfd = TAKE_FD(session->pidfd);
+
+        (void) session_end(session, "gives-orders");
+        control_accept_guest(broker, fd, pidfd);
+}
+
 /* One packet per turn, so that an agent that never stops sending leaves the others their turns. */
 static int on_session_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Session *session = userdata;
@@ -423,6 +437,12 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
 
         (void) source;
         (void) events;
+        if (!session->name[0] && control_is_order(fd)) {
+                session_hand_over(session);
+                return 0;
+        }
+        if (!session->name[0]) /* who has sent a packet is asked of orders alone */
+                (void) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 0 }, sizeof(int));
         /* expected in an answer alone, and not from those whose descriptors hang */
         descriptor = session->n_asked + session->n_withdrawn > 0 && closing_allowed(closing);
         r = packet_receive(fd, packet, descriptor ? 1 : 0);
@@ -507,6 +527,7 @@ int session_accept(Broker *broker, int fd) {
         session->fd = fd;
         session->pidfd = -1;
         TAILQ_INIT(&session->asked);
+        TAILQ_INIT(&session->answered);
         TAILQ_INSERT_TAIL(&broker->unattached, session, link);
         r = session_start(session);
         if (r == -EDQUOT || r == -EBUSY)

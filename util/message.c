@@ -12,6 +12,7 @@
 #define REASON_MAX 63
 #define VERSION_MAX 63
 #define AUDIT_MAX 255
+#define UPSTREAM_MAX 511
 
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
@@ -134,6 +135,7 @@ MESSAGE_LAYOUT(hello, HELLO, 0, 0);
 static const struct wire_field message_attach_fields[] = {
         TEXT(message_attach, MUST, NAME, name, 1, UPCALL_AGENT_NAME_MAX),
         U32_BETWEEN(message_attach, MUST, WORKERS, workers, 1, WORKERS_MAX),
+        U32_BETWEEN(message_attach, MAY, FLAGS, flags, 0, UPCALL_FLAG_BROKER),
 };
 MESSAGE_LAYOUT(attach, ATTACH, 0, 0);
 
@@ -157,7 +159,7 @@ static const struct wire_field message_question_fields[] = {
         ID(message_question, MUST, CONTID, contid),
         U32(message_question, MUST, TIMEOUT_MS, timeout_ms),
 };
-MESSAGE_LAYOUT(question, QUESTION, 0, 0);
+MESSAGE_LAYOUT(question, QUESTION, 0, 1);
 
 static const struct wire_field message_answer_fields[] = {
         ID(message_answer, MUST, ID, id),
@@ -180,7 +182,7 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_KEY_LEFT),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_DELEGATION_LIST),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),
@@ -202,6 +204,12 @@ static const struct wire_field message_control_fields[] = {
         U64(message_control, MAY, KEYS_INVALIDATED, keys_invalidated),
         U64(message_control, MAY, KEYS_GONE, keys_gone),
         U64(message_control, MAY, KEYS_KEPT, keys_kept),
+        TEXT(message_control, MAY, TYPES, types, 0, UPCALL_TYPES_MAX),
+        U32(message_control, MAY, MAX_CONTAINERS, max_containers),
+        U32(message_control, MAY, MAX_AGENTS, max_agents),
+        U32(message_control, MAY, DEPTH, depth),
+        U64(message_control, MAY, EXPIRES, expires),
+        U64(message_control, MAY, DELEGATION, delegation),
         U32_BETWEEN(message_control, MAY, AGENT_KIND, agent_kind, UPCALL_AGENT_RESIDENT, UPCALL_AGENT_HOST_PROGRAM),
         U32_BETWEEN(message_control, MAY, LEND, lend, 1, 1),
         BYTES(message_control, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
@@ -234,6 +242,7 @@ static const struct wire_field message_status_fields[] = {
         ARRAY(U32S, message_status, MAY, LIMIT_UID, limits.uid, limits.n_uid, 1, UPCALL_LIMITS_MAX, 1),
         ARRAY(U64S, message_status, MAY, LIMIT_REFUSED, limits.refused, limits.n_refused, UPCALL_LIMIT_SCOPES, UPCALL_LIMITS_MAX * UPCALL_LIMIT_SCOPES,
               UPCALL_LIMIT_SCOPES),
+        TEXT(message_status, MAY, UPSTREAM, upstream, 0, UPSTREAM_MAX),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 
@@ -292,6 +301,22 @@ static const struct wire_field message_key_fields[] = {
 };
 MESSAGE_LAYOUT(key, KEY, 0, 0);
 
+static const struct wire_field message_delegation_fields[] = {
+        U64(message_delegation, MUST, DELEGATION, delegation),
+        TEXT(message_delegation, MUST, CONTAINER, container, 0, UPCALL_NAME_MAX),
+        ID(message_delegation, MUST, CONTID, contid),
+        U64(message_delegation, MAY, PASSED_ON_FROM, passed_on_from),
+        TEXT(message_delegation, MUST, TYPES, types, 0, UPCALL_TYPES_MAX),
+        U32(message_delegation, MUST, MAX_CONTAINERS, max_containers),
+        U32(message_delegation, MUST, MAX_AGENTS, max_agents),
+        U32(message_delegation, MUST, DEPTH, depth),
+        U32(message_delegation, MUST, CONTAINERS, containers),
+        U32(message_delegation, MUST, AGENTS, agents),
+        U64(message_delegation, MUST, TIME, time),
+        U64(message_delegation, MAY, EXPIRES, expires),
+};
+MESSAGE_LAYOUT(delegation, DELEGATION, 0, 0);
+
 static const struct wire_field message_done_fields[] = {
         U32_BETWEEN(message_done, MUST, ERROR, error, 0, ERRNO_MAX),
         TEXT(message_done, MUST, TEXT, text, 0, TEXT_MAX),
@@ -328,6 +353,7 @@ const struct wire_layout *const message_layouts[] = {
         &message_agent_layout,
         &message_route_layout,
         &message_key_layout,
+        &message_delegation_layout,
         &message_done_layout,
         &message_look_layout,
         &message_seen_layout,

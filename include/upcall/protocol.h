@@ -5,7 +5,7 @@
  * Three sockets, all AF_UNIX and SOCK_SEQPACKET, one message per packet:
  *
  *   upcall.sock        upcall-request-key asks, the broker gives a verdict
- *   agent/agent.sock   agents attach, receive questions and answer them
+ *   agent/agent.sock   agents attach, receive questions and answer them; or, where the first packet is one, orders as on control.sock
  *   control.sock       upcallctl and orchestrators register and look
  *
  * and one socket pair between the broker and its witness.
@@ -77,6 +77,9 @@ extern "C" {
 #define UPCALL_RUNTIME_ID_MAX 1024
 #define UPCALL_LABEL_MAX 512
 
+/* What a delegation may be for: TYPE:DESCRIPTION, globs, with commas between them. */
+#define UPCALL_TYPES_MAX 1024
+
 #define UPCALL_ID_SIZE 16
 
 /* Keys in one answer to UPCALL_VERB_KEY_LIST. */
@@ -108,13 +111,13 @@ enum upcall_message_type {
         UPCALL_MESSAGE_REQUEST = 16, /* client to broker, 1 descriptor: the caller's pidfd */
         UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd (ANSWER), or the pidfd of the
                                       * container's first process (HELPER) */
-        UPCALL_MESSAGE_OUTCOME = 18, /* client to broker, no descriptor */
+        UPCALL_MESSAGE_OUTCOME = 18, /* client to broker; on agent.sock, broker to agent that is a broker itself; no descriptor */
 
         /* agent.sock */
         UPCALL_MESSAGE_HELLO = 32,    /* broker to agent, first on every connection */
         UPCALL_MESSAGE_ATTACH = 33,   /* agent to broker */
         UPCALL_MESSAGE_ATTACHED = 34, /* broker to agent */
-        UPCALL_MESSAGE_QUESTION = 35, /* broker to agent */
+        UPCALL_MESSAGE_QUESTION = 35, /* broker to agent; 1 descriptor, the caller's pidfd, to one that is a broker itself and in whose pid namespace the caller is */
         UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
         UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
         UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: give the question back, by a refusal (ECANCELED) unless it was answered meanwhile */
@@ -127,6 +130,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_ROUTE = 52,
         UPCALL_MESSAGE_DONE = 53, /* … and its end */
         UPCALL_MESSAGE_KEY = 56,  /* from broker: a row of UPCALL_VERB_KEY_LIST */
+        UPCALL_MESSAGE_DELEGATION = 59,
 
         /* between broker and witness */
         UPCALL_MESSAGE_LOOK = 64, /* broker to witness, 1 descriptor: a pidfd */
@@ -198,11 +202,19 @@ enum upcall_field_tag {
         UPCALL_FIELD_LIMIT_REFUSED = 164,   /* u64s, UPCALL_LIMIT_SCOPES for each: refused by the limit of the host, by the fair share of what is left, by the limit of a
                                              * container, of a uid */
         UPCALL_FIELD_REFUSALS_MUTED = 165,  /* u64: refusals that were not recorded, since there were too many of them */
+        UPCALL_FIELD_UPSTREAM = 170,   /* text: what a broker in a container says of the one outside */
 
         UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
         UPCALL_FIELD_KEYS_KEPT = 72,   /* u64: that root may not invalidate */
 
+        UPCALL_FIELD_TYPES = 130,      /* text: what a delegation is for, UPCALL_TYPES_MAX */
+        UPCALL_FIELD_MAX_CONTAINERS = 131, /* u32 */
+        UPCALL_FIELD_MAX_AGENTS = 132, /* u32 */
+        UPCALL_FIELD_DEPTH = 133,      /* u32: levels of containers below */
+        UPCALL_FIELD_EXPIRES = 134,    /* u64: microseconds since 1970; absent: with its container */
+        UPCALL_FIELD_DELEGATION = 135, /* u64: a delegation's number */
+        UPCALL_FIELD_PASSED_ON_FROM = 136, /* u64: another one's */
         UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
         UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
         UPCALL_FIELD_ARGUMENTS = 142,  /* bytes: a helper's program and its arguments with their macros, each with its NUL */
@@ -244,6 +256,7 @@ enum upcall_flag {
         UPCALL_FLAG_CGROUP_SHARED = 1 << 5, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
         UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
         UPCALL_FLAG_PARENTS = 1 << 6,      /* CONTROL, container list and show: the containers around these as well, ended or not */
+        UPCALL_FLAG_BROKER = 1 << 12,      /* ATTACH: this agent is a broker itself: it gets the caller's pidfd, and hears what became of the key */
         UPCALL_FLAG_LATE_CGROUP = 1 << 4,  /* CONTROL, container register: its run time may move it into its cgroup later */
 };
 
@@ -296,6 +309,7 @@ enum upcall_limit {
         UPCALL_LIMIT_CONTAINERS = 6,
         UPCALL_LIMIT_AGENTS = 7,
         UPCALL_LIMIT_BYTES = 8,       /* that wait until a peer reads them */
+        UPCALL_LIMIT_GUESTS = 9,      /* connections over which root of a container gives an order */
 };
 
 /* As many as a packet may name, at most, and whose limit each is: the host's, a share, a container's, a uid's */
@@ -321,6 +335,9 @@ enum upcall_verb {
         UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
         UPCALL_VERB_KEY_LEFT = 42, /* DONE says in TEXT the contid of a container that is active no more and of whose keys nobody has said that they are
                                     * forgotten, or nothing */
+        UPCALL_VERB_DELEGATION_ADD = 50, /* DONE says its number in TEXT */
+        UPCALL_VERB_DELEGATION_REMOVE = 51,
+        UPCALL_VERB_DELEGATION_LIST = 52,
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

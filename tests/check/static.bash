@@ -136,6 +136,16 @@ static_settings() {
                 grep -q '^#[a-z-]*=' conf/upcalld.conf
 }
 
+# upcallctl(8) says of rights what the broker does.
+static_rights() {
+        local table
+        table=$(sed -nE 's/^ *ROW\([A-Z_]+, "([a-z -]+)", ([A-Z]+), ([A-Z]+), ([A-Z]+)\),$/\1|\L\2|\3|\4/p' broker/rights.c | sort -u)
+        (($(wc -l <<< "$table") > 15)) &&
+                diff -u --label docs/man/upcallctl.8 --label broker/rights.c \
+                        <(sed -n '/^\.\\" rights: begin/,/^\.\\" rights: end/p' docs/man/upcallctl.8 | sed -nE '/^\\fB/ { s/\\f[BR]//g; s/\\-/-/g; s/\t/|/g; p }' | sort) \
+                        <(printf '%s\n' "$table")
+}
+
 # Each change of tests/fault/switch-off still finds what it takes away.
 static_switch_off() {
         local bad=0
@@ -180,6 +190,7 @@ static_steps() {
         step static/markdown-links static_links
         step static/manuals static_manuals
         step static/sample-settings static_settings
+        step static/rights-and-their-table static_rights
         step static/switched-off-features static_switch_off
         step static/promises-and-their-tests static_promises
 }

@@ -103,7 +103,7 @@ off limit-pace broker/upcall.c \
         's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
         quota/pace_of_one_container
 off limit-records-of-refusals broker/broker.c \
-        '/^bool broker_may_record_refusal/,/^}/ s/if \(quota_allows\(.*\)\)/if (true)/' \
+        '/^bool broker_may_record_refusal/,/^}/ s/bool may = quota_allows\(.*\);/bool may = true;/' \
         quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail
 off limit-silent-arrivals-go-first broker/session.c \
         '/^static bool make_room/,/^}/ s/if \(session != arriving .*$/if (false) {/' \
@@ -115,7 +115,7 @@ off limit-connections-of-a-container broker/session.c \
         's/QUOTA_CONNECTIONS, 1, 0,/QUOTA_CONNECTIONS, 1, QUOTA_ALWAYS,/' \
         quota/agent_has_so_many_connections_and_its_container_too
 off limit-connections-of-tools broker/control.c \
-        's/QUOTA_CONTROLS, 1, peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_CONTROLS, 1, QUOTA_ALWAYS,/' \
+        's/control->peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_ALWAYS,/' \
         quota/connections_of_tools_are_limited
 off limit-agents broker/control-agent.c \
         's/if \(quota_ask\(.*\) < 0\)/if (false)/' \
@@ -231,8 +231,8 @@ off run-for-below-others tools/upcallctl/run-cgroup.c \
 off run-for-nested tools/upcallctl/run-cgroup.c \
         's/if \(process_in_run_cgroup\(own\.cgroup_path\)\)/if (false)/' \
         run-for/run_for_refusals
-off run-for-orders-nothing broker/control.c \
-        's/container_attribute\(control->broker, by\)\.verdict == ATTRIBUTION_HOST;/true;/' \
+off run-for-orders-nothing broker/control-peer.c \
+        's/attribution_is_home\(.*\) && is_administrator/is_administrator/' \
         run-for/run_for_refusals
 
 # ---- agents -----------------------------------------------------------------------------------------------------------------
@@ -297,20 +297,20 @@ off verdict-of-another-upcall tools/upcall-request-key/ask.c \
 
 # ---- registration -----------------------------------------------------------------------------------------------------------
 
-off administrator broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 .*/return by->euid == 0 ||/' \
+off administrator broker/control-peer.c \
+        '/^void control_identify/,/^}/ s/if \(attribution_is_home.* && (is_administrator).*/(void) \1;\nif (control->by.euid == 0) {/' \
         register/registrar_in_a_container_is_not_the_administrator
-off administrator-capability broker/control.c \
+off administrator-capability broker/control-peer.c \
         '/^static bool is_administrator/,/^}/ s/\(by->capabilities & \(UINT64_C\(1\) << CAP_SYS_ADMIN\)\)/true/' \
         register/ordinary_user_is_not_the_administrator
-off administrator-uid broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 &&/return true ||/' \
+off administrator-uid broker/control-peer.c \
+        '/^static bool is_administrator/,/^}/ s/return control->peer\.uid == 0 && by->euid == 0 &&/return true ||/' \
         register/ordinary_user_is_not_the_administrator
-off administrator-when-it-connected broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && /return /' \
+off administrator-when-it-connected broker/control-peer.c \
+        '/^static bool is_administrator/,/^}/ s/return control->peer\.uid == 0 && /return /' \
         rogue/root_that_was_another_when_it_connected_is_not_the_administrator
-off administrator-in-no-container broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/container_attribute\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
+off administrator-in-no-container broker/control-peer.c \
+        '/^void control_identify/,/^}/ s/if \(attribution_is_home.* && (is_administrator.*)/if (\1/' \
         register/root_in_a_container_by_cgroup_is_not_the_administrator
 off contid-used-before broker/container-register.c \
         '/r = registry_contid_taken/,/^}/ s/if \(r > 0\)/if (false)/' \
@@ -436,7 +436,7 @@ off observe-defers broker/upcall-decide.c \
         's/upcall->decision = (upcall_observe\(&upcall->decision, reason\);)/(void) \1/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-reason-kept broker/upcall.c \
-        's/if \(message\.reason\.data && !upcall->observed\)/if (message.reason.data)/' \
+        's/if \(outcome->reason\.data && !upcall->observed\)/if (outcome->reason.data)/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-waits-for-nothing broker/upcall-decide.c \
         's/return upcall->observed \|\| (upcall->broker->config\.audit)/return \1/' \
@@ -722,13 +722,13 @@ off hook-late-poststop broker/control-container.c \
         's/\(control->request\.flags & UPCALL_FLAG_ENDED\) &&/false \&\&/' \
         hook/late_poststop_leaves_the_next_container_alone
 off contid-before-name broker/container.c \
-        's/\*found = find_by_contid_text\(broker, name_or_contid\);/*found = NULL; (void) find_by_contid_text;/' \
+        's/\*found = find_by_contid_text\(broker, within, name_or_contid\);/*found = NULL; (void) find_by_contid_text;/' \
         hook/name_that_is_taken_gives_the_id
 off late-cgroup broker/container-cgroup.c \
         's/if \(broker->n_pending > 0\)/if (false)/' \
         hook/cgroup_that_is_not_there_yet
-off late-cgroup-administrator broker/control.c \
-        's/container_attribute\(control->broker, by\)/attribution_find(control->broker->index, by)/' \
+off late-cgroup-administrator broker/control-peer.c \
+        's/container_attribute\(control->broker, &control->by\)/attribution_find(control->broker->index, \&control->by)/' \
         hook/cgroup_that_comes_late_ends_administration
 off late-cgroup-own-mounts broker/container-register.c \
         's/return registration->late_cgroup && .*/return registration->late_cgroup ||/' \
@@ -1068,8 +1068,8 @@ off attack-authority broker/upcall-decide.c \
 off attack-modes-of-sockets broker/sockets.c \
         's/\.sock", 0600/.sock", 0666/' \
         attack/root_of_a_runc_container_does_not_even_connect
-off attack-control-socket broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 .*/return by->euid == 0 ||/' \
+off attack-control-socket broker/control-peer.c \
+        '/^void control_identify/,/^}/ s/if \(attribution_is_home.* && (is_administrator).*/(void) \1;\nif (control->by.euid == 0) {/' \
         attack/root_of_a_runc_container_gives_no_orders
 off attack-upcall-socket broker/peer.c \
         '/^bool peer_is_upcall/,/^}/ s/parent\.kernel_thread/true/' \
@@ -1147,7 +1147,7 @@ off keys-given-to-the-group tools/upcall-request-key/carry-out.c \
         's/allow_group\(key, decision->group, upcall->key\.permissions\);/(void) allow_group;/' \
         life/keys_are_invalidated_when_the_container_is_unregistered
 off keys-invalidated-at-unregister tools/upcallctl/container.c \
-        's/return r != 0 \? r : invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
+        's/return invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
         life/keys_are_invalidated_when_the_container_is_unregistered
 off keys-of-this-container-alone broker/registry-file.c \
         's/INDEXED BY ledger_keys WHERE contid = \?1 AND/INDEXED BY ledger_keys WHERE (contid = ?1 OR 1) AND/' \
@@ -1161,3 +1161,126 @@ off keys-after-poststop tools/upcallctl/hook-register.c \
 off keys-looked-at-first tools/upcallctl/keys.c \
         's/!span_equal\(found\.description, key->description\)/false/' \
         life/number_that_is_another_keys_now_is_left_alone
+
+off nested-caller-only-to-who-could-open-it broker/session-broker.c \
+        's/if \(namespace_id_equal\(chain->ids\[i\], session->facts->pid_ns\.ids\[0\]\)\)/if (true)/' \
+        unit/test-broker
+off nested-caller-only-to-brokers broker/session-broker.c \
+        's/if \(!session->is_broker \|\| !chain \|\|/if (!chain ||/' \
+        unit/test-broker
+off nested-outcome-is-told broker/session-broker.c \
+        's/if \(!session->is_broker \|\| upcall->answered_by\)/if (true)/' \
+        nested-broker/ledger_inside_knows_what_became_of_the_key
+off nested-upstream-is-outside broker/upstream.c \
+        's/return peer\.pid == 0 \? 0 : -ELOOP;/return 0;/' \
+        nested-broker/upstream_in_the_same_container_is_refused
+off nested-folder-outside-is-not-ours broker/main.c \
+        's/if \(strcmp\(outside, folders->agent\) != 0 &&/if (true ||/' \
+        nested-broker/upstream_in_the_same_container_is_refused
+off nested-home broker/broker.c \
+        's/attribution_index_set_home\(broker->index, pid_ns, user_ns\);/;/' \
+        nested-broker/two_levels
+off nested-home-on-the-host-stays broker/broker.c \
+        's/if \(pid_ns\.inode == PROCESS_INIT_PID_NS\) \{/if (false) {/' \
+        nested-broker/what_a_broker_in_a_container_cannot_be
+off nested-home-has-our-ids broker/container-ids.c \
+        's/return attribution_is_home_user_ns\(.*\);/return false;/' \
+        nested-broker/two_levels_in_a_user_namespace
+off nested-home-is-registered-first broker/container-register.c \
+        's/if \(!\(found & UPCALL_FOUND_PIDNS\) \|\| !is_home\(facts\) \|\|/if (true ||/' \
+        nested-broker/container_itself_is_refused_until_it_is_registered
+off nested-administrator-is-at-home broker/attribution.c \
+        's/attribution->entry->pid_ns\.inode == index->home_pid_ns && is_outside_of_namespaces\(facts\)/attribution->entry->pid_ns.inode == index->home_pid_ns/' \
+        unit/test-attribution
+off nested-defers-nothing broker/upcall-decide.c \
+        's/if \(broker->upstream && decision\.action == UPCALL_ACTION_DEFER\)/if (false)/' \
+        unit/test-broker
+off nested-given-back-once broker/upstream-question.c \
+        's/if \(!upcall->given && upstream_fd/if (false \&\& upstream_fd/' \
+        unit/test-broker
+off nested-ends-with-the-broker-outside broker/upstream.c \
+        's/upstream_end_upcalls\(upstream->broker\);/;/' \
+        unit/test-broker
+off nested-rights-are-looked-at broker/main.c \
+        's/return privileges_check_nested\(\);/return 0;/' \
+        nested-broker/what_a_broker_in_a_container_cannot_be
+off nested-settings-stay broker/reload.c \
+        's/if \(r == 0 && !config_same_place/if (false \&\& !config_same_place/' \
+        nested-broker/settings_that_need_a_restart_stay
+off nested-no-records-only-inside broker/config.c \
+        's/\{ !nested && config->audit == CONFIG_AUDIT_NONE,/{ false,/' \
+        unit/test-config
+off nested-starts-no-programs broker/control-agent.c \
+        's/if \(control->broker->upstream\)/if (false)/' \
+        nested-broker/settings_that_need_a_restart_stay
+# ---- who may do what, and what was delegated -----------------------------------------------------------------------------------
+
+off delegation-needed broker/control-request.c \
+        's/return control->delegation;/return true;/; s/(return control->who) == RIGHTS_ADMINISTRATOR \|\| control->delegation;/\1 != RIGHTS_OTHER;/' \
+        rights/root_of_a_container_with_a_user_namespace_may_do_nothing
+off delegation-roots-uid broker/control-peer.c \
+        's/control->peer\.uid == root && by->euid == root/true/' \
+        rights/ordinary_user_in_a_container_may_do_nothing
+off delegation-roots-namespace broker/control-peer.c \
+        's/namespace_id_equal\(by->user_ns\.ids\[0\], container->entry\.user_ns\)/true/' \
+        delegation/root_of_a_namespace_of_his_own_is_not_the_containers
+off delegation-sender broker/peer.c \
+        's/return sender > 0 && sender == peer->pid/return sender >= 0/' \
+        delegation/connection_that_was_passed_on_gives_nothing
+off delegation-names-within broker/container.c \
+        '/^static bool lies_within/,/^}/ s/return !within \|\| .*/return within == within || container;/' \
+        delegation/reading_shows_the_container_and_what_is_in_it
+off delegation-sees-within broker/control-peer.c \
+        '/^bool control_sees/,/^}/ s/return .*/return control != NULL || container;/' \
+        delegation/reading_shows_the_container_and_what_is_in_it
+off delegation-registers-within broker/container-register.c \
+        's/if \(registration->within\)/if (false)/; s/^static int find_parent_within/_unused_ &/' \
+        delegation/process_outside_is_not_registered
+off delegation-types broker/control-peer.c \
+        's/if \(!delegation_covers_route\(.*/if (false)/' \
+        delegation/limits_are_kept
+off delegation-never-defers broker/control-peer.c \
+        's/control->delegation && route->action == UPCALL_ACTION_DEFER/false/' \
+        delegation/limits_are_kept
+off delegation-contid broker/control-container.c \
+        's/if \(control->delegation && !uuid_is_null\(control->contid\)\)/if (false)/' \
+        delegation/limits_are_kept
+off delegation-containers broker/control-peer.c \
+        's/delegation_use\(delegation\)\.containers >= delegation->limits\.max_containers/false/' \
+        delegation/limits_are_kept
+off delegation-depth broker/control-peer.c \
+        's/container_levels_below\(delegation->container, parent\) \+ 1 > delegation->limits\.depth/false/' \
+        delegation/depth_is_levels_of_containers
+off delegation-agents broker/control-peer.c \
+        's/delegation_use\(delegation\)\.agents >= delegation->limits\.max_agents/false/' \
+        delegation/limits_of_0_allow_nothing
+off delegation-counts-above broker/control-peer.c \
+        '/^int control_permit_agent/,/^}/ s/delegation = delegation->parent/delegation = NULL/' \
+        delegation/no_more_is_passed_on_than_there_is
+off delegation-passes-no-more-on broker/control-delegation.c \
+        's/if \(problem \|\| !control->delegation\)/if (true)/' \
+        delegation/no_more_is_passed_on_than_there_is
+off delegation-only-what-grew broker/control-peer.c \
+        '/^int control_permit_removal/,/^}/ s/\(control->delegation && .*/control->delegation)/' \
+        delegation/what_the_administrator_made_stays_his
+off delegation-takes-back broker/delegations.c \
+        's/return row != 0 && .*/return broker == NULL \&\& row;/' \
+        delegation/revoking_takes_what_grew_from_it_and_refuses_what_is_in_flight
+off delegation-takes-back-in-the-registry schema/0010-delegation.sql \
+        's/UPDATE container SET state = 2.*/UPDATE container SET state = 2 WHERE false;/' \
+        unit/test-delegation
+off delegation-in-flight broker/delegations.c \
+        's/upcall_routes_removed\(container, "delegation-ended"\);/;/' \
+        delegation/revoking_takes_what_grew_from_it_and_refuses_what_is_in_flight
+off delegation-ends-with-the-container broker/delegations.c \
+        '/^void delegation_container_ended/,/^}/ s/if \(!delegation\)/if (true)/' \
+        delegation/end_of_the_container_takes_what_grew_from_it
+off delegation-expires broker/delegations.c \
+        's/else if \(row->limits\.expires > 0\)/else if (false)/' \
+        delegation/expiry_takes_what_grew_from_it
+off delegation-expired-meanwhile broker/delegations.c \
+        's/while \(\(expired = find_expired\(broker\)\)\)/for (expired = NULL; expired; (void) find_expired)/' \
+        delegation/expiry_while_no_broker_runs
+off delegation-outlives-the-broker broker/broker.c \
+        's/r = delegation_load_all\(broker\);/r = 0;/' \
+        delegation/broker_that_starts_again_knows_what_was_delegated

@@ -557,6 +557,7 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "     Of containers: 0 of 0, 0 refused\n"
                 "         Of agents: 0 of 0, 0 refused\n"
                 "   Of bytes unread: 0 of 0, 0 refused\n"
+                "         Of guests: 0 of 0, 0 refused\n"
                 "Audit records lost: 7\n"
                 "  Ledger rows lost: 8\n"
                 "Audit records kept: 9\n"
@@ -564,7 +565,8 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "  Of these dropped: 2\n"
                 "         Gap since: 2025-11-22T02:00:01+01:00\n"
                 "  Longest turn, us: 1234\n"
-                "             Audit: ok\n");
+                "             Audit: ok\n"
+                "          Upstream: -\n");
 }
 
 /* In front of all else */
@@ -572,7 +574,7 @@ static void test_observe_mode_is_said_first(void **state) {
         static const char loud[] = "OBSERVE MODE: ";
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         assert_memory_equal(bench->out, loud, sizeof(loud) - 1);
         assert_contains(bench->out, "'upcallctl observe off' ends it");
@@ -583,7 +585,7 @@ static void test_observe_mode_is_said_first(void **state) {
 static void test_mode_that_is_not_known(void **state) {
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok")), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok")), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         forget_client(bench->out);
         assert_null(strstr(bench->out, "OBSERVE"));
@@ -800,7 +802,7 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 30);
+        assert_int_equal(json_object_object_length(row), 32);
         assert_json_number(row, "refusals_muted", 13);
         assert_true(json_object_object_get_ex(row, "limit_upcalls", &limit));
         assert_json_number(limit, "used", 5);
@@ -811,6 +813,7 @@ static void test_status_comes_back_from_json(void **state) {
         assert_json_number(limit, "refused_by_uid", 4);
         assert_true(json_object_object_get_ex(row, "limit_queue", &limit) && json_object_object_get_ex(limit, "container", &limit));
         assert_null(limit);
+        assert_null(json_object_object_get(row, "upstream"));
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
         assert_true(json_object_object_get_ex(row, "preflight", NULL));

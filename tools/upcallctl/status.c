@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,6 +54,7 @@ static const struct output_column columns[] = {
         LIMIT_COLUMN("limit_containers", "Of containers", CONTAINERS),
         LIMIT_COLUMN("limit_agents", "Of agents", AGENTS),
         LIMIT_COLUMN("limit_bytes", "Of bytes unread", BYTES),
+        LIMIT_COLUMN("limit_guests", "Of guests", GUESTS),
         COLUMN("records_lost", "Audit records lost", OUTPUT_U64, broker.records_lost),
         COLUMN("rows_lost", "Ledger rows lost", OUTPUT_U64, broker.rows_lost),
         COLUMN("spooled", "Audit records kept", OUTPUT_U64, broker.spooled),
@@ -61,7 +63,18 @@ static const struct output_column columns[] = {
         COLUMN("gap_from", "Gap since", OUTPUT_TIME, broker.gap_from),
         COLUMN("longest_turn_usec", "Longest turn, us", OUTPUT_U64, broker.longest_turn),
         COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
+        COLUMN("upstream", "Upstream", OUTPUT_TEXT, broker.upstream),
         COLUMN("preflight", "Preflight", OUTPUT_TEXT, preflight),
+};
+
+/* What a container's root is told (broker/control-status.c) */
+static const struct output_column columns_inside[] = {
+        WORD_COLUMN("mode", "Mode", mode_words, broker.mode),
+        COLUMN("version", "Version", OUTPUT_TEXT, broker.version),
+        COLUMN("containers", "Containers", OUTPUT_U32, broker.containers),
+        COLUMN("agents", "Agents", OUTPUT_U32, broker.agents),
+        COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, broker.in_flight),
+        COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
 };
 
 struct state {
@@ -95,12 +108,19 @@ static void take_limits(const struct message_limits *from, struct output_limit t
 static int take_row(void *userdata, const void *message) {
         struct state *state = userdata;
         char preflight[PREFLIGHT_MAX];
+        bool inside;
         int r;
 
         if (state->n++ > 0)
                 return -EBADMSG;
         state->status.broker = *(const struct message_status *) message;
         take_limits(&state->status.broker.limits, state->status.limits);
+        inside = state->status.broker.pid == 0;
+        r = output_new(inside ? columns_inside : columns, inside ? ELEMENTS(columns_inside) : ELEMENTS(columns), &state->output);
+        if (r < 0)
+                return r;
+        if (inside) /* and no look at a host that is not to be seen from here */
+                return output_add(state->output, &state->status);
         state->status.client = observe_look(CONFIG_DIR "/client.d");
         look_around(state, state->status.broker.pid, preflight);
         state->status.preflight = wire_text(preflight);
@@ -135,14 +155,10 @@ static int print_warnings(const struct status *status) {
 }
 
 int verb_status(const struct arguments *arguments) {
-        _cleanup_(output_freep) Output *output = NULL;
         struct state state = { .arguments = arguments };
+        _cleanup_(output_freep) Output *output = NULL;
         int r;
 
-        r = output_new(columns, ELEMENTS(columns), &output);
-        if (r < 0)
-                return ask_printed(r);
-        state.output = output;
         r = conversation_run(arguments, &(struct conversation){
                 .order = &(struct message_control){ .verb = UPCALL_VERB_STATUS },
                 .descriptor = -1,
@@ -150,10 +166,13 @@ int verb_status(const struct arguments *arguments) {
                 .row = take_row,
                 .userdata = &state,
         }, NULL);
+        output = state.output;
         if (r != 0)
                 return r;
+        if (!output)
+                return ask_printed(-ENODATA);
         if (option_given(arguments, OPTION_JSON))
                 return ask_printed(output_print_json_object(output));
-        r = state.n > 0 ? print_warnings(&state.status) : 0;
+        r = state.status.broker.pid != 0 ? print_warnings(&state.status) : 0;
         return ask_printed(r < 0 ? r : output_print_list(output));
 }
