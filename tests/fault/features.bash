@@ -65,8 +65,8 @@ off tombstone-refuses broker/upcall-decide.c \
 off tombstone-refuses-in-flight broker/container-end.c \
         's/^( *)container_withdraw\(container, "container-ended"\);/\1(void) container_withdraw;/' \
         failure/container_unregistered_during_upcall
-off limit-of-one-container broker/upcall-decide.c \
-        '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
+off limit-of-one-container broker/quota.c \
+        's/return QUOTA_OF_CONTAINER;/;/' \
         failure/limit_of_one_container
 
 off keys-left-are-noted schema/0008-keys-left.sql \
@@ -78,6 +78,54 @@ off keys-left-are-said-after-a-start broker/broker.c \
 off keys-left-are-forgotten broker/control-key.c \
         's/r = registry_forget_keys_left\(registry, subject\.contid\);/r = 0;/' \
         life/keys_of_containers_that_ended_without_a_hook_are_invalidated
+
+# ---- limits -------------------------------------------------------------------------------------------------------------------
+
+off limit-of-one-uid broker/quota.c \
+        's/return QUOTA_OF_UID;/;/' \
+        quota/limit_of_one_uid_leaves_room_to_others
+off limit-fair-share broker/quota.c \
+        's/return QUOTA_OF_SHARE;/;/' \
+        quota/no_container_uses_up_anothers_share
+off limit-of-the-host broker/quota.c \
+        's/return QUOTA_OF_HOST;/;/' \
+        unit/test-quota
+off limit-reserve broker/quota.c \
+        's/unsigned host = reserve \?/unsigned host = true ?/' \
+        unit/test-quota
+off limit-of-the-queue broker/upcall-ask.c \
+        's/r = quota_take\(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, .*/r = 0;/' \
+        quota/queue_for_a_worker_is_bounded
+off limit-refusals-are-held broker/upcall-decide.c \
+        's/^( *)upcall_hold\(upcall, holder\);/\1(void) upcall_hold;/' \
+        quota/refusals_are_held_back
+off limit-pace broker/upcall.c \
+        's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
+        quota/pace_of_one_container
+off limit-records-of-refusals broker/broker.c \
+        '/^bool broker_may_record_refusal/,/^}/ s/bool may = quota_allows\(.*\);/bool may = true;/' \
+        quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail
+off limit-silent-arrivals-go-first broker/session.c \
+        '/^static bool make_room/,/^}/ s/if \(session != arriving .*$/if (false) {/' \
+        unit/test-broker
+off limit-of-arrivals broker/session.c \
+        '/^static int session_arrive/,/^}/ s/QUOTA_ARRIVALS, 1, 0,/QUOTA_ARRIVALS, 1, QUOTA_ALWAYS,/' \
+        quota/ten_thousand_connections_do_not_keep_agents_out
+off limit-connections-of-a-container broker/session.c \
+        's/QUOTA_CONNECTIONS, 1, 0,/QUOTA_CONNECTIONS, 1, QUOTA_ALWAYS,/' \
+        quota/agent_has_so_many_connections_and_its_container_too
+off limit-connections-of-tools broker/control.c \
+        's/control->peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_ALWAYS,/' \
+        quota/connections_of_tools_are_limited
+off limit-agents broker/control-agent.c \
+        's/if \(quota_ask\(.*\) < 0\)/if (false)/' \
+        quota/agents_and_containers_are_limited
+off limit-given-back-by-the-verdict broker/upcall.c \
+        '/^void upcall_discount/,/^}/ s/quota_give_back\(&upcall->charge\);/;/' \
+        unit/test-broker
+off limit-descriptors-are-closed-elsewhere broker/descriptor.c \
+        's/^( *)close_off_loop\(closing, TAKE_FD\(packet->descriptors\[i\]\)\);/\1(void) close(TAKE_FD(packet->descriptors[i]));/' \
+        quota/descriptors_that_hang_when_they_are_closed
 
 # ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
 
@@ -397,7 +445,7 @@ off observe-gap-in-the-ledger broker/upcall.c \
         's/upcall->gap = \(kept .*;/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
 off observe-limits-mute-nothing broker/upcall-decide.c \
-        's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
+        '/^static bool upcall_over_limit/,/^}/ s/if \(upcall->observed\)/if (false)/' \
         observe/limits_refuse_nothing
 off observe-record-without-a-row broker/upcall.c \
         '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (r >= 0)/' \
