@@ -18,6 +18,9 @@
 /* A family tree deeper than this is finished from the top in several turns. */
 #define DEPTH_MAX 24
 
+/* Whoever makes others faster than they are stopped is killed half-way. */
+#define STOP_TURNS 64
+
 static ssize_t read_children(const char *tasks, const char *tid, char text[static CHILDREN_TEXT]) {
         _cleanup_close_ int fd = -1;
         char path[64];
@@ -33,18 +36,22 @@ static ssize_t read_children(const char *tasks, const char *tid, char text[stati
         return n;
 }
 
-/* The number may have passed to another process since it was read: one that is no child of the one that it was read of. */
-static void send_to_child(pid_t pid, pid_t parent, int signal_number) {
+/* Returns whether it runs, or may. The number may have passed to another process since it was read: one that is no child of the one that it was read of. */
+static bool send_to_child(pid_t pid, pid_t parent, int signal_number) {
         _cleanup_close_ int pidfd = process_open(pid);
         struct process_stat stat;
 
-        if (pidfd >= 0 && process_read_stat(pid, &stat) == 0 && stat.parent == parent)
-                (void) syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
+        if (pidfd < 0 || process_read_stat(pid, &stat) != 0 || stat.parent != parent)
+                return false;
+        (void) syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
+        return stat.state != 'T' && stat.state != 't' && stat.state != 'Z' && stat.state != 'X';
 }
 
-static void walk(pid_t parent, int signal_number, unsigned depth);
+static unsigned walk(pid_t parent, int signal_number, unsigned depth);
 
-static void walk_children(char *text, pid_t parent, int signal_number, unsigned depth) {
+/* From the top when they are stopped, so that nobody makes more behind our back; from below when they are killed, so that nobody loses his parents. */
+static unsigned walk_children(char *text, pid_t parent, int signal_number, unsigned depth) {
+        unsigned running = 0;
         char *next;
 
         for (char *word = text; *word != '\0'; word = next) {
@@ -56,26 +63,30 @@ static void walk_children(char *text, pid_t parent, int signal_number, unsigned 
                 if (number_parse(word, 1, INT32_MAX, &pid) < 0)
                         continue;
                 if (signal_number == SIGSTOP)
-                        send_to_child((pid_t) pid, parent, SIGSTOP);
+                        running += send_to_child((pid_t) pid, parent, SIGSTOP);
                 if (depth < DEPTH_MAX)
-                        walk((pid_t) pid, signal_number, depth + 1);
+                        running += walk((pid_t) pid, signal_number, depth + 1);
                 if (signal_number == SIGKILL)
-                        send_to_child((pid_t) pid, parent, SIGKILL);
+                        (void) send_to_child((pid_t) pid, parent, SIGKILL);
         }
+        return running;
 }
 
-static void walk(pid_t parent, int signal_number, unsigned depth) {
+/* Returns how many ran. */
+static unsigned walk(pid_t parent, int signal_number, unsigned depth) {
         char tasks[32], text[CHILDREN_TEXT];
         struct dirent *entry;
+        unsigned running = 0;
         DIR *folder;
 
         (void) snprintf(tasks, sizeof tasks, "/proc/%d/task", parent);
         folder = opendir(tasks);
         while (folder && (entry = readdir(folder)))
                 if (entry->d_name[0] != '.' && read_children(tasks, entry->d_name, text) > 0)
-                        walk_children(text, parent, signal_number, depth);
+                        running += walk_children(text, parent, signal_number, depth);
         if (folder)
                 (void) closedir(folder);
+        return running;
 }
 
 bool descendants_left(pid_t pid) {
@@ -87,6 +98,7 @@ bool descendants_left(pid_t pid) {
 }
 
 void descendants_kill(pid_t pid) {
-        walk(pid, SIGSTOP, 0);
-        walk(pid, SIGKILL, 0);
+        for (unsigned turn = 0; turn < STOP_TURNS && walk(pid, SIGSTOP, 0) > 0; turn++)
+                ;
+        (void) walk(pid, SIGKILL, 0);
 }
