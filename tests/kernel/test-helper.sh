@@ -115,27 +115,7 @@ test_fork_bomb_ends_at_the_containers_limit() {
         expect_eq "$(wc -l < "$folder/cgroup.procs")" 1 "processes in the container's control group"
 }
 
-# What it has
-
-# status of the process itself, and of the container's first one: what is to be the same
-same_status='Umask|Uid|Gid|Groups|CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp|Seccomp_filters|Cpus_allowed|Mems_allowed'
-
-# expect_same: the helper /same has left what it found of itself in the container's /tmp
-expect_same() {
-        local root=/proc/${PID[web-1]}/root pid=${PID[web-1]} name
-        expect_eq "$(cat "$root/tmp/status")" "$(in_container web-1 grep -E "^($same_status):" /proc/1/status)" "status"
-        expect_eq "$(sed 1d "$root/tmp/limits")" "$(sed 1d "/proc/$pid/limits")" "limits"
-        expect_eq "$(cat "$root/tmp/oom")" "$(cat "/proc/$pid/oom_score_adj")" "oom_score_adj"
-        for name in cgroup ipc mnt net pid time user uts; do
-                expect_eq "$(grep "^$name:" "$root/tmp/ns")" "$name:[$(stat -Lc %i "/proc/$pid/ns/$name")]" "$name namespace"
-        done
-        expect_eq "$(in_container web-1 cat /tmp/cgroup)" "$(in_container web-1 cat /proc/1/cgroup)" "control groups"
-}
-
-same_script() {
-        script same "cd /tmp; grep -E '^($same_status):' /proc/self/status > status; cat /proc/self/limits > limits; cat /proc/self/oom_score_adj > oom
-cat /proc/self/cgroup > cgroup; cd /proc/self/ns; readlink cgroup ipc mnt net pid time user uts > /tmp/ns; echo -n payload"
-}
+# What it has: more with real run times in test-helper-runc.sh
 
 test_helper_has_what_the_first_process_has_and_no_more() {
         local pid
