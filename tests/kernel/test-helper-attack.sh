@@ -78,10 +78,19 @@ test_evil_broker_names_no_paths_of_the_host() {
         expect_answer ok
 }
 
+# Its first process is killed while the caller waits, who cannot be killed before he has an answer.
 test_container_that_has_ended_is_refused_at_once() {
         evil_world
-        evil "helper:${PID[web-2]}:/bin/echo"
-        request_start web-2 user db:one
-        request_wait 5
-        [[ $ANSWER == ok ]] || fail "its own container: $ANSWER"
+        evil "helper:${PID[web-1]}:/bin/echo"
+        kill -STOP "$MACHINE_PID"
+        request_start web-1 user db:one
+        machine_wait_for 5 someone_waits || fail "no upcall"
+        kill -KILL "${PID[web-1]}"
+        sleep 0.1
+        kill -CONT "$(pgrep -x fake-broker)"
+        machine_wait_for 3 grep -q 'outcome .* reason=container-ended' "$WORK/fake.log" || fail "the outcome: $(cat "$WORK/fake.log")"
+}
+
+someone_waits() {
+        pgrep -x upcall-request- > /dev/null
 }

@@ -136,3 +136,13 @@ test_helper_has_what_the_first_process_has_in_a_user_namespace() {
         expect_answer ok payload
         expect_same
 }
+
+# Told apart by nothing but its control group: the program is in that one, and in no other
+test_helper_in_a_container_that_its_control_group_tells_apart() {
+        local folder=/sys/fs/cgroup/unified/upcalld-test-alone
+        [[ -d ${folder%/*} ]] || folder=/sys/fs/cgroup/upcalld-test-alone
+        mkdir "$folder" && machine_undo rmdir "$folder" || fail "no control group"
+        helper_world --share-pid --cgroup "$folder" -- --helper /bin/sh -c 'grep ^0: /proc/self/cgroup | tr -d "\\n"; readlink /proc/self/ns/mnt | tr -d "\\n"'
+        request_parse "$(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$folder" nsenter -t "${PID[web-1]}" -a -- "$KERNEL_SHARE/request" user db:one)"
+        expect_answer ok "0::/upcalld-test-alone$(readlink "/proc/${PID[web-1]}/ns/mnt")"
+}

@@ -113,7 +113,7 @@ static int plan_words(const struct helper_order *order, int proc, struct plan *p
         if (!message_arguments_valid(order->verdict->arguments))
                 return -EINVAL;
         n = macros_expand(order->verdict->arguments, words.values, argv, PLAN_WORDS_MAX);
-        r = n < 0 ? n : 0;
+        r = n < 0 ? -EINVAL : 0;
         for (int i = 0; i < n && r >= 0; i++)
                 r = keep_word(plan, argv[i]);
         return r;
@@ -129,7 +129,7 @@ static int plan_program(const struct helper_order *order, struct plan *plan, con
         plan->host_program = order->verdict->agent_kind == UPCALL_AGENT_HOST_PROGRAM;
         if (plan->host_program) {
                 *ret_reason = "host-program-forbidden";
-                return policy_program(order->policy_folder, "host-programs", program, plan->path, sizeof plan->path);
+                return policy_program(order->policy_folder, "host-programs", program, plan->path, sizeof plan->path) < 0 ? -EPERM : 0;
         }
         *ret_reason = "helper-arguments";
         if (program[0] != '/')

@@ -79,8 +79,13 @@ static int run_planned(const struct helper_order *order, const struct program_io
         return r;
 }
 
+/* That a process is gone says nothing to who asks for a key. */
+static uint32_t error_for_caller(int error) {
+        return error == -ESRCH ? ENOKEY : sane_error((uint32_t) -error);
+}
+
 static struct decision refusal(int error, const char *reason) {
-        return decide_reject((uint32_t) -error, REFUSAL_SECONDS, reason);
+        return decide_reject(error_for_caller(error), REFUSAL_SECONDS, reason);
 }
 
 /* The program writes, and we answer. */
@@ -124,7 +129,7 @@ static void answer_by_lending(const struct helper_order *order, struct outcome *
                 r = -ENOKEY;
                 reason = "helper-not-answered";
         }
-        observe_or_reject(upcall->arguments.key, upcall->key.uid, sane_error((uint32_t) -r), REFUSAL_SECONDS, reason, ret_outcome);
+        observe_or_reject(upcall->arguments.key, upcall->key.uid, error_for_caller(r), REFUSAL_SECONDS, reason, ret_outcome);
 }
 
 void helper_answer(const struct helper_order *order, struct outcome *ret_outcome) {

@@ -319,8 +319,22 @@ static int judge(const struct program *program, const char **ret_reason) {
                 *ret_reason = NULL;
                 return 0;
         }
-        *ret_reason = WIFEXITED(program->status) ? "helper-refused" : "helper-killed";
-        return WIFEXITED(program->status) ? -ENOKEY : -EIO;
+        if (!WIFEXITED(program->status)) {
+                *ret_reason = "helper-killed";
+                return -EIO;
+        }
+        /* as a shell and upcall-agent have it */
+        switch (WEXITSTATUS(program->status)) {
+        case 126:
+                *ret_reason = failures[FAILURE_NOT_EXECUTABLE].reason;
+                return failures[FAILURE_NOT_EXECUTABLE].error;
+        case 127:
+                *ret_reason = failures[FAILURE_MISSING].reason;
+                return failures[FAILURE_MISSING].error;
+        default:
+                *ret_reason = "helper-refused";
+                return -ENOKEY;
+        }
 }
 
 /* ---- the end ---- */
