@@ -3,12 +3,13 @@
 # Containers whose upcalls helpers answer.
 AGENT_OF_HELPER=h
 
-# allow NAME…: names in the client's policy
+# allow NAME…: names in the client's policy; with a slash at its end, a folder
 allow() {
         local name
         for name; do
-                mkdir -p "/etc/upcalld/client.d/$(dirname "$name")"
-                touch "/etc/upcalld/client.d/$name"
+                name=/etc/upcalld/client.d/$name
+                mkdir -p "${name%/*}"
+                [[ -d $name ]] || : > "$name"
         done
 }
 

