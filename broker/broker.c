@@ -12,6 +12,7 @@
 #include "broker/container.h"
 #include "broker/control.h"
 #include "broker/kernel-thread.h"
+#include "broker/keys-left.h"
 #include "broker/loop.h"
 #include "broker/run.h"
 #include "broker/session.h"
@@ -269,6 +270,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
                 r = upcall_load_unfinished(broker);
         if (r >= 0)
                 r = open_listeners(broker, start->runtime_dir);
+        if (r >= 0)
+                keys_left_load(broker);
         if (r >= 0 && broker->config.mode == CONFIG_MODE_OBSERVE)
                 broker_announce_mode(broker, NULL);
         return r < 0 ? r : 0;
@@ -286,6 +289,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
                 return -ENOMEM;
         }
         broker->config_path = start->config_path;
+        broker->runtime_dir = start->runtime_dir;
         broker->config = start->config;
         broker->time_started = usec_now(CLOCK_REALTIME);
         broker->cgroup_events = -1;

@@ -59,6 +59,7 @@ struct refusals {
 struct Broker {
         sd_event *event;
         const char *config_path;
+        const char *runtime_dir; /* NULL: none, in tests */
         struct config config;
         uint8_t boot_id[16];
         uint64_t time_started; /* microseconds since 1970 */

@@ -6,6 +6,7 @@
 #include "broker/cgroup.h"
 #include "broker/container-internal.h"
 #include "broker/evidence.h"
+#include "broker/keys-left.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
 #include "util/deadline.h"
@@ -32,6 +33,8 @@ static int container_save_state(Container *container, uint32_t state, const char
         if (r < 0)
                 fprintf(stderr, "container %s: its end was not written to the registry, ignoring: %s\n", container->name,
                         registry_error(container->broker->registry));
+        else
+                keys_left_show(container->broker);
         return r;
 }
 

@@ -7,6 +7,7 @@
 
 #include "broker/control-internal.h"
 #include "broker/evidence.h"
+#include "broker/keys-left.h"
 #include "broker/upcall-internal.h"
 #include "util/error.h"
 
@@ -122,12 +123,38 @@ static int key_forgotten_record(Control *control, sender_done_t done) {
 }
 
 static int key_forgotten_apply(Control *control) {
+        Registry *registry = control->broker->registry;
+        struct subject subject;
+        int r;
+
+        r = need_subject(control, &subject);
+        if (r < 0)
+                return r;
+        r = registry_forget_keys_left(registry, subject.contid);
+        if (r < 0)
+                return control_refuse_registry(control, r);
+        keys_left_show(control->broker);
         control_reply(control, 0, NULL);
+        return 0;
+}
+
+static int key_left_check(Control *control) {
+        char text[37] = "";
+        uint8_t contid[16];
+        int r;
+
+        r = registry_next_keys_left(control->broker->registry, control->broker->boot_id, contid);
+        if (r < 0)
+                return control_refuse(control, EIO, "the registry cannot be read: %s", registry_error(control->broker->registry));
+        if (r > 0)
+                uuid_unparse_lower(contid, text);
+        control_reply(control, 0, text);
         return 0;
 }
 
 const struct verb control_key_verbs[] = {
         { UPCALL_VERB_KEY_LIST, "list-keys", 0, key_list_check, NULL, NULL },
         { UPCALL_VERB_KEY_FORGOTTEN, "invalidate-keys", 0, key_forgotten_check, key_forgotten_apply, key_forgotten_record },
+        { UPCALL_VERB_KEY_LEFT, "list-keys-left", 0, key_left_check, NULL, NULL },
         { 0, NULL, 0, NULL, NULL, NULL },
 };

@@ -7,8 +7,6 @@
 #include "util/cleanup.h"
 #include "util/error.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 /* Like the ledger: survives a kill -9 of the broker, and is of no use after a boot. */
 int registry_set_affinity(Registry *registry, const uint8_t boot_id[static 16], const struct affinity_entry *entry) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_AFFINITY_SET, "remembering who uses a server");

@@ -7,8 +7,6 @@
 #include "broker/registry.h"
 #include "util/cleanup.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 /* ledger_hash(PREVIOUS, NUMBER, FIELD, …): more than the ledger has columns */
 #define FIELDS_MAX 64
 

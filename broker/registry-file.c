@@ -70,6 +70,9 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
                                "FROM run JOIN container USING (contid) WHERE run.boot_id = ?1 ORDER BY run.id",
         [STATEMENT_RUN_FORGET] = "DELETE FROM run WHERE boot_id <> ?1",
 
+        [STATEMENT_KEYS_LEFT_NEXT] = "SELECT contid FROM keys_left WHERE boot_id = ?1 LIMIT 1",
+        [STATEMENT_KEYS_LEFT_FORGET] = "DELETE FROM keys_left WHERE contid = ?1",
+        [STATEMENT_KEYS_LEFT_FORGET_BOOTS] = "DELETE FROM keys_left WHERE boot_id <> ?1",
         [STATEMENT_SPOOL_ADD] = "INSERT INTO spool (time, seqno, kind, retry, type, text, hostname, terminal, success) "
                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         [STATEMENT_SPOOL_SIZE] = "SELECT count(*), coalesce(sum(length(text)), 0) FROM spool",

@@ -10,6 +10,7 @@
 
 #include "auditing/chain.h"
 #include "broker/registry.h"
+#include "util/cleanup.h"
 
 /* "UPCL": tells our files from other programs' (PRAGMA application_id). */
 #define APPLICATION_ID 0x5550434c
@@ -48,6 +49,10 @@ enum statement {
         STATEMENT_RUN_REMOVE,
         STATEMENT_RUN_EACH,
         STATEMENT_RUN_FORGET,
+
+        STATEMENT_KEYS_LEFT_NEXT,
+        STATEMENT_KEYS_LEFT_FORGET,
+        STATEMENT_KEYS_LEFT_FORGET_BOOTS,
 
         STATEMENT_SPOOL_ADD,
         STATEMENT_SPOOL_SIZE,
@@ -124,6 +129,7 @@ typedef struct Query {
 } Query;
 
 Query query_begin(Registry *registry, enum statement statement, const char *action);
+#define _cleanup_query_ _cleanup_(query_endp)
 void query_endp(Query *query);
 
 void query_int(Query *query, int64_t value);

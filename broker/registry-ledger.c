@@ -9,8 +9,6 @@
 #include "broker/registry.h"
 #include "util/cleanup.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 /* A synced commit (150 to 300 µs) for so many upcalls; a power failure leaves a gap of at most so many numbers. */
 #define RESERVE_AHEAD 4096
 

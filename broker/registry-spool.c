@@ -6,8 +6,6 @@
 #include "broker/registry.h"
 #include "util/cleanup.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 int registry_spool_add(Registry *registry, const struct registry_spooled *spooled) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_SPOOL_ADD, "keeping an audit record");
         int r;

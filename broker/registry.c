@@ -9,8 +9,6 @@
 #include "broker/registry.h"
 #include "util/cleanup.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 static int each_end(Registry *registry, const struct columns *columns, const char *action) {
         return columns->damaged ? registry_refuse(registry, -EUCLEAN, action, NULL) : 0;
 }

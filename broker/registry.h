@@ -160,6 +160,11 @@ int registry_add_run(Registry *registry, struct registry_run *run); /* sets id *
 int registry_remove_run(Registry *registry, int64_t id);
 int registry_each_run(Registry *registry, const uint8_t boot_id[static 16], registry_run_fn fn, void *userdata); /* of this boot, as above */
 
+/* Containers that are active no more, and whose keys nobody has looked after: any of them in this boot: 1, 0 when there is none, or a negative errno. */
+int registry_next_keys_left(Registry *registry, const uint8_t boot_id[static 16], uint8_t ret_contid[static 16]);
+int registry_forget_keys_left(Registry *registry, const uint8_t contid[static 16]);
+int registry_forget_keys_of_other_boots(Registry *registry, const uint8_t boot_id[static 16]);
+
 /* The ledger. */
 int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets seqno: never used before, also across restarts */
 int registry_ledger_dispatched(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);

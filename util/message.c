@@ -180,7 +180,7 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_KEY_FORGOTTEN),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_KEY_LEFT),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),

@@ -293,6 +293,8 @@ enum upcall_verb {
         UPCALL_VERB_KEY_LIST = 40, /* keys that were made for a container (or the last one that ended with a RUNTIME_ID) in this boot, newest first: UPCALL_KEYS_PAGE
                                     * rows at most, of upcalls before SEQNO unless that is 0; DONE says the contid in TEXT */
         UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
+        UPCALL_VERB_KEY_LEFT = 42, /* DONE says in TEXT the contid of a container that is active no more and of whose keys nobody has said that they are
+                                    * forgotten, or nothing */
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

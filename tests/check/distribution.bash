@@ -51,8 +51,8 @@ units_check() {
         }
         build_make build all || return 1
         rm -rf "$folder" && mkdir "$folder" || return 1
-        for unit in build/conf/*.service build/conf/*.socket; do
-                sed "s,=\\(!*\\)/usr/sbin/upcalld\$,=\\1$src/build/broker/upcalld," "$unit" >"$folder/${unit##*/}" || return 1
+        for unit in build/conf/*.{service,socket,path}; do
+                sed -e "s,=\\(!*\\)/usr/sbin/upcalld\$,=\\1$src/build/broker/upcalld," -e "s,=/usr/sbin/upcallctl ,=$src/build/tools/upcallctl/upcallctl ," "$unit" >"$folder/${unit##*/}" || return 1
         done
         grep -qF "$src/build/broker/upcalld" "$folder/upcalld.service" || return 1
         said=$(systemd-analyze verify --man=no "$folder"/* 2>&1)

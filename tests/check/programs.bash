@@ -23,21 +23,20 @@ unit_run() { # FOLDER NAME WRAPPER…
 }
 
 unit_steps() {
-        local name reason
-        local -a memcheck=(valgrind --quiet --error-exitcode=99 --leak-check=full
-                "--errors-for-leak-kinds=definite,indirect" --child-silent-after-fork=yes
-                --suppressions="$src/tests/analysis/valgrind.supp")
-        group_wanted unit || group_wanted asan || group_wanted valgrind || group_wanted build || return 0
+        local name
+        group_wanted unit || group_wanted build || return 0
         if ! build_gcc; then
                 unbuilt unit build/gcc
-                unbuilt valgrind build/gcc
-                unbuilt asan build/gcc
                 return
         fi
         for name in $(unit_tests); do
                 group_wanted unit || break
                 tap "unit/$name" unit_run build "$name"
         done
+}
+
+asan_steps() {
+        local name
         for name in $(unit_tests); do
                 matches "asan/$name" || continue
                 if build_asan; then
@@ -46,6 +45,13 @@ unit_steps() {
                         unbuilt "asan/$name" build/asan
                 fi
         done
+}
+
+valgrind_steps() {
+        local name reason
+        local -a memcheck=(valgrind --quiet --error-exitcode=99 --leak-check=full
+                "--errors-for-leak-kinds=definite,indirect" --child-silent-after-fork=yes
+                --suppressions="$src/tests/analysis/valgrind.supp")
         for name in $(unit_tests); do
                 if reason=$(listed tests/analysis/valgrind-skip.txt "$name"); then
                         ! matches "valgrind/$name" || count skip "valgrind/$name" "$reason"
@@ -53,6 +59,18 @@ unit_steps() {
                         step "valgrind/$name" unit_run build "$name" "${memcheck[@]}"
                 fi
         done
+}
+
+# The unit tests again, under what looks after their memory.
+memory_steps() {
+        group_wanted asan || group_wanted valgrind || return 0
+        if build_gcc; then
+                asan_steps
+                valgrind_steps
+        else
+                unbuilt asan build/gcc
+                unbuilt valgrind build/gcc
+        fi
 }
 
 # The runner takes its own PATTERN, without "kernel/" in front, so that it need not run what is not wanted.
@@ -93,10 +111,4 @@ bench_steps() {
         else
                 unbuilt bench/quick build/gcc
         fi
-}
-
-program_steps() {
-        unit_steps
-        kernel_steps
-        bench_steps
 }

@@ -68,6 +68,7 @@ end_group() {
 interrupted() { # STATUS
         trap '' HUP INT TERM
         [[ -z $group ]] || end_group
+        aside_kill
         # the watch, and a reader of test lines
         local -a rest
         mapfile -t rest < <(jobs -p)
@@ -118,9 +119,9 @@ tap() { # NAME COMMAND…
         local name=$1 ok=0 bad=0 skips=0 planned=0 seen=0 unwanted=0 reason
         shift
         start "$name"
-        : >"$logs/tap"
+        : >"$tap_counts"
         run_group tap_follow "$name" "$@"
-        read -r ok bad skips planned seen unwanted <"$logs/tap"
+        read -r ok bad skips planned seen unwanted <"$tap_counts"
         passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skips))
         if ((unwanted > 0 && ok + bad + skips == 0)) && ! matches "$name"; then
                 return 0
@@ -197,5 +198,5 @@ tap_read() { # NAME END
                         show=yes
                 fi
         done
-        echo "$ok $bad $skips $planned $seen $unwanted" >"$logs/tap"
+        echo "$ok $bad $skips $planned $seen $unwanted" >"$tap_counts"
 }

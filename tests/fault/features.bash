@@ -69,6 +69,16 @@ off limit-of-one-container broker/upcall-decide.c \
         '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
         failure/limit_of_one_container
 
+off keys-left-are-noted schema/0008-keys-left.sql \
+        's/WHEN OLD\.state = 1 AND NEW\.state <> 1/WHEN 0/' \
+        life/keys_of_containers_that_ended_without_a_hook_are_invalidated
+off keys-left-are-said-after-a-start broker/broker.c \
+        's/^( *)keys_left_load\(broker\);/\1(void) keys_left_load;/' \
+        life/keys_of_containers_that_ended_without_a_hook_are_invalidated
+off keys-left-are-forgotten broker/control-key.c \
+        's/r = registry_forget_keys_left\(registry, subject\.contid\);/r = 0;/' \
+        life/keys_of_containers_that_ended_without_a_hook_are_invalidated
+
 # ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
 
 off kernel-thread-is-told broker/attribution.c \

@@ -53,6 +53,7 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_FOR] = { "for", "CONTAINER" },
         [OPTION_START_TIME] = { "start-time", "TICKS" },
         [OPTION_TREE] = { "tree", NULL },
+        [OPTION_ENDED] = { "ended", NULL },
         [OPTION_LEND] = { "lend", NULL },
         [OPTION_HELPER] = { "helper", "PROGRAM" },
         [OPTION_HOST_PROGRAM] = { "host-program", "NAME" },
@@ -63,11 +64,11 @@ const char *option_name(enum option_id option) {
 }
 
 /* The options that context allows, as getopt_long() wants them. */
-static void options_select(uint32_t allowed, struct option ret_options[static OPTION_COUNT + 1]) {
+static void options_select(option_set allowed, struct option ret_options[static OPTION_COUNT + 1]) {
         size_t n = 0;
 
         for (int i = 0; i < OPTION_COUNT; i++)
-                if (allowed & (1u << i))
+                if (allowed & OPTION_SET(i))
                         ret_options[n++] = (struct option){
                                 .name = option_entries[i].name,
                                 .has_arg = option_entries[i].value ? required_argument : no_argument,
@@ -122,7 +123,7 @@ static int option_take(struct arguments *arguments, const char *context, int fou
         }
 }
 
-int arguments_parse(struct arguments *arguments, const char *context, uint32_t allowed, bool stop, int argc, char **argv, int *ret_index) {
+int arguments_parse(struct arguments *arguments, const char *context, option_set allowed, bool stop, int argc, char **argv, int *ret_index) {
         struct option options[OPTION_COUNT + 1];
         int found, r;
 

@@ -56,13 +56,17 @@ enum option_id {
         OPTION_FOR,
         OPTION_START_TIME,
         OPTION_TREE,
+        OPTION_ENDED,
         OPTION_LEND,
         OPTION_HELPER,
         OPTION_HOST_PROGRAM,
-        OPTION_COUNT,
+        OPTION_COUNT, /* 64 at most: option_set */
 };
 
-#define OPTION_BIT(option) (1u << (OPTION_##option))
+typedef uint64_t option_set;
+
+#define OPTION_SET(id) (UINT64_C(1) << (id))
+#define OPTION_BIT(option) OPTION_SET(OPTION_##option)
 #define OPTIONS_GLOBAL (OPTION_BIT(SOCKET) | OPTION_BIT(TIMEOUT) | OPTION_BIT(HELP) | OPTION_BIT(VERSION))
 
 struct arguments {
@@ -75,7 +79,7 @@ struct arguments {
 /* Reads argv[1] and on into arguments, which keeps what it has from an earlier call (the global options in front of the verb).
  * With stop set, ends at the first word that is no option. context stands before messages: "container list: ", or "".
  * Returns 0 and the index of the first word that was not read, or EXIT_USAGE. */
-int arguments_parse(struct arguments *arguments, const char *context, uint32_t allowed, bool stop, int argc, char **argv, int *ret_index);
+int arguments_parse(struct arguments *arguments, const char *context, option_set allowed, bool stop, int argc, char **argv, int *ret_index);
 
 /* Without the two dashes. */
 const char *option_name(enum option_id option);

@@ -162,21 +162,57 @@ int keys_invalidate(const struct arguments *arguments, const struct keys_order *
                 counts = (struct keys_counts){ .invalidated = counts.invalidated + sweep.counts.invalidated, .kept = sweep.counts.kept,
                                                .gone = sweep.counts.gone - (sweep.counts.gone < counts.invalidated ? sweep.counts.gone : counts.invalidated) };
         }
-        if (r == 0 && sweep.first > 0 && contid && *contid)
+        if (r == 0 && (sweep.first > 0 || order->ended) && contid && *contid)
                 r = report(arguments, order, contid, sweep.first, &counts);
         *ret_counts = counts;
         return r;
 }
 
-int verb_container_invalidate_keys(const struct arguments *arguments) {
+/* Of one container after the other that has ended, until the broker knows of none. */
+static int invalidate_ended(const struct arguments *arguments, struct keys_counts *counts) {
+        _cleanup_free_ char *contid = NULL, *before = NULL;
+        int r;
+
+        for (;;) {
+                struct keys_order order = { .ended = true };
+                struct keys_counts more;
+
+                r = ask_order(arguments, &(struct message_control){ .verb = UPCALL_VERB_KEY_LEFT }, -1, &contid);
+                if (r != 0 || !contid || !*contid)
+                        return r;
+                if (before && strcmp(before, contid) == 0)
+                        return complain("the broker does not take note of the keys of %s: see its log", contid), EXIT_REFUSED;
+                order.container = wire_text(contid);
+                r = keys_invalidate(arguments, &order, &more);
+                if (r != 0)
+                        return r;
+                counts->invalidated += more.invalidated;
+                counts->gone += more.gone;
+                counts->kept += more.kept;
+                free(before);
+                before = TAKE_PTR(contid);
+        }
+}
+
+static int invalidate_named(const struct arguments *arguments, struct keys_counts *counts) {
         struct keys_order order = { .deadline = 0 };
-        struct keys_counts counts;
-        char line[160];
         int r;
 
         r = ask_container("CONTAINER", arguments->operand, &order.container);
-        if (r == 0)
-                r = keys_invalidate(arguments, &order, &counts);
+        return r != 0 ? r : keys_invalidate(arguments, &order, counts);
+}
+
+int verb_container_invalidate_keys(const struct arguments *arguments) {
+        bool ended = option_given(arguments, OPTION_ENDED);
+        struct keys_counts counts = { 0 };
+        char line[160];
+        int r;
+
+        if (ended == !!arguments->operand) {
+                complain("container invalidate-keys: a CONTAINER or --ended, one of the two");
+                return EXIT_USAGE;
+        }
+        r = ended ? invalidate_ended(arguments, &counts) : invalidate_named(arguments, &counts);
         if (r != 0)
                 return r;
         (void) snprintf(line, sizeof(line), "invalidated %llu, gone before %llu, kept %llu", (unsigned long long) counts.invalidated,

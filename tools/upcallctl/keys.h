@@ -7,6 +7,7 @@
 
 struct keys_order {
         struct wire_span container, runtime_id; /* one of them */
+        bool ended;                             /* say so also when none was made */
         uint64_t deadline;                      /* 0: by --timeout, for each question to the broker */
         struct refusal *refusal;                /* as in struct conversation */
 };

@@ -14,6 +14,7 @@
 enum verb_operand {
         OPERAND_NONE,
         OPERAND_REQUIRED,
+        OPERAND_OPTIONAL,
         OPERAND_PROGRAM, /* and its arguments, behind "--" */
 };
 
@@ -23,7 +24,7 @@ struct verb {
         verb_fn run;                          /* NULL: */
         int (*main)(int argc, char **argv);   /* reads its words itself; argv[0] is the verb */
         enum verb_operand operand;
-        uint32_t required, optional;          /* sets of OPTION_BIT(); --json and the global ones are said once, below */
+        option_set required, optional;        /* --json and the global ones are said once, below */
         const char *synopsis;
         const char *help;
 };
@@ -52,9 +53,9 @@ static const struct verb verbs[] = {
         { "container", "show", verb_container_show, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(JSON),
           "CONTAINER [--json]",
           "Shows all that is known of one container." },
-        { "container", "invalidate-keys", verb_container_invalidate_keys, NULL, OPERAND_REQUIRED, 0, 0,
-          "CONTAINER",
-          "Makes the keys useless that were made for a container, as far as root may. CONTAINER may have ended." },
+        { "container", "invalidate-keys", verb_container_invalidate_keys, NULL, OPERAND_OPTIONAL, 0, OPTION_BIT(ENDED),
+          "CONTAINER | --ended",
+          "Makes the keys useless that were made for a container, or for all that have ended, as far as root may. CONTAINER may have ended." },
         { "agent", "add", verb_agent_add, NULL, OPERAND_REQUIRED,
           OPTION_BIT(CONTAINER), OPTION_BIT(RESIDENT) | OPTION_BIT(UID) | OPTION_BIT(LEND) | OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM),
           "AGENT --container CONTAINER (--resident [--uid UID] | [--lend] (--helper PROGRAM | --host-program NAME) [ARGUMENT...])",
@@ -208,7 +209,7 @@ static int verb_check(const struct verb *verb, const struct arguments *arguments
                 return verb_incomplete(verb, "-- with a program behind it", "");
 
         for (int i = 0; i < OPTION_COUNT; i++)
-                if ((verb->required & (1u << i)) && !option_given(arguments, (enum option_id) i))
+                if ((verb->required & OPTION_SET(i)) && !option_given(arguments, (enum option_id) i))
                         return verb_incomplete(verb, option_name((enum option_id) i), "--");
 
         return 0;

@@ -15,7 +15,7 @@
 struct kind {
         const char *word;
         int (*request)(const struct arguments *arguments, struct message_control *request);
-        uint32_t required, optional; /* sets of OPTION_BIT() */
+        option_set required, optional;
 };
 
 static const struct kind kinds[] = {
@@ -161,11 +161,11 @@ static int order_set(struct parser *parser, struct policy_order *order, const ch
         const struct kind *kind = &kinds[order->kind];
 
         for (int i = 0; i < OPTION_COUNT; i++) {
-                if (!((kind->required | kind->optional) & (1u << i)) || strcmp(option_name((enum option_id) i), name) != 0)
+                if (!((kind->required | kind->optional) & OPTION_SET(i)) || strcmp(option_name((enum option_id) i), name) != 0)
                         continue;
                 if (order->arguments.values[i])
                         return bad(parser, "[%s]: %s is set twice", order->section, name);
-                if ((FLAGS & (1u << i)) && strcmp(value, "yes") != 0)
+                if ((FLAGS & OPTION_SET(i)) && strcmp(value, "yes") != 0)
                         return bad(parser, "[%s]: %s=%s: only 'yes' can be said, or nothing", order->section, name, value);
                 order->arguments.values[i] = keep_text(parser->policy, value);
                 if (order->arguments.values[i] && (PROGRAMS & (1u << i)))
@@ -249,8 +249,8 @@ static int check_order(const struct parser *parser, const struct policy_order *o
         struct message_control request;
 
         for (int i = 0; i < OPTION_COUNT; i++)
-                if ((kinds[order->kind].required & (1u << i)) && !order->arguments.values[i]) {
-                        (void) bad(parser, "[%s]: %s%s is missing", order->section, option_name((enum option_id) i), (FLAGS & (1u << i)) ? "=yes" : "");
+                if ((kinds[order->kind].required & OPTION_SET(i)) && !order->arguments.values[i]) {
+                        (void) bad(parser, "[%s]: %s%s is missing", order->section, option_name((enum option_id) i), (FLAGS & OPTION_SET(i)) ? "=yes" : "");
                         return EXIT_BAD_INPUT;
                 }
         if (policy_request(order, "x", &request) != 0) {
