@@ -1145,13 +1145,19 @@ off helper-limits tools/upcall-request-key/enter.c \
         helper/helper_has_what_the_first_process_has_and_no_more
 off helper-cgroups tools/upcall-request-key/enter.c \
         's/\{ join_cgroups, /{ filters_without, /' \
-        helper/fork_bomb_ends_at_the_containers_limit
+        helper/helper_in_a_container_that_its_control_group_tells_apart
 off helper-holds-no-authority tools/upcall-request-key/enter.c \
         's/if \(plan->mode == PLAN_LEND\)/if (true)/' \
         helper/instantiating_takes_authority_that_a_payload_needs_not
 off helper-leaves-nothing-behind tools/upcall-request-key/program.c \
         's/^                descendants_kill\(program->keeper\);/                break;/' \
         helper/daemon_that_it_leaves_behind_ends_with_it
+off helper-sealed-copy tools/upcall-request-key/program.c \
+        's/SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH/SYS_execve, "\/proc\/self\/exe", argv, environment/' \
+        helper/nobody_in_a_container_sees_the_hosts_program
+off helper-seccomp-known tools/upcall-request-key/helper-plan.c \
+        's/if \(order->policy->helper_without_seccomp\)/if (true)/' \
+        helper-runc/filters_that_cannot_be_read_refuse
 off helper-payload-maximum tools/upcall-request-key/program.c \
         's/if \(n > 0 \&\& kept \&\& room == 0\)/if (false)/' \
         helper/more_than_a_payload_may_hold

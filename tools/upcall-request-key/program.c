@@ -341,8 +341,8 @@ static int judge(const struct program *program, const char **ret_reason) {
 
 /* A child of ours whose number stays its own until it is reaped here. */
 static void end_child(pid_t child, bool group) {
-        const struct timespec pause = { .tv_nsec = 1000 * 1000 };
-        uint64_t deadline = deadline_in_ms(CLEAR_MS);
+        _cleanup_close_ int pidfd = child > 0 ? process_open(child) : -1;
+        struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 
         if (child <= 0)
                 return;
@@ -350,8 +350,8 @@ static void end_child(pid_t child, bool group) {
                 (void) kill(-child, SIGKILL);
         (void) kill(child, SIGKILL);
         /* one that cannot die now, since its control group is frozen, is left to the host's init */
-        while (waitpid(child, NULL, WNOHANG) == 0 && deadline_left_ms(deadline) > 0)
-                (void) nanosleep(&pause, NULL);
+        (void) poll(&poll_fd, 1, CLEAR_MS);
+        (void) waitpid(child, NULL, WNOHANG);
 }
 
 /* The keeper's going last is what keeps all of them below it. */
