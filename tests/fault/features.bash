@@ -1152,7 +1152,7 @@ off helper-holds-no-authority tools/upcall-request-key/enter.c \
 off helper-leaves-nothing-behind tools/upcall-request-key/program.c \
         's/^                descendants_kill\(program->keeper\);/                break;/' \
         helper/daemon_that_it_leaves_behind_ends_with_it
-off helper-sealed-copy tools/upcall-request-key/program.c \
+off helper-sealed-copy tools/upcall-request-key/stage.c \
         's/SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH/SYS_execve, "\/proc\/self\/exe", argv, environment/' \
         helper/nobody_in_a_container_sees_the_hosts_program
 off helper-seccomp-known tools/upcall-request-key/helper-plan.c \
