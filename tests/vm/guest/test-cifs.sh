@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# CIFS with Kerberos. The tests that are called stock_… run the distribution's own request-key and cifs.upcall, and show what the others are for.
+servers_start network users kdc samba
+
+mount_share() { # NAME [OPTIONS]
+        inside "$1" mount -t cifs "//$SERVER/share" /mnt -o "sec=krb5,cruid=0,vers=3.1.1${2:+,$2}"
+}
+
+# The server's word for who it was
+owner_of() {
+        stat -c %U "/srv/share/$1"
+}
+
+touch_in() { # NAME UID FILE
+        inside --user "$2:$2" "$1" touch "/mnt/$3"
+}
+
+expect_owner() { # NAME UID FILE OWNER
+        expect_ok touch_in "$1" "$2" "$3"
+        expect_eq "$(owner_of "$3")" "$4" "who made $3"
+}
+
+# The share's server is gone, and another one is there: sessions have to be set up anew
+restart_server() {
+        pkill -x smbd
+        machine_wait_for 10 server_gone || fail "smbd does not end"
+        smbd -D
+}
+
+server_gone() {
+        ! pgrep -x smbd > /dev/null
+}
+
+cifs_words() {
+        dmesg | grep -c 'Verify user has a krb5 ticket'
+}
+
+# A kernel thread sets sessions up by itself, after some two seconds when nobody waits
+session_was_tried() { # HOW-OFTEN-BEFORE
+        (($(cifs_words) > $1))
+}
+
+test_stock_leaves_no_record() {
+        vm_container a
+        vm_container b
+        vm_container c
+        ticket a alice
+        ticket b bob
+        mount_share a && mount_share b || fail "no mount"
+        expect_owner a 0 stock-a alice
+        expect_owner b 0 stock-b bob
+        expect_refused 'Required key not available' mount_share c
+        expect_no_record
+}
+
+# A user of the container and one of the host have the same number, and both have tickets.
+test_stock_reconnect_takes_the_hosts_tickets() {
+        vm_container a
+        ticket a alice
+        ticket a carol 1003
+        ticket - hostuser 1003
+        mount_share a multiuser || fail "no mount"
+        expect_owner a 1003 before-restart carol
+        restart_server
+        sleep 4 # nobody waits for the mount meanwhile
+        machine_wait_for 20 touch_in a 1003 after-restart || fail "the mount does not come back"
+        expect_eq "$(owner_of after-restart)" hostuser "who the container's carol is now"
+        expect_no_record
+}
+
+# What a storage driver does for a pod: it mounts on the host, and shows the container the mount
+test_stock_mount_for_a_container_is_the_hosts() {
+        vm_container b
+        ticket b bob
+        ticket - hostuser
+        mkdir "$WORK/volume"
+        machine_undo umount "$WORK/volume"
+        expect_ok mount -t cifs "//$SERVER/share" "$WORK/volume" -o sec=krb5,cruid=0,vers=3.1.1,nosharesock
+        expect_ok touch "$WORK/volume/for-b"
+        expect_eq "$(owner_of for-b)" hostuser "who the volume of bob's container is"
+        expect_no_record
+}
+
+# Two containers of one pod: the second one has no ticket, and needs none
+test_stock_shared_session_needs_no_ticket() {
+        vm_container a
+        vm_container neighbour --net-of "${PID[a]}"
+        ticket a alice
+        mount_share a && mount_share neighbour || fail "no mount"
+        expect_owner neighbour 0 by-neighbour alice
+}
