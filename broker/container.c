@@ -69,6 +69,7 @@ static void agent_free(Agent *agent) {
                 session_cut_off(session, ENXIO, "this agent was taken out of the registry", "agent-removed");
         TAILQ_REMOVE(&container->agents, agent, link);
         container->broker->n_agents--;
+        free(agent->arguments);
         free(agent->name);
         free(agent);
 }
@@ -90,6 +91,12 @@ static void container_drop_route(Container *container, size_t index) {
         memmove(&container->routes[index], &container->routes[index + 1], (container->n_routes - index) * sizeof(*container->routes));
 }
 
+static void *memdup(const void *data, size_t size) {
+        void *copy = malloc(size);
+
+        return copy ? memcpy(copy, data, size) : NULL;
+}
+
 int container_add_agent(Container *container, const struct registry_agent *row) {
         Agent *agent;
 
@@ -97,10 +104,16 @@ int container_add_agent(Container *container, const struct registry_agent *row) 
         if (!agent)
                 return -ENOMEM;
         agent->name = strdup(row->name);
-        if (!agent->name) {
+        agent->arguments = row->arguments_size > 0 ? memdup(row->arguments, row->arguments_size) : NULL;
+        if (!agent->name || (row->arguments_size > 0 && !agent->arguments)) {
+                free(agent->arguments);
+                free(agent->name);
                 free(agent);
                 return -ENOMEM;
         }
+        agent->arguments_size = row->arguments_size;
+        agent->kind = row->kind;
+        agent->lend = row->lend;
         agent->container = container;
         agent->row = row->id;
         agent->uid = row->uid;

@@ -25,6 +25,10 @@ struct Agent {
         int64_t row;
         char *name;
         uint32_t uid; /* as inside */
+        uint32_t kind; /* enum upcall_agent_kind: from here on what is no resident's does not change */
+        bool lend;
+        void *arguments; /* words, each with its NUL; NULL: a resident agent */
+        size_t arguments_size;
         struct session_list sessions;
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */

@@ -5,6 +5,33 @@
 #include "broker/control-internal.h"
 #include "broker/session.h"
 #include "util/error.h"
+#include "util/macros.h"
+
+static uint32_t agent_kind(const struct message_control *request) {
+        return request->agent_kind ? request->agent_kind : UPCALL_AGENT_RESIDENT;
+}
+
+/* A helper is a path in the container; a host program is a name, which the client finds among those that root allows. */
+static bool program_valid(const struct message_control *request) {
+        const char *program = request->arguments.data;
+
+        return request->agent_kind == UPCALL_AGENT_HELPER ? program[0] == '/' : message_name_valid(wire_text(program), UPCALL_NAME_MAX);
+}
+
+/* What a helper needs, and a resident agent must not have. */
+static int agent_kind_check(Control *control) {
+        const struct message_control *request = &control->request;
+
+        if (agent_kind(request) == UPCALL_AGENT_RESIDENT)
+                return request->lend || request->arguments.data ?
+                               control_refuse(control, EINVAL, "a resident agent has no program, and no authority is lent to it") : 0;
+        if (!message_arguments_valid(request->arguments) || !macros_known(request->arguments))
+                return control_refuse(control, EINVAL, "a helper is a program with at most %d arguments, of which those that begin with %% are macros (%s)",
+                                      UPCALL_ARGUMENTS_COUNT_MAX - 1, MACROS_WORDS);
+        if (!program_valid(request))
+                return control_refuse(control, EINVAL, "a helper's program is a path in its container that begins with /, a host program's a name without any /");
+        return 0;
+}
 
 static int agent_add_check(Control *control) {
         Container *container;
@@ -13,6 +40,9 @@ static int agent_add_check(Control *control) {
         if (!message_name_valid(control->request.agent, UPCALL_AGENT_NAME_MAX))
                 return control_refuse(control, EINVAL, "an agent's name is made of up to %d of A-Z a-z 0-9 . _ : - and begins with a letter or a digit",
                               UPCALL_AGENT_NAME_MAX);
+        r = agent_kind_check(control);
+        if (r < 0)
+                return r;
         r = control_need_active_container(control, &container);
         if (r < 0)
                 return r;
@@ -22,7 +52,8 @@ static int agent_add_check(Control *control) {
 }
 
 static int agent_add_apply(Control *control) {
-        struct registry_agent row = { .name = control->agent, .uid = control->request.uid };
+        struct registry_agent row = { .name = control->agent, .uid = control->request.uid, .kind = agent_kind(&control->request),
+                                      .lend = control->request.lend, .arguments = control->request.arguments.data, .arguments_size = control->request.arguments.size };
         Container *container;
         int r;
 
@@ -72,7 +103,8 @@ static void send_agents(Control *control, const Container *container) {
 
         TAILQ_FOREACH(agent, &container->agents, link) {
                 struct message_agent row = { .agent = wire_text(agent->name), .container = wire_text(container->name), .uid = agent->uid,
-                                             .count = agent->n_sessions };
+                                             .count = agent->n_sessions, .kind = agent->kind, .lend = agent->lend,
+                                             .arguments = wire_span(agent->arguments, agent->arguments_size) };
                 const Session *session;
 
                 TAILQ_FOREACH(session, &agent->sessions, link)

@@ -51,8 +51,8 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_STATE] = "UPDATE container SET state = ?2, time_end = ?3, reason = ?4 WHERE id = ?1 AND state <> 3",
         [STATEMENT_CONTAINER_CGROUP] = "UPDATE container SET cgroup = ?2, cgroup_path = ?3, cgroup_pending = 0 WHERE id = ?1 AND cgroup_pending = 1 AND state <> 3",
         [STATEMENT_CONTAINER_DELETE] = "DELETE FROM container WHERE id = ?1",
-        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
-        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid) VALUES (?1, ?2, ?3)",
+        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid, kind, lend, arguments FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
+        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid, kind, lend, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         [STATEMENT_AGENT_REMOVE] = "DELETE FROM agent WHERE id = ?1",
         [STATEMENT_ROUTE_EACH] = "SELECT id, container, agent, action, error, key_type, description, callout, origin, priority "
                                  "FROM route WHERE ?1 = 0 OR container = ?1 ORDER BY id",

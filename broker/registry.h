@@ -50,6 +50,10 @@ struct registry_agent {
         int64_t id, container; /* row numbers */
         const char *name;
         uint32_t uid;          /* as inside the container */
+        uint32_t kind;         /* enum upcall_agent_kind */
+        uint32_t lend;         /* 1: it gets the authority */
+        const void *arguments; /* of a helper or a host program: words, each with its NUL */
+        size_t arguments_size; /* 0: none */
 };
 
 struct registry_route {

@@ -116,7 +116,7 @@ static Agent *session_identify(Session *session, Container **ret_container, int 
         *ret_error = ENXIO;
         *ret_text = "this container has no agent of that name: the host's administrator adds it with upcallctl agent add";
         *ret_reason = "no-agent";
-        if (!agent)
+        if (!agent || agent->kind != UPCALL_AGENT_RESIDENT) /* a helper is started, and connects to nobody */
                 return NULL;
         *ret_error = EACCES;
         *ret_text = "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container";

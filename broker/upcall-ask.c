@@ -54,6 +54,10 @@ static uint64_t waiting_until(const Upcall *upcall) {
 void upcall_dispatch(Upcall *upcall) {
         Agent *agent = upcall->decision.agent;
 
+        if (agent->kind != UPCALL_AGENT_RESIDENT) {
+                upcall_run_helper(upcall, agent);
+                return;
+        }
         if (upcall_ask(upcall))
                 return;
         upcall->state = UPCALL_WAITING;

@@ -18,6 +18,10 @@ static struct upcall_decision defer(const char *reason) {
         return (struct upcall_decision){ .action = UPCALL_ACTION_DEFER, .reason = reason, .mode = "defer" };
 }
 
+static struct upcall_decision ask(Agent *agent) {
+        return (struct upcall_decision){ .action = UPCALL_ACTION_ANSWER, .agent = agent, .reason = "", .mode = agent && agent->lend ? "lend" : "payload" };
+}
+
 static struct upcall_decision decide_by_route(Container *container, const struct route_subject *subject, const struct route **ret_route) {
         const struct route *route = route_find((const struct route *const *) container->routes, container->n_routes, subject);
 
@@ -28,8 +32,7 @@ static struct upcall_decision decide_by_route(Container *container, const struct
                 return defer("route");
         if (route->action == UPCALL_ACTION_REJECT)
                 return reject(route->error, KERNEL_REFUSAL, "route");
-        return (struct upcall_decision){ .action = UPCALL_ACTION_ANSWER, .agent = container_agent_by_row(container, route->agent), .reason = "",
-                                         .mode = "payload" };
+        return ask(container_agent_by_row(container, route->agent));
 }
 
 /* A second upcall that names the thread of a first comes from whoever holds the first one's authority: the client itself, which asks for
@@ -207,7 +210,8 @@ static void upcall_count(Upcall *upcall) {
 
 /* An agent that would be asked, but is not there */
 static struct upcall_decision foresee(struct upcall_decision decision) {
-        if (decision.action == UPCALL_ACTION_ANSWER && (!decision.agent || decision.agent->n_sessions == 0))
+        if (decision.action == UPCALL_ACTION_ANSWER &&
+            (!decision.agent || (decision.agent->kind == UPCALL_AGENT_RESIDENT && decision.agent->n_sessions == 0)))
                 return reject(ENOKEY, UPCALL_SHORT_REFUSAL, "no-agent");
         return decision;
 }

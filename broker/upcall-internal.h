@@ -42,6 +42,7 @@ void upcall_complete(Upcall *upcall);            /* its completion record, once 
 void upcall_close(Upcall *upcall); /* once both records have their fate: ends the ledger row, and the upcall */
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
+void upcall_run_helper(Upcall *upcall, const Agent *agent); /* tells the client to */
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
 
 /* Takes one packet that the client has sent, if there is one. */

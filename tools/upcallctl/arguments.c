@@ -54,6 +54,9 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_START_TIME] = { "start-time", "TICKS" },
         [OPTION_TREE] = { "tree", NULL },
         [OPTION_ENDED] = { "ended", NULL },
+        [OPTION_LEND] = { "lend", NULL },
+        [OPTION_HELPER] = { "helper", "PROGRAM" },
+        [OPTION_HOST_PROGRAM] = { "host-program", "NAME" },
 };
 
 const char *option_name(enum option_id option) {

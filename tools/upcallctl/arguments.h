@@ -57,6 +57,9 @@ enum option_id {
         OPTION_START_TIME,
         OPTION_TREE,
         OPTION_ENDED,
+        OPTION_LEND,
+        OPTION_HELPER,
+        OPTION_HOST_PROGRAM,
         OPTION_COUNT, /* 64 at most: option_set */
 };
 
@@ -69,7 +72,8 @@ typedef uint64_t option_set;
 struct arguments {
         const char *values[OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
         const char *operand;               /* NULL: none */
-        char **program;                    /* run: what stands behind "--"; NULL: nothing does */
+        char **program;                    /* what stands behind "--" of run, or behind --helper or --host-program; NULL: nothing does */
+        struct wire_span words;            /* a helper's program and arguments, each with its NUL, where they are not in program */
 };
 
 /* Reads argv[1] and on into arguments, which keeps what it has from an earlier call (the global options in front of the verb).

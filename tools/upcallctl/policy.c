@@ -19,13 +19,17 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-        [POLICY_AGENT] = { "agent", agent_request, OPTION_BIT(RESIDENT), OPTION_BIT(UID) },
+        [POLICY_AGENT] = { "agent", agent_request, 0,
+                           OPTION_BIT(RESIDENT) | OPTION_BIT(UID) | OPTION_BIT(LEND) | OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM) },
         [POLICY_ROUTE] = { "route", route_request, OPTION_BIT(TYPE) | OPTION_BIT(DESCRIPTION),
                            OPTION_BIT(AGENT) | OPTION_BIT(DEFER) | OPTION_BIT(REJECT) | OPTION_BIT(CALLOUT) | OPTION_BIT(ORIGIN) | OPTION_BIT(PRIORITY) },
 };
 
 /* Options that take no value on the command line are said with "yes". */
-#define FLAGS (OPTION_BIT(RESIDENT) | OPTION_BIT(DEFER))
+#define FLAGS (OPTION_BIT(RESIDENT) | OPTION_BIT(LEND) | OPTION_BIT(DEFER))
+
+/* A program and its arguments, with blanks between them. */
+#define PROGRAMS (OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM))
 
 struct setting {
         const char *name;
@@ -137,6 +141,22 @@ static struct policy_order *order_add(struct parser *parser, enum policy_kind ki
         return order;
 }
 
+/* Words with one NUL behind each, in the place of the text that has blanks between them. */
+static struct wire_span split_words(char *text) {
+        char *out = text;
+
+        for (const char *in = text + strspn(text, " \t"); *in; in += strspn(in, " \t")) {
+                size_t size = strcspn(in, " \t");
+                bool last = in[size] == '\0';
+
+                memmove(out, in, size);
+                out[size] = '\0';
+                out += size + 1;
+                in += size + !last;
+        }
+        return wire_span(text, (size_t) (out - text));
+}
+
 static int order_set(struct parser *parser, struct policy_order *order, const char *name, const char *value) {
         const struct kind *kind = &kinds[order->kind];
 
@@ -148,6 +168,8 @@ static int order_set(struct parser *parser, struct policy_order *order, const ch
                 if ((FLAGS & OPTION_SET(i)) && strcmp(value, "yes") != 0)
                         return bad(parser, "[%s]: %s=%s: only 'yes' can be said, or nothing", order->section, name, value);
                 order->arguments.values[i] = keep_text(parser->policy, value);
+                if (order->arguments.values[i] && (PROGRAMS & (1u << i)))
+                        order->arguments.words = split_words((char *) order->arguments.values[i]);
                 return order->arguments.values[i] ? INI_GOOD : bad(parser, "[%s]: %s is too much", order->section, name);
         }
         return bad(parser, "[%s]: %s is not known, see upcalld-policy(5)", order->section, name);

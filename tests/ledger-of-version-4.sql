@@ -1,0 +1,15 @@
+-- SPDX-License-Identifier: GPL-2.0-or-later
+-- What tests do to a registry of this version to have one of version 4: what later migrations brought goes, the last one first.
+DROP TRIGGER container_keys_left;
+DROP TABLE keys_left;
+ALTER TABLE agent DROP COLUMN arguments;
+ALTER TABLE agent DROP COLUMN lend;
+ALTER TABLE agent DROP COLUMN kind;
+DROP INDEX ledger_keys;
+DROP INDEX container_runtime;
+DROP INDEX container_living;
+DROP TRIGGER container_taken_back;
+DROP TABLE affinity;
+DROP TABLE run;
+ALTER TABLE ledger DROP COLUMN claim;
+PRAGMA user_version = 4;
