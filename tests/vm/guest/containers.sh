@@ -51,7 +51,8 @@ inside() { # [OPTION VALUE of runc exec]… NAME COMMAND…
 ticket() { # NAME PRINCIPAL [UID]
         local name=$1 principal=$2 uid=${3:-0}
         if [[ $name == - ]]; then
-                echo secret | kinit -c "FILE:/tmp/krb5cc_$uid" "$principal" > /dev/null
+                machine_undo rm -f "/tmp/krb5cc_$uid"
+                echo secret | kinit -c "FILE:/tmp/krb5cc_$uid" "$principal" > /dev/null && chown "$uid:$uid" "/tmp/krb5cc_$uid"
         else
                 runc_own exec --user "$uid:$uid" "$name" sh -c "echo secret | kinit -c FILE:/tmp/krb5cc_$uid $principal" > /dev/null
         fi || fail "no ticket of $principal for $name"
