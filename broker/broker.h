@@ -6,7 +6,8 @@
  *   Broker ── Container ── Agent ── Session (one connection of an agent)
  *          │            └─ route
  *          ├─ Run (a process of the host that acts for a Container)
- *          ├─ Upcall (one connection of upcall-request-key), asked of a Session
+ *          ├─ Upcall (one connection of upcall-request-key, or one question of the broker outside), asked of a Session
+ *          ├─ Upstream (the connection to the broker outside, if we are in a container)
  *          └─ Control (one connection of upcallctl)
  */
 #ifndef BROKER_BROKER_H
@@ -35,6 +36,7 @@ typedef struct Session Session;
 typedef struct Upcall Upcall;
 typedef struct Control Control;
 typedef struct Run Run;
+typedef struct Upstream Upstream;
 
 TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
@@ -70,6 +72,7 @@ struct Broker {
         Witness *witness;
         AttributionIndex *index;
         Affinity *affinity; /* whom kernel threads can mean */
+        Upstream *upstream; /* the broker outside of our container; NULL: we are on the host */
 
         struct container_list containers;  /* active and held */
         struct session_list unattached;    /* agents' connections that have not been let in */

@@ -25,6 +25,9 @@ static int agent_kind_check(Control *control) {
         if (agent_kind(request) == UPCALL_AGENT_RESIDENT)
                 return request->lend || request->arguments.data ?
                                control_refuse(control, EINVAL, "a resident agent has no program, and no authority is lent to it") : 0;
+        if (control->broker->upstream)
+                return control_refuse(control, EINVAL, "this broker is in a container (upstream): nobody starts programs for it; let a resident agent do so, such as "
+                                                       "upcall-agent");
         if (!message_arguments_valid(request->arguments) || !macros_known(request->arguments))
                 return control_refuse(control, EINVAL, "a helper is a program with at most %d arguments, of which those that begin with %% are macros (%s)",
                                       UPCALL_ARGUMENTS_COUNT_MAX - 1, MACROS_WORDS);

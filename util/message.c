@@ -12,6 +12,7 @@
 #define REASON_MAX 63
 #define VERSION_MAX 63
 #define AUDIT_MAX 255
+#define UPSTREAM_MAX 511
 
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
@@ -134,6 +135,7 @@ MESSAGE_LAYOUT(hello, HELLO, 0, 0);
 static const struct wire_field message_attach_fields[] = {
         TEXT(message_attach, MUST, NAME, name, 1, UPCALL_AGENT_NAME_MAX),
         U32_BETWEEN(message_attach, MUST, WORKERS, workers, 1, WORKERS_MAX),
+        U32_BETWEEN(message_attach, MAY, FLAGS, flags, 0, UPCALL_FLAG_BROKER),
 };
 MESSAGE_LAYOUT(attach, ATTACH, 0, 0);
 
@@ -157,7 +159,7 @@ static const struct wire_field message_question_fields[] = {
         ID(message_question, MUST, CONTID, contid),
         U32(message_question, MUST, TIMEOUT_MS, timeout_ms),
 };
-MESSAGE_LAYOUT(question, QUESTION, 0, 0);
+MESSAGE_LAYOUT(question, QUESTION, 0, 1);
 
 static const struct wire_field message_answer_fields[] = {
         ID(message_answer, MUST, ID, id),
@@ -227,6 +229,7 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, GAP_DROPPED, gap_dropped),
         U64(message_status, MAY, GAP_FROM, gap_from),
         U64(message_status, MAY, LONGEST_TURN, longest_turn),
+        TEXT(message_status, MAY, UPSTREAM, upstream, 0, UPSTREAM_MAX),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 
