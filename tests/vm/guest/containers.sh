@@ -47,6 +47,11 @@ inside() { # [OPTION VALUE of runc exec]… NAME COMMAND…
         runc_own exec "${options[@]}" "$@" < /dev/null
 }
 
+# Before the container's network goes, which the client needs to take its leave
+unmount_at_end() { # NAME
+        machine_undo sh -c 'timeout 5 nsenter -t "$1" -a umount -R /mnt 2> /dev/null; true' unmount "${PID[$1]}"
+}
+
 # A ticket of PRINCIPAL, in the cache of UID in the container NAME, or of the host ("-")
 ticket() { # NAME PRINCIPAL [UID]
         local name=$1 principal=$2 uid=${3:-0}
@@ -56,4 +61,13 @@ ticket() { # NAME PRINCIPAL [UID]
         else
                 runc_own exec --user "$uid:$uid" "$name" sh -c "echo secret | kinit -c FILE:/tmp/krb5cc_$uid $principal" > /dev/null
         fi || fail "no ticket of $principal for $name"
+}
+
+# The same, registered, with a resident agent that answers upcalls of TYPE by a program in the container
+vm_answered_container() { # NAME TYPE PROGRAM
+        vm_container "$1" --bind /run/upcalld/agent
+        register "$1"
+        expect_ok upcallctl agent add "$2" --container "$1" --resident
+        expect_ok upcallctl route add --container "$1" --agent "$2" --type "$2" --description "*" --origin kernel
+        agent_in "$1" "$2" -- "$3"
 }

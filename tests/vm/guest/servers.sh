@@ -77,7 +77,7 @@ END
         smbd -D
 }
 
-# Two addresses, so that a client's mount table shows which one a name led to. Whoever looks into /elsewhere is sent on to files.test.lan.
+# Two addresses. Whoever looks into /elsewhere is sent on to files.test.lan.
 servers_nfs() {
         mkdir -p /srv/nfs/{files,elsewhere} /var/lib/nfs/{rpc_pipefs,v4recovery}
         chmod 1777 /srv/nfs/files

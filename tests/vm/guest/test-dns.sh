@@ -3,19 +3,34 @@
 # Names of servers, which the kernel asks for: an NFS server sends its client on to files.test.lan, whose address is another one in each network.
 servers_start network users nfs
 
+readonly NOBODY_IP=127.0.0.99 # where nobody is
+
+# For upcall-agent: the address as the container resolves it
+script answer-address 'set -- $(getent ahostsv4 "$UPCALL_DESCRIPTION") && [ -n "$1" ] || exit 1
+echo 60 >&"$UPCALL_LIFETIME_FD"
+printf "%s\\0" "$1"'
+
 # dns_container NAME ADDRESS: where files.test.lan is there
 dns_container() {
         vm_container "$1"
-        { cat /etc/hosts; echo "$2 files.test.lan"; } > "$WORK/hosts"
+        dns_mount "$@"
+}
+
+dns_answered_container() {
+        vm_answered_container "$1" dns_resolver "$KERNEL_SHARE/answer-address"
+        dns_mount "$@"
+}
+
+dns_mount() { # NAME ADDRESS
+        { grep -v files.test.lan /etc/hosts; echo "$2 files.test.lan"; } > "$WORK/hosts"
         cp --remove-destination "$WORK/hosts" "$WORK/bundle.$1/root/etc"
-        machine_undo nsenter -t "${PID[$1]}" -a umount -R -l /mnt
+        unmount_at_end "$1"
         expect_ok inside "$1" mount -t nfs4 "$SERVER_IP:/" /mnt
 }
 
-# The address that NAME was led to
-led_to() {
-        inside "$1" ls /mnt/elsewhere > /dev/null || fail "$1 was led nowhere"
-        inside "$1" sed -n 's,^[^ ]* /mnt/elsewhere .*[,]addr=\([0-9.]*\).*,\1,p' /proc/mounts
+# NFS clients notice that both of the server's addresses are one server, and stay with the first: so who is led wrong is led to nobody.
+led_right() { # NAME
+        inside "$1" ls /mnt/elsewhere
 }
 
 hosts_name() { # ADDRESS
@@ -25,7 +40,45 @@ hosts_name() { # ADDRESS
 
 test_stock_answer_is_the_hosts() {
         dns_container a "$SERVER_OTHER_IP"
-        hosts_name "$SERVER_IP"
-        expect_eq "$(led_to a)" "$SERVER_IP" "where a was led"
+        hosts_name "$NOBODY_IP"
+        expect_refused 'refused' led_right a
         expect_no_record
+}
+
+test_answer_is_the_containers() {
+        start_broker
+        takeover
+        hosts_name "$NOBODY_IP"
+        dns_answered_container a "$SERVER_OTHER_IP"
+        expect_ok led_right a
+        told a dns_resolver instantiated
+        trail_holds
+}
+
+# What the kernel keeps for NFS is not kept for each network: until it expires or is invalidated, the next container is led by the first one's
+# answer, and no record is made.
+test_kept_answer_serves_the_next_container() {
+        start_broker
+        takeover
+        dns_answered_container a "$SERVER_OTHER_IP"
+        dns_answered_container b "$NOBODY_IP"
+        expect_ok led_right a
+        expect_ok led_right b
+        audit_no 'op=upcall-dispatch' -uu "${CONTID[b]}" --raw
+        expect_ok inside b umount /mnt/elsewhere
+        expect_ok upcallctl container invalidate-keys a
+        expect_refused 'refused' led_right b
+        told b dns_resolver instantiated
+        trail_holds
+}
+
+# Who may ask with request_key(2) gets no agent's answer by that: the route is for the kernel's own upcalls.
+test_forged_request_gets_nothing() {
+        start_broker
+        takeover
+        dns_answered_container a "$SERVER_OTHER_IP"
+        expect_refused 'Required key not available' inside --user 1002:1002 a keyctl request2 dns_resolver files.test.lan x
+        told a dns_resolver negated 'origin=user|'
+        audit_find 'op=upcall-dispatch reason=no-route .*origin=user' -uu "${CONTID[a]}" --raw
+        trail_holds
 }
