@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # KDC, Samba and the kernel's NFS server, all on the guest itself, at 10.99.0.1, which containers reach over a bridge. Sourced by guest/tests, which
 # starts what a file of tests needs once: servers_start NAME…
-readonly SERVER=server.test.lan SERVER_IP=10.99.0.1 SERVER_OTHER_IP=10.99.0.201 REALM=TEST.LAN
+readonly SERVER=server.test.lan SERVER_IP=10.99.0.1 REALM=TEST.LAN
 readonly USERS=(alice bob carol hostuser)
 
 servers_network() {
@@ -77,7 +77,7 @@ END
         smbd -D
 }
 
-# Two addresses. Whoever looks into /elsewhere is sent on to files.test.lan.
+# Whoever looks into /elsewhere is sent on to files.test.lan.
 servers_nfs() {
         mkdir -p /srv/nfs/{files,elsewhere} /var/lib/nfs/{rpc_pipefs,v4recovery}
         chmod 1777 /srv/nfs/files
@@ -87,7 +87,6 @@ servers_nfs() {
         mount -t rpc_pipefs sunrpc /var/lib/nfs/rpc_pipefs
         mount -t nfsd nfsd /proc/fs/nfsd
         printf '[General]\nDomain = test.lan\n[Mapping]\nNobody-Group = nogroup\n' > /etc/idmapd.conf
-        ip addr add "$SERVER_OTHER_IP/24" dev br0
         mount --bind /srv/nfs/elsewhere /srv/nfs/elsewhere
         cat > /etc/exports <<END
 /srv/nfs *(rw,no_root_squash,no_subtree_check,sec=sys,fsid=0)

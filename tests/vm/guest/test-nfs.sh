@@ -5,26 +5,7 @@ servers_start network users nfs
 
 readonly EXPORT=/srv/nfs/files
 
-# The answer of a container's own users, for upcall-agent: docs/guide-nfs.md shows it.
-script answer-names 'case $UPCALL_DESCRIPTION in
-uid:*@test.lan | gid:*@test.lan) name=${UPCALL_DESCRIPTION#?id:} name=${name%@test.lan} ;;
-user:* | group:*) name=${UPCALL_DESCRIPTION#*:} ;;
-*) exit 1 ;;
-esac
-case $UPCALL_DESCRIPTION in
-gid:* | group:*) file=group ;;
-*) file=passwd ;;
-esac
-entry=$(getent "$file" "$name") || exit 1
-IFS=: read -r name _ number _ << END
-$entry
-END
-echo 600 >&"$UPCALL_LIFETIME_FD"
-case $UPCALL_DESCRIPTION in
-?id:*) printf "%s\\0" "$number" ;;
-*) printf %s@test.lan "$name" ;;
-esac'
-
+# The export is mounted there.
 nfs_container() { # NAME UID-OF-ALICE
         vm_container "$1"
         nfs_mount "$1" "$2"
