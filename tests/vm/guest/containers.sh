@@ -28,6 +28,8 @@ vm_container() {
                 sleep 1000000 > "$bundle/config.json" || fail "bundle of $name"
         runc_start "$name" || fail "runc: $(cat "$bundle/log")"
         PID[$name]=$(< "$bundle/pid")
+        # its mounts take their time, and runc waits for ten seconds
+        machine_undo sh -c 'kill -KILL "$1"; for i in $(seq 150); do [ -e "/proc/$1" ] || exit 0; sleep 0.2; done; cat "/proc/$1/stack"; ps axo pid,ppid,stat,wchan,args | grep -v "\["' end "${PID[$name]}"
         ((${#network[@]} > 0)) || container_network "$name"
 }
 
@@ -49,7 +51,7 @@ inside() { # [OPTION VALUE of runc exec]… NAME COMMAND…
 
 # Before the container's network goes, which the client needs to take its leave
 unmount_at_end() { # NAME
-        machine_undo sh -c 'timeout 5 nsenter -t "$1" -a umount -R /mnt 2> /dev/null; true' unmount "${PID[$1]}"
+        machine_undo sh -c 'timeout 10 nsenter -t "$1" -a umount -R /mnt 2> /dev/null; true' unmount "${PID[$1]}"
 }
 
 # A ticket of PRINCIPAL, in the cache of UID in the container NAME, or of the host ("-")

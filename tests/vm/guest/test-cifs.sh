@@ -4,6 +4,7 @@
 servers_start network users kdc samba
 
 mount_share() { # NAME [OPTIONS]
+        unmount_at_end "$1"
         inside "$1" mount -t cifs "//$SERVER/share" /mnt -o "sec=krb5,cruid=0,vers=3.1.1${2:+,$2}"
 }
 
