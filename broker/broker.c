@@ -11,6 +11,7 @@
 #include "broker/cgroup-watch.h"
 #include "broker/container.h"
 #include "broker/control.h"
+#include "broker/delegations.h"
 #include "broker/kernel-thread.h"
 #include "broker/keys-left.h"
 #include "broker/loop.h"
@@ -59,17 +60,22 @@ void broker_note_audit(Broker *broker, int error) {
         fprintf(stderr, error == 0 ? "audit works again\n" : "audit: %s\n", text);
 }
 
-bool broker_may_record_refusal(Broker *broker, struct refusals *refusals) {
+bool broker_has_room(struct refusals *refusals) {
         uint64_t second = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
 
         if (refusals->second != second)
                 *refusals = (struct refusals){ .second = second };
-        if (refusals->n >= REFUSALS_RECORDED_PER_SECOND) {
-                broker->counters.refusals_muted++;
+        if (refusals->n >= REFUSALS_RECORDED_PER_SECOND)
                 return false;
-        }
         refusals->n++;
         return true;
+}
+
+bool broker_may_record_refusal(Broker *broker, struct refusals *refusals) {
+        bool may = broker_has_room(refusals);
+
+        broker->counters.refusals_muted += !may;
+        return may;
 }
 
 static int on_sender(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -286,6 +292,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
+                r = delegation_load_all(broker);
+        if (r >= 0)
                 r = run_load_all(broker);
         if (r >= 0)
                 r = kernel_thread_load(broker);
@@ -326,6 +334,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         TAILQ_INIT(&broker->settling);
         TAILQ_INIT(&broker->controls);
         TAILQ_INIT(&broker->runs);
+        TAILQ_INIT(&broker->delegations);
         for (enum broker_listener i = 0; i < LISTENERS; i++)
                 broker->listeners[i] = start->listeners ? start->listeners[i] : -1;
         packet_init(&broker->packet);
@@ -379,10 +388,13 @@ static void free_connections(Broker *broker) {
 }
 
 Broker *broker_free(Broker *broker) {
+        Delegation *delegation;
         Run *run;
 
         if (!broker)
                 return NULL;
+        while ((delegation = TAILQ_FIRST(&broker->delegations)))
+                delegation_free(delegation);
         while ((run = TAILQ_FIRST(&broker->runs)))
                 run_free(run);
         free_connections(broker);

@@ -8,6 +8,7 @@
  *          ├─ Run (a process of the host that acts for a Container)
  *          ├─ Upcall (one connection of upcall-request-key, or one question of the broker outside), asked of a Session
  *          ├─ Upstream (the connection to the broker outside, if we are in a container)
+ *          ├─ Delegation (what root of a Container may do, with all that has grown from it)
  *          └─ Control (one connection of upcallctl)
  */
 #ifndef BROKER_BROKER_H
@@ -37,12 +38,14 @@ typedef struct Upcall Upcall;
 typedef struct Control Control;
 typedef struct Run Run;
 typedef struct Upstream Upstream;
+typedef struct Delegation Delegation;
 
 TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
 TAILQ_HEAD(run_list, Run);
+TAILQ_HEAD(delegation_list, Delegation);
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
@@ -80,8 +83,9 @@ struct Broker {
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
         struct run_list runs;
+        struct delegation_list delegations;
         unsigned n_runs;
-        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
+        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls, n_guests /* on the agents' socket */;
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;
@@ -130,5 +134,8 @@ void broker_announce_mode(Broker *broker, const struct process_facts *by);
 
 /* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. refusals are its own. */
 bool broker_may_record_refusal(Broker *broker, struct refusals *refusals);
+
+/* The same for what is no refusal, and is not counted. */
+bool broker_has_room(struct refusals *refusals);
 
 #endif

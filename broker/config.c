@@ -177,12 +177,14 @@ static int is_drop_in(const struct dirent *entry) {
 
 static int load_drop_in(struct parser *parser, const char *folder, const char *name) {
         char path[PATH_MAX];
-        int n;
+        int n, r;
 
         n = snprintf(path, sizeof(path), "%s/%s", folder, name);
         if (n < 0 || (size_t) n >= sizeof(path))
                 return -ENAMETOOLONG;
-        return load_file(parser, path);
+        r = load_file(parser, path);
+        parser->path = NULL; /* ours goes */
+        return r;
 }
 
 /* One that goes away meanwhile was never there */

@@ -27,6 +27,7 @@ static Container *container_new(Broker *broker) {
 
 static void container_set_identity(Container *container, const struct registry_container *row, Container *parent) {
         container->row = row->id;
+        container->delegation = row->delegation;
         container->parent = parent;
         memcpy(container->contid, row->contid, sizeof(container->contid));
         memcpy(container->parent_contid, row->parent, sizeof(container->parent_contid));
@@ -128,10 +129,23 @@ static _printf_(3, 4) void say(char *problem, size_t size, const char *format, .
         va_end(arguments);
 }
 
-static int find_parent(Broker *broker, const struct process_facts *facts, Container **ret_parent, char *problem, size_t size) {
+/* Whoever may register in his own container alone learns nothing of where a process is that is not in there. */
+static int find_parent_within(const Container *within, const struct attribution *attribution, Container **ret_parent, char *problem, size_t size) {
+        if (attribution->verdict != ATTRIBUTION_CONTAINER || attribution->run || !attribution_contains(&within->entry, attribution->entry)) {
+                say(problem, size, "this process is not in container %s, nor in one below it", within->name);
+                return -EXDEV;
+        }
+        *ret_parent = container_of_entry(attribution->entry);
+        return 0;
+}
+
+static int find_parent(Broker *broker, const struct container_registration *registration, Container **ret_parent, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
         struct attribution attribution = container_attribute(broker, facts);
 
         *ret_parent = NULL;
+        if (registration->within)
+                return find_parent_within(registration->within, &attribution, ret_parent, problem, size);
         if (attribution.verdict == ATTRIBUTION_AMBIGUOUS) {
                 say(problem, size, "process %" PRIu32 " is in the pid namespace of one container and in the cgroup of another: move it out of that cgroup first",
                     facts->tgid);
@@ -147,7 +161,8 @@ static int find_parent(Broker *broker, const struct process_facts *facts, Contai
         return 0;
 }
 
-static int check_process(Broker *broker, const struct process_facts *facts, const Container *parent, char *problem, size_t size) {
+static int check_process(Broker *broker, const struct container_registration *registration, const Container *parent, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
         const Container *container;
 
         if (facts->tid != facts->tgid) {
@@ -156,12 +171,12 @@ static int check_process(Broker *broker, const struct process_facts *facts, cons
         }
         TAILQ_FOREACH(container, &broker->containers, link)
                 if (container->pid == facts->tgid && container->start_time == facts->start_time) {
-                        say(problem, size, "process %" PRIu32 " is the first process of container %s (%s) already: a contid is set once", facts->tgid,
+                        say(problem, size, "process %" PRIu32 " is the first process of container %s (%s) already: a contid is set once", registration->pid_shown,
                             container->name, container->contid_text);
                         return -EBUSY;
                 }
         if (parent && parent->state != UPCALL_CONTAINER_ACTIVE) {
-                say(problem, size, "process %" PRIu32 " belongs to container %s, which has ended", facts->tgid, parent->name);
+                say(problem, size, "process %" PRIu32 " belongs to container %s, which has ended", registration->pid_shown, parent->name);
                 return -EXDEV;
         }
         return 0;
@@ -178,13 +193,13 @@ static int check_criteria(const struct container_registration *registration, con
 
         if ((found & UPCALL_FOUND_PIDNS) && facts->pids[facts->n_pids - 1] != 1) {
                 say(problem, size, "process %" PRIu32 " is number %" PRIu32 " in its pid namespace: register the first one, which is number 1 there",
-                    facts->tgid, facts->pids[facts->n_pids - 1]);
+                    registration->pid_shown, facts->pids[facts->n_pids - 1]);
                 return -EINVAL;
         }
         if (found != 0 || may_get_cgroup(registration))
                 return 0;
         if (parent) {
-                say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", facts->tgid, parent->name,
+                say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", registration->pid_shown, parent->name,
                     parent->contid_text);
                 return -EBUSY;
         }
@@ -238,9 +253,9 @@ int container_plan(Broker *broker, const struct container_registration *registra
                 say(problem, problem_size, "the namespaces of process %" PRIu32 " cannot be read", facts->tgid);
                 return -ESRCH;
         }
-        r = find_parent(broker, facts, &plan.parent, problem, problem_size);
+        r = find_parent(broker, registration, &plan.parent, problem, problem_size);
         if (r == 0)
-                r = check_process(broker, facts, plan.parent, problem, problem_size);
+                r = check_process(broker, registration, plan.parent, problem, problem_size);
         if (r < 0)
                 return r;
         plan.found = (pid_ns_is_own(broker, facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
@@ -279,6 +294,7 @@ int container_register(Broker *broker, const struct container_registration *regi
                 .registrar_uid = registration->registrar->euid,
                 .registrar_loginuid = registration->registrar->loginuid,
                 .time = usec_now(CLOCK_REALTIME),
+                .delegation = registration->delegation,
         };
         Container *container;
         int r;

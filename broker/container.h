@@ -33,6 +33,7 @@ struct Agent {
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
         struct upcall_list waiting; /* for a session with a free worker */
+        int64_t delegation; /* by which it was added; 0: the administrator did */
 };
 
 TAILQ_HEAD(agent_list, Agent);
@@ -43,6 +44,7 @@ struct Container {
         Broker *broker;
         Container *parent;
         int64_t row;
+        int64_t delegation; /* by which it was registered; 0: the administrator did */
         uint8_t contid[16];
         char contid_text[37];
         char *name, *cgroup_path;
@@ -77,6 +79,9 @@ struct container_registration {
         const struct process_facts *registrar; /* who asks */
         bool cgroup_shared;                    /* who asks says that others sit in its cgroup */
         bool late_cgroup;                      /* the run time may move it into its cgroup later */
+        const Container *within;               /* it must lie in there, or below; NULL: anywhere */
+        int64_t delegation;                    /* by which it is asked for; 0: none */
+        uint32_t pid_shown;                    /* its number, as who asks sees it */
 };
 
 static inline Container *container_of_entry(const struct attribution_entry *entry) {
@@ -113,10 +118,19 @@ Container *container_free(Container *container); /* forgets it, without a word t
 /* By name, or contid as text. -ENOENT; -ENOTUNIQ: several containers (of different parents) have this name. */
 int container_find(Broker *broker, const char *name_or_contid, Container **ret_container);
 
+/* The same among within and what lies in it alone, as if there were no others; NULL: among all. */
+int container_find_within(Broker *broker, const Container *within, const char *name_or_contid, Container **ret_container);
+
+/* How many levels inner, which lies in outer, is below it. */
+unsigned container_levels_below(const Container *outer, const Container *inner);
+
 /* A host's id as seen inside, (uint32_t) -1 where it is not mapped; and the other way round. */
 uint32_t container_uid_inside(Container *container, uint32_t uid);
 uint32_t container_gid_inside(Container *container, uint32_t gid);
 uint32_t container_uid_outside(Container *container, uint32_t uid);
+
+/* A process's number in the container's pid namespace; 0 where it has none there. */
+uint32_t container_pid_inside(const Container *container, const struct process_facts *facts);
 
 Agent *container_find_agent(Container *container, const char *name);
 Agent *container_agent_by_row(Container *container, int64_t row);

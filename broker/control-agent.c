@@ -51,7 +51,7 @@ static int agent_add_check(Control *control) {
                 return r;
         if (container_find_agent(container, control->agent))
                 return control_refuse(control, EEXIST, "container %s has an agent %s already", container->name, control->agent);
-        return 0;
+        return control_permit_agent(control);
 }
 
 static int agent_add_apply(Control *control) {
@@ -63,8 +63,9 @@ static int agent_add_apply(Control *control) {
         r = agent_add_check(control);
         if (r < 0)
                 return r;
-        (void) container_find(control->broker, control->container, &container);
+        (void) control_find(control, &container);
         row.container = container->row;
+        row.delegation = control_delegation_row(control);
         r = registry_add_agent(control->broker->registry, &row);
         if (r >= 0)
                 r = container_add_agent(container, &row);
@@ -80,7 +81,9 @@ static int agent_remove_check(Control *control) {
         int r;
 
         r = control_need_active_container(control, &container);
-        return r < 0 ? r : control_need_agent(control, container, &agent);
+        if (r >= 0)
+                r = control_need_agent(control, container, &agent);
+        return r < 0 ? r : control_permit_removal(control, agent->delegation);
 }
 
 static int agent_remove_apply(Control *control) {

@@ -63,7 +63,8 @@ static int route_add_check(Control *control) {
         problem = route_problem(&route);
         if (problem)
                 return control_refuse(control, EINVAL, "%s", problem);
-        return control->agent[0] ? control_need_agent(control, container, &agent) : 0;
+        r = control_permit_route(control, &route);
+        return r == 0 && control->agent[0] ? control_need_agent(control, container, &agent) : r;
 }
 
 static int route_add_apply(Control *control) {
@@ -78,9 +79,12 @@ static int route_add_apply(Control *control) {
         r = control_need_active_container(control, &container);
         if (r >= 0 && control->agent[0])
                 r = control_need_agent(control, container, &agent);
+        if (r >= 0)
+                r = control_permit_route(control, &route); /* others may have been added meanwhile */
         if (r < 0)
                 return r;
         row.container = container->row;
+        row.delegation = control_delegation_row(control);
         row.agent = agent ? agent->row : 0;
         r = registry_add_route(control->broker->registry, &row);
         if (r >= 0)
@@ -92,23 +96,26 @@ static int route_add_apply(Control *control) {
         return 0;
 }
 
-static Container *container_of_route(Broker *broker, uint64_t id) {
+static const struct route *find_requested_route(const Control *control, Container **ret_container) {
         Container *container;
 
-        TAILQ_FOREACH(container, &broker->containers, link)
-                for (size_t i = 0; i < container->n_routes; i++)
-                        if ((uint64_t) container->routes[i]->id == id)
-                                return container;
+        TAILQ_FOREACH(container, &control->broker->containers, link)
+                for (size_t i = 0; control_sees(control, container) && i < container->n_routes; i++)
+                        if ((uint64_t) container->routes[i]->id == control->request.route) {
+                                *ret_container = container;
+                                return container->routes[i];
+                        }
         return NULL;
 }
 
 static int route_remove_check(Control *control) {
-        Container *container = container_of_route(control->broker, control->request.route);
+        Container *container;
+        const struct route *route = find_requested_route(control, &container);
 
-        if (!container)
+        if (!route)
                 return control_refuse(control, ENOENT, "there is no route %llu: see upcallctl route list", (unsigned long long) control->request.route);
         memcpy(control->container, container->contid_text, sizeof(container->contid_text));
-        return 0;
+        return control_permit_removal(control, route->delegation);
 }
 
 static int route_remove_apply(Control *control) {
@@ -119,7 +126,7 @@ static int route_remove_apply(Control *control) {
         r = route_remove_check(control);
         if (r < 0)
                 return r;
-        container = container_of_route(control->broker, control->request.route);
+        (void) find_requested_route(control, &container);
         r = registry_remove_route(control->broker->registry, id);
         if (r < 0)
                 return control_refuse_registry(control, r);

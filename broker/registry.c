@@ -38,6 +38,7 @@ static void read_container(struct columns *columns, struct registry_container *r
         ret_row->image = column_text(columns, true);
         ret_row->pod = column_text(columns, true);
         ret_row->cgroup_pending = column_u32(columns);
+        ret_row->delegation = column_int(columns);
 }
 
 static int give_container(Query *query, registry_container_fn fn, void *userdata) {
@@ -90,6 +91,7 @@ int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn
                 row.kind = column_u32(&columns);
                 row.lend = column_u32(&columns);
                 row.arguments = column_blob_or_null(&columns, &row.arguments_size);
+                row.delegation = column_int(&columns);
                 r = each_end(registry, &columns, query.action);
                 if (r >= 0)
                         r = fn(userdata, &row);
@@ -110,6 +112,7 @@ static void read_route(struct columns *columns, struct registry_route *ret_row) 
         ret_row->callout = column_text(columns, true);
         ret_row->origin = column_u32(columns);
         ret_row->priority = column_u32(columns);
+        ret_row->delegation = column_int(columns);
 }
 
 int registry_each_route(Registry *registry, int64_t container, registry_route_fn fn, void *userdata) {
@@ -188,6 +191,7 @@ int registry_add_container(Registry *registry, struct registry_container *contai
         query_text(&query, container->image);
         query_text(&query, container->pod);
         query_int(&query, container->cgroup_pending);
+        query_int_or_null(&query, container->delegation);
         return run_add(&query, &container->id);
 }
 
@@ -229,6 +233,7 @@ int registry_add_agent(Registry *registry, struct registry_agent *agent) {
                 query_blob(&query, agent->arguments, agent->arguments_size);
         else
                 query_null(&query);
+        query_int_or_null(&query, agent->delegation);
         return run_add(&query, &agent->id);
 }
 
@@ -251,6 +256,7 @@ int registry_add_route(Registry *registry, struct registry_route *route) {
         query_text(&query, route->callout);
         query_int(&query, route->origin);
         query_int(&query, route->priority);
+        query_int_or_null(&query, route->delegation);
         return run_add(&query, &route->id);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The registry (containers, agents, routes) and the ledger (one row per upcall) in one embedded SQLite file. The only file
+ * The registry (containers, agents, routes, delegations) and the ledger (one row per upcall) in one embedded SQLite file. The only file
  * that knows SQLite. Not thread-safe: the broker's loop alone uses it. WAL, foreign keys, STRICT tables; schema/ holds the numbered
  * migrations, PRAGMA user_version says how many of them were applied.
  *
@@ -21,6 +21,7 @@
 #include "auditing/chain.h"
 #include "auditing/sender.h"
 #include "broker/affinity.h"
+#include "broker/delegation.h"
 #include "util/cleanup.h"
 #include "util/process.h"
 
@@ -44,6 +45,7 @@ struct registry_container {
         const char *reason;   /* why it ended, NULL: it has not */
         const char *runtime_id, *image, *pod; /* what the run time said of it; NULL: nothing */
         uint32_t cgroup_pending; /* 1: cgroup is its run time's, and tells nothing apart; it is to be moved to one of its own */
+        int64_t delegation; /* by which it was registered; 0: the administrator did, here and below */
 };
 
 struct registry_agent {
@@ -54,6 +56,7 @@ struct registry_agent {
         uint32_t lend;         /* 1: it gets the authority */
         const void *arguments; /* of a helper or a host program: words, each with its NUL */
         size_t arguments_size; /* 0: none */
+        int64_t delegation;
 };
 
 struct registry_route {
@@ -63,6 +66,13 @@ struct registry_route {
         const char *key_type, *description, *callout; /* globs */
         uint32_t origin;              /* 0 any, else enum upcall_origin + 1 */
         uint32_t priority;
+        int64_t delegation;
+};
+
+struct registry_delegation {
+        int64_t id, container, parent; /* parent 0: the administrator's own */
+        struct delegation_limits limits;
+        uint64_t time; /* microseconds since 1970 */
 };
 
 enum ledger_state {
@@ -113,6 +123,7 @@ const char *registry_problem(int error);
 typedef int (*registry_container_fn)(void *userdata, const struct registry_container *row);
 typedef int (*registry_agent_fn)(void *userdata, const struct registry_agent *row);
 typedef int (*registry_route_fn)(void *userdata, const struct registry_route *row);
+typedef int (*registry_delegation_fn)(void *userdata, const struct registry_delegation *row);
 typedef int (*registry_ledger_fn)(void *userdata, const struct ledger_row *row);
 
 int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata); /* by row number */
@@ -137,6 +148,12 @@ int registry_add_agent(Registry *registry, struct registry_agent *agent); /* set
 int registry_remove_agent(Registry *registry, int64_t id);                 /* and the routes that lead to it */
 int registry_add_route(Registry *registry, struct registry_route *route); /* sets id */
 int registry_remove_route(Registry *registry, int64_t id);
+
+/* Removing one takes with it, in one transaction, those that it was passed on as, and what all of these let grow: agents and routes are deleted, containers
+ * held. A container that ends, or is held, takes its delegation with it in the same way. */
+int registry_add_delegation(Registry *registry, struct registry_delegation *delegation); /* sets id */
+int registry_remove_delegation(Registry *registry, int64_t id);
+int registry_each_delegation(Registry *registry, registry_delegation_fn fn, void *userdata); /* parents first */
 
 /* Who asked for which server and user: of this boot, and what is of another one is removed. broker/affinity.h */
 typedef int (*registry_affinity_fn)(void *userdata, const struct affinity_entry *row);

@@ -19,6 +19,7 @@ struct route {
         uint32_t action;   /* enum upcall_action; ANSWER: ask agent */
         uint32_t error;    /* REJECT */
         int64_t agent;     /* ANSWER: the agent's row number */
+        int64_t delegation; /* by which it was added; 0: the administrator did. Says nothing of what it matches */
 };
 
 struct route_subject {

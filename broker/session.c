@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "broker/control.h"
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
@@ -409,6 +410,15 @@ static void session_protocol_error(Session *session, int error) {
         session_cut_off(session, EBADMSG, "this agent sent a packet that makes no sense here", "agent-nonsense");
 }
 
+/* A container's own root gives orders where agents connect: it sees no other socket. */
+static void session_hand_over(Session *session) {
+        Broker *broker = session->broker;
+        int fd = TAKE_FD(session->fd), pidfd = TAKE_FD(session->pidfd);
+
+        (void) session_end(session, "gives-orders");
+        control_accept_guest(broker, fd, pidfd);
+}
+
 /* One packet per turn, so that an agent that never stops sending leaves the others their turns. */
 static int on_session_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Session *session = userdata;
@@ -420,6 +430,12 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
 
         (void) source;
         (void) events;
+        if (!session->name[0] && control_is_order(fd)) {
+                session_hand_over(session);
+                return 0;
+        }
+        if (!session->name[0]) /* who has sent a packet is asked of orders alone */
+                (void) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 0 }, sizeof(int));
         /* expected in an answer alone, and not from those whose descriptors hang */
         descriptor = session->n_asked + session->n_withdrawn > 0 && closing_allowed(closing);
         r = packet_receive(fd, packet, descriptor ? 1 : 0);

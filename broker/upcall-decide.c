@@ -133,16 +133,6 @@ static bool over_limit(const Upcall *upcall, bool reserved) {
         return upcall->broker->n_in_flight >= (reserved ? config->max_in_flight : config->max_in_flight - config->reserved_in_flight);
 }
 
-/* The pid as the container sees it: its column in NSpid is its pid namespace's depth */
-static uint32_t pid_inside(const Container *container, const struct process_facts *facts) {
-        size_t length = namespace_chain_length(&facts->pid_ns);
-
-        for (size_t i = 0; i < length && i < facts->n_pids; i++)
-                if (namespace_id_equal(facts->pid_ns.ids[i], container->entry.pid_ns))
-                        return facts->pids[facts->n_pids - 1 - i];
-        return 0;
-}
-
 static const char *found_word(uint32_t found) {
         switch (found) {
         case UPCALL_FOUND_PIDNS:
@@ -187,7 +177,7 @@ static int upcall_attribute(Upcall *upcall, const struct attribution *attributio
                 return -ENOMEM;
         upcall->inside_uid = container_uid_inside(container, upcall->uid);
         upcall->inside_gid = container_gid_inside(container, upcall->gid);
-        upcall->inside_pid = pid_inside(container, facts);
+        upcall->inside_pid = container_pid_inside(container, facts);
         return 0;
 }
 

@@ -506,6 +506,27 @@ void upcall_container_ended(Container *container, const char *reason) {
                 }
 }
 
+/* Who would be asked now */
+static const Agent *agent_by_route(const Upcall *upcall) {
+        struct route_subject subject = upcall_subject(upcall);
+        Container *container = upcall->container;
+        const struct route *route = route_find((const struct route *const *) container->routes, container->n_routes, &subject);
+
+        return route && route->action == UPCALL_ACTION_ANSWER ? container_agent_by_row(container, route->agent) : NULL;
+}
+
+void upcall_routes_removed(Container *container, const char *reason) {
+        Upcall *upcall, *next;
+
+        for (upcall = TAILQ_FIRST(&container->broker->upcalls); upcall; upcall = next) {
+                next = TAILQ_NEXT(upcall, link);
+                if (upcall->container == container && upcall->decision.agent && upcall->decision.action == UPCALL_ACTION_ANSWER &&
+                    (upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED || upcall->state == UPCALL_RECORDING) &&
+                    agent_by_route(upcall) != upcall->decision.agent)
+                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
+        }
+}
+
 void upcall_agent_removed(Agent *agent, const char *reason) {
         Upcall *upcall, *next;
 

@@ -124,6 +124,9 @@ void upcall_ask_waiting(Agent *agent);
 void upcall_container_ended(Container *container, const char *reason);
 void upcall_agent_removed(Agent *agent, const char *reason);
 
+/* What is under way by a route that is not there any more, and by another one would go elsewhere, is refused. */
+void upcall_routes_removed(Container *container, const char *reason);
+
 /* At start: makes the event sources that upcalls with a verdict wait for. */
 int upcall_settle_start(Broker *broker);
 /* At the end: what clients have said already goes into ledger and records. */

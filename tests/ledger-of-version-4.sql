@@ -1,5 +1,15 @@
 -- SPDX-License-Identifier: GPL-2.0-or-later
 -- What tests do to a registry of this version to have one of version 4: what later migrations brought goes, the last one first.
+DROP TRIGGER container_delegation_ended;
+DROP TRIGGER delegation_taken_back;
+DROP TRIGGER container_delegation_fixed;
+DROP INDEX container_delegation;
+DROP INDEX agent_delegation;
+DROP INDEX route_delegation;
+ALTER TABLE container DROP COLUMN delegation;
+ALTER TABLE agent DROP COLUMN delegation;
+ALTER TABLE route DROP COLUMN delegation;
+DROP TABLE delegation;
 DROP TRIGGER container_keys_left;
 DROP TABLE keys_left;
 ALTER TABLE agent DROP COLUMN arguments;

@@ -182,7 +182,7 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_KEY_LEFT),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_DELEGATION_LIST),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),
@@ -204,6 +204,12 @@ static const struct wire_field message_control_fields[] = {
         U64(message_control, MAY, KEYS_INVALIDATED, keys_invalidated),
         U64(message_control, MAY, KEYS_GONE, keys_gone),
         U64(message_control, MAY, KEYS_KEPT, keys_kept),
+        TEXT(message_control, MAY, TYPES, types, 0, UPCALL_TYPES_MAX),
+        U32(message_control, MAY, MAX_CONTAINERS, max_containers),
+        U32(message_control, MAY, MAX_AGENTS, max_agents),
+        U32(message_control, MAY, DEPTH, depth),
+        U64(message_control, MAY, EXPIRES, expires),
+        U64(message_control, MAY, DELEGATION, delegation),
         U32_BETWEEN(message_control, MAY, AGENT_KIND, agent_kind, UPCALL_AGENT_RESIDENT, UPCALL_AGENT_HOST_PROGRAM),
         U32_BETWEEN(message_control, MAY, LEND, lend, 1, 1),
         BYTES(message_control, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
@@ -288,6 +294,22 @@ static const struct wire_field message_key_fields[] = {
 };
 MESSAGE_LAYOUT(key, KEY, 0, 0);
 
+static const struct wire_field message_delegation_fields[] = {
+        U64(message_delegation, MUST, DELEGATION, delegation),
+        TEXT(message_delegation, MUST, CONTAINER, container, 0, UPCALL_NAME_MAX),
+        ID(message_delegation, MUST, CONTID, contid),
+        U64(message_delegation, MAY, PASSED_ON_FROM, passed_on_from),
+        TEXT(message_delegation, MUST, TYPES, types, 0, UPCALL_TYPES_MAX),
+        U32(message_delegation, MUST, MAX_CONTAINERS, max_containers),
+        U32(message_delegation, MUST, MAX_AGENTS, max_agents),
+        U32(message_delegation, MUST, DEPTH, depth),
+        U32(message_delegation, MUST, CONTAINERS, containers),
+        U32(message_delegation, MUST, AGENTS, agents),
+        U64(message_delegation, MUST, TIME, time),
+        U64(message_delegation, MAY, EXPIRES, expires),
+};
+MESSAGE_LAYOUT(delegation, DELEGATION, 0, 0);
+
 static const struct wire_field message_done_fields[] = {
         U32_BETWEEN(message_done, MUST, ERROR, error, 0, ERRNO_MAX),
         TEXT(message_done, MUST, TEXT, text, 0, TEXT_MAX),
@@ -324,6 +346,7 @@ const struct wire_layout *const message_layouts[] = {
         &message_agent_layout,
         &message_route_layout,
         &message_key_layout,
+        &message_delegation_layout,
         &message_done_layout,
         &message_look_layout,
         &message_seen_layout,

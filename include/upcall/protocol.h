@@ -5,7 +5,7 @@
  * Three sockets, all AF_UNIX and SOCK_SEQPACKET, one message per packet:
  *
  *   upcall.sock        upcall-request-key asks, the broker gives a verdict
- *   agent/agent.sock   agents attach, receive questions and answer them
+ *   agent/agent.sock   agents attach, receive questions and answer them; or, where the first packet is one, orders as on control.sock
  *   control.sock       upcallctl and orchestrators register and look
  *
  * and one socket pair between the broker and its witness.
@@ -77,6 +77,9 @@ extern "C" {
 #define UPCALL_RUNTIME_ID_MAX 1024
 #define UPCALL_LABEL_MAX 512
 
+/* What a delegation may be for: TYPE:DESCRIPTION, globs, with commas between them. */
+#define UPCALL_TYPES_MAX 1024
+
 #define UPCALL_ID_SIZE 16
 
 /* Keys in one answer to UPCALL_VERB_KEY_LIST. */
@@ -127,6 +130,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_ROUTE = 52,
         UPCALL_MESSAGE_DONE = 53, /* … and its end */
         UPCALL_MESSAGE_KEY = 56,  /* from broker: a row of UPCALL_VERB_KEY_LIST */
+        UPCALL_MESSAGE_DELEGATION = 59,
 
         /* between broker and witness */
         UPCALL_MESSAGE_LOOK = 64, /* broker to witness, 1 descriptor: a pidfd */
@@ -196,6 +200,13 @@ enum upcall_field_tag {
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
         UPCALL_FIELD_KEYS_KEPT = 72,   /* u64: that root may not invalidate */
 
+        UPCALL_FIELD_TYPES = 130,      /* text: what a delegation is for, UPCALL_TYPES_MAX */
+        UPCALL_FIELD_MAX_CONTAINERS = 131, /* u32 */
+        UPCALL_FIELD_MAX_AGENTS = 132, /* u32 */
+        UPCALL_FIELD_DEPTH = 133,      /* u32: levels of containers below */
+        UPCALL_FIELD_EXPIRES = 134,    /* u64: microseconds since 1970; absent: with its container */
+        UPCALL_FIELD_DELEGATION = 135, /* u64: a delegation's number */
+        UPCALL_FIELD_PASSED_ON_FROM = 136, /* u64: another one's */
         UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
         UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
         UPCALL_FIELD_ARGUMENTS = 142,  /* bytes: a helper's program and its arguments with their macros, each with its NUL */
@@ -298,6 +309,9 @@ enum upcall_verb {
         UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
         UPCALL_VERB_KEY_LEFT = 42, /* DONE says in TEXT the contid of a container that is active no more and of whose keys nobody has said that they are
                                     * forgotten, or nothing */
+        UPCALL_VERB_DELEGATION_ADD = 50, /* DONE says its number in TEXT */
+        UPCALL_VERB_DELEGATION_REMOVE = 51,
+        UPCALL_VERB_DELEGATION_LIST = 52,
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

@@ -14,6 +14,7 @@
  *   exit             ends the program      wrong-id         an answer to another upcall
  *   garbage          no packet at all      unsealed         a payload in a file that can still change
  *   version          another version's error
+ *   evil:NAME        something that only a broker that was broken into would send (evil.h)
  *
  * Prints a line per packet: `request TYPE DESCRIPTION uid=N gid=N origin=N retry=N flags=N tid=N comm=TEXT callout=TEXT id=HEX`,
  * `outcome N error=N reason=WORD`, `end`.
@@ -28,6 +29,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/kernel/evil.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/error.h"
@@ -142,6 +144,8 @@ static int do_step(int fd, struct fake *fake, const char *step, const struct mes
                 memcpy(fake->payload, step + 7, size);
                 return answer(fd, fake, &verdict, size);
         }
+        if (strncmp(step, "evil:", 5) == 0)
+                return evil_send(fd, step + 5, request);
         if (strncmp(step, "answer-hex:", 11) == 0)
                 return answer(fd, fake, &verdict, read_hex(step + 11, fake->payload));
         if (strncmp(step, "size:", 5) == 0) {

@@ -561,7 +561,7 @@ static void test_observe_mode_is_said_first(void **state) {
         static const char loud[] = "OBSERVE MODE: ";
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         assert_memory_equal(bench->out, loud, sizeof(loud) - 1);
         assert_contains(bench->out, "'upcallctl observe off' ends it");
@@ -572,7 +572,7 @@ static void test_observe_mode_is_said_first(void **state) {
 static void test_mode_that_is_not_known(void **state) {
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok")), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok")), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         forget_client(bench->out);
         assert_null(strstr(bench->out, "OBSERVE"));

@@ -16,6 +16,7 @@
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/policy.h"
+#include "tools/upcall-request-key/rights.h"
 #include "tools/upcall-request-key/unbrokered.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
@@ -113,14 +114,32 @@ static int take_payload(struct job *job, const struct message_verdict *verdict, 
         return 0;
 }
 
+/* The broker's word alone hands nobody but the host's own to the host's program: one that was broken into would get a container the host's keys. */
+static bool may_defer(const struct job *job) {
+        const struct upcall *upcall = &job->upcall;
+
+        return job->policy.observe || caller_is_hosts_own(&upcall->request.caller) || policy_defers(POLICY_FOLDER, upcall->key.type);
+}
+
+static struct decision decide_deferral(const struct job *job) {
+        const struct wire_span type = job->upcall.key.type;
+
+        if (may_defer(job))
+                return (struct decision){ .action = UPCALL_ACTION_DEFER };
+        kmsg("key %d refused: upcalld defers it, and its caller is not the host's own (to let the host's own program answer: touch " POLICY_FOLDER
+             "/defer/%.*s, or all)", job->upcall.arguments.key, (int) type.size, (const char *) type.data);
+        return decide_reject(ENOKEY, SOON, "not-deferred");
+}
+
 static struct decision decide_by_verdict(struct job *job, const struct message_verdict *verdict) {
         struct decision decision = { .action = verdict->action, .error = verdict->error, .seconds = verdict->seconds, .group = job->policy.key_group };
         int r;
 
         switch (verdict->action) {
         case UPCALL_ACTION_REJECT:
-        case UPCALL_ACTION_DEFER:
                 return decision;
+        case UPCALL_ACTION_DEFER:
+                return decide_deferral(job);
         case UPCALL_ACTION_ANSWER:
                 r = take_payload(job, verdict, &decision);
                 if (r == -ENOMEM)
@@ -135,6 +154,7 @@ static struct decision decide_by_broker(struct job *job) {
         struct message_verdict verdict;
         int r;
 
+        rights_use(RIGHTS_ASK);
         r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &verdict);
         switch (r) {
         case 0:
@@ -170,12 +190,22 @@ static struct decision decide(struct job *job, const struct arguments *arguments
         return decide_by_broker(job);
 }
 
+/* With no right left that it does not take, what the broker said. */
+static void obey(const struct job *job, struct decision *decision, struct outcome *ret_outcome) {
+        int r = rights_give_up(decision->group > 0);
+
+        if (r < 0)
+                *decision = decide_reject((uint32_t) -r, SOON, "rights-kept");
+        carry_out(&job->upcall, decision, ret_outcome);
+}
+
 /* An upcall from its beginning to its end, with authority assumed. */
 static void answer_upcall(const struct arguments *arguments, char **argv, char **environment, const struct inherited *inherited,
                           struct outcome *ret_outcome) {
         _cleanup_(job_done) struct job job;
         struct decision decision;
 
+        rights_use(RIGHTS_COLLECT);
         job_init(&job);
         guard_alarm(policy_deadline(&job.policy) + ALARM_BEHIND);
         conversation_begin(&job.conversation);
@@ -193,8 +223,12 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
                 defer(&deferral, ret_outcome);
                 if (!ret_outcome->reason)
                         ret_outcome->reason = decision.reason;
-        } else
+        } else if (job.decided_by_broker) {
+                obey(&job, &decision, ret_outcome);
+        } else {
+                rights_use(RIGHTS_CONCLUDE);
                 carry_out(&job.upcall, &decision, ret_outcome);
+        }
         conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
         if (!job.decided_by_broker)
                 unbrokered_record(&job.upcall, &decision, ret_outcome);

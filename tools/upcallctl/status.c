@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -51,6 +52,16 @@ static const struct output_column columns[] = {
         COLUMN("preflight", "Preflight", OUTPUT_TEXT, preflight),
 };
 
+/* What a container's root is told (broker/control-status.c) */
+static const struct output_column columns_inside[] = {
+        WORD_COLUMN("mode", "Mode", mode_words, broker.mode),
+        COLUMN("version", "Version", OUTPUT_TEXT, broker.version),
+        COLUMN("containers", "Containers", OUTPUT_U32, broker.containers),
+        COLUMN("agents", "Agents", OUTPUT_U32, broker.agents),
+        COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, broker.in_flight),
+        COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
+};
+
 struct state {
         const struct arguments *arguments;
         Output *output;
@@ -75,11 +86,18 @@ static void look_around(const struct state *state, uint32_t broker_pid, char tex
 static int take_row(void *userdata, const void *message) {
         struct state *state = userdata;
         char preflight[PREFLIGHT_MAX];
+        bool inside;
         int r;
 
         if (state->n++ > 0)
                 return -EBADMSG;
         state->status.broker = *(const struct message_status *) message;
+        inside = state->status.broker.pid == 0;
+        r = output_new(inside ? columns_inside : columns, inside ? ELEMENTS(columns_inside) : ELEMENTS(columns), &state->output);
+        if (r < 0)
+                return r;
+        if (inside) /* and no look at a host that is not to be seen from here */
+                return output_add(state->output, &state->status);
         state->status.client = observe_look(CONFIG_DIR "/client.d");
         look_around(state, state->status.broker.pid, preflight);
         state->status.preflight = wire_text(preflight);
@@ -114,14 +132,10 @@ static int print_warnings(const struct status *status) {
 }
 
 int verb_status(const struct arguments *arguments) {
-        _cleanup_(output_freep) Output *output = NULL;
         struct state state = { .arguments = arguments };
+        _cleanup_(output_freep) Output *output = NULL;
         int r;
 
-        r = output_new(columns, ELEMENTS(columns), &output);
-        if (r < 0)
-                return ask_printed(r);
-        state.output = output;
         r = conversation_run(arguments, &(struct conversation){
                 .order = &(struct message_control){ .verb = UPCALL_VERB_STATUS },
                 .descriptor = -1,
@@ -129,10 +143,13 @@ int verb_status(const struct arguments *arguments) {
                 .row = take_row,
                 .userdata = &state,
         }, NULL);
+        output = state.output;
         if (r != 0)
                 return r;
+        if (!output)
+                return ask_printed(-ENODATA);
         if (option_given(arguments, OPTION_JSON))
                 return ask_printed(output_print_json_object(output));
-        r = state.n > 0 ? print_warnings(&state.status) : 0;
+        r = state.status.broker.pid != 0 ? print_warnings(&state.status) : 0;
         return ask_printed(r < 0 ? r : output_print_list(output));
 }
