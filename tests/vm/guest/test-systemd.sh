@@ -107,9 +107,11 @@ test_unit_is_confined() {
 test_apparmor_profiles_are_enforced() {
         local name
         [[ -d /sys/kernel/security/apparmor ]] || skip "this kernel has no AppArmor"
-        compgen -G '/etc/apparmor.d/*upcall*' > /dev/null || skip "this build installs no profiles"
-        for name in /etc/apparmor.d/*upcall*; do
-                expect_ok apparmor_parser --replace "$name"
+        compgen -G '/usr/share/upcalld/apparmor.d/*' > /dev/null || skip "this build installs no profiles"
+        for name in /usr/share/upcalld/apparmor.d/*; do
+                cp "$name" /etc/apparmor.d
+                machine_undo sh -c 'apparmor_parser --remove "$1"; rm -f "$1"' remove "/etc/apparmor.d/${name##*/}"
+                expect_ok apparmor_parser --replace "/etc/apparmor.d/${name##*/}"
         done
         service_world
         container_with_agent web-1 keys -- "$KERNEL_SHARE/answer-web"
