@@ -104,6 +104,20 @@ kernel_steps() {
         fi
 }
 
+# One boot for each kernel and way to boot, each with a time limit of its own. The guests are this machine's business only by their load.
+vm_steps() {
+        local vm_pattern=$pattern
+        group_wanted vm || return 0
+        if ! build_gcc; then
+                unbuilt vm build/gcc
+                return
+        fi
+        [[ $pattern != vm && $pattern != vm/* ]] || vm_pattern=$(sed 's,^vm/*,,' <<< "$pattern")
+        # shellcheck disable=SC2034 # of run_group
+        local limit_seconds=$((2 * step_seconds))
+        tap vm env UPCALLD_BUILD="$src/build" tests/vm/run "$vm_pattern"
+}
+
 # That they run, and what they say: the goals are measured on a machine that does nothing else.
 bench_steps() {
         local name
