@@ -83,6 +83,7 @@ struct Broker {
         unsigned n_pending; /* containers that wait for their cgroup */
 
         Quota *quota;
+        struct quota_company company; /* of upcalls */
         QuotaHolder *host, *strangers, *orders; /* of the host's own, of whoever is in no container, of what upcallctl asks for */
 
         int listeners[LISTENERS];

@@ -275,6 +275,16 @@ bool quota_allows(QuotaHolder *holder, enum quota_rate rate, uint64_t now, unsig
         return true;
 }
 
+uint64_t quota_company_others(struct quota_company *company, const QuotaHolder *holder, uint64_t now) {
+        if (company->last != holder) {
+                /* nobody else was there later than the last one */
+                company->others_time = company->last_time;
+                company->last = holder;
+        }
+        company->last_time = now;
+        return company->others_time;
+}
+
 uint64_t quota_reserve(QuotaHolder *holder, enum quota_rate rate, uint64_t now, unsigned per_second, unsigned burst) {
         uint64_t interval = per_second > 0 ? USEC_PER_SEC / per_second : 0, due;
 

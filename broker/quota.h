@@ -101,6 +101,15 @@ enum quota_rate {
 /* false: not now, and nothing is taken. 0 per second: never. */
 bool quota_allows(QuotaHolder *holder, enum quota_rate rate, uint64_t now, unsigned per_second, unsigned burst);
 
+/* Who was there last, and when anybody else was: who is alone need not be kept waiting for others. All zero: nobody was. */
+struct quota_company {
+        const QuotaHolder *last; /* compared, never looked into: it may have gone */
+        uint64_t last_time, others_time;
+};
+
+/* When anybody else than this holder, who is here now, was there; 0: never. */
+uint64_t quota_company_others(struct quota_company *company, const QuotaHolder *holder, uint64_t now);
+
 /* When it may be, and that much is taken. 0 per second: now. */
 uint64_t quota_reserve(QuotaHolder *holder, enum quota_rate rate, uint64_t now, unsigned per_second, unsigned burst);
 

@@ -8,6 +8,9 @@
 #include "util/error.h"
 
 /* The negative time-out of the kernel itself, in seconds: security/keys/internal.h, key_negative_timeout */
+/* Who asked within this time is expected to ask again. */
+#define COMPANY_USEC (10 * USEC_PER_SEC)
+
 #define KERNEL_REFUSAL 60
 
 static struct upcall_decision reject(uint32_t error, uint32_t seconds, const char *reason) {
@@ -207,7 +210,14 @@ static bool upcall_over_limit(Upcall *upcall, QuotaHolder *holder, int error, co
         return false;
 }
 
-/* What a container asks is answered at a pace that leaves the processors to others. */
+/* Whether anybody else has asked within the last seconds. */
+static bool upcall_has_company(Upcall *upcall, const QuotaHolder *holder) {
+        uint64_t now = usec_now(CLOCK_BOOTTIME), others = quota_company_others(&upcall->broker->company, holder, now);
+
+        return others > 0 && now - others < COMPANY_USEC;
+}
+
+/* What a container asks is answered at a pace that leaves the processors to others, where there are others. */
 static bool upcall_limit(Upcall *upcall, bool reserved) {
         Broker *broker = upcall->broker;
         QuotaHolder *holder = upcall->container ? upcall->container->holder : reserved ? broker->host : broker->strangers;
@@ -217,7 +227,7 @@ static bool upcall_limit(Upcall *upcall, bool reserved) {
         r = quota_take(holder, upcall->caller_uid, QUOTA_UPCALLS, 1, reserved ? QUOTA_RESERVE : 0, &upcall->charge, &reason);
         if (r < 0)
                 return upcall_over_limit(upcall, holder, r, reason);
-        if (!reserved && !upcall->observed)
+        if (upcall_has_company(upcall, holder) && !reserved && !upcall->observed)
                 upcall_wait_until(upcall, quota_reserve(holder, QUOTA_VERDICTS, usec_now(CLOCK_BOOTTIME), broker->config.max_verdicts,
                                                         broker->config.limits[QUOTA_UPCALLS].container));
         return true;

@@ -101,7 +101,7 @@ off limit-refusals-are-held broker/upcall-decide.c \
         quota/refusals_are_held_back
 off limit-pace broker/upcall.c \
         's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
-        quota/pace_of_one_container
+        quota/pace_of_one_container_beside_another
 off limit-records-of-refusals broker/broker.c \
         '/^bool broker_may_record_refusal/,/^}/ s/bool may = quota_allows\(.*\);/bool may = true;/' \
         quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail

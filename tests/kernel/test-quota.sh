@@ -229,10 +229,15 @@ test_no_container_uses_up_anothers_share() {
         good_is_answered
 }
 
-# One that asks without end goes at its pace, whatever it gets
-test_pace_of_one_container() {
+# One that asks without end goes at its pace, whatever it gets; but only beside others
+test_pace_of_one_container_beside_another() {
         local start
         quota_world max-verdicts-per-second=20 max-per-container=10
+        start=$(now_ms)
+        in_container good "$KERNEL_SHARE/request" --count 30 user db: > "$WORK/alone"
+        expect_eq "$(grep -c '^ok' "$WORK/alone")" 30 "answers"
+        (($(now_ms) - start < 900)) || fail "30 upcalls of one that is alone took $(($(now_ms) - start)) ms"
+        in_container bad "$KERNEL_SHARE/request" user nobody:first > "$WORK/refused"
         start=$(now_ms)
         in_container good "$KERNEL_SHARE/request" --count 30 user db: > "$WORK/paced"
         expect_eq "$(grep -c '^ok' "$WORK/paced")" 30 "answers"

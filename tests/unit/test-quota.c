@@ -261,8 +261,23 @@ static void test_turns_are_evenly_spread(void **state) {
         assert_int_equal(quota_reserve(holder, QUOTA_VERDICTS, now, 0, 3), now);
 }
 
+static void test_who_is_alone_has_no_company(void **state) {
+        static const struct {
+                char who;
+                uint64_t now, others;
+        } steps[] = {
+                { 'a', 10, 0 }, { 'a', 11, 0 }, { 'b', 12, 11 }, { 'b', 20, 11 }, { 'a', 21, 20 }, { 'a', 90, 20 }, { 'c', 91, 90 }, { 'a', 92, 91 }, { 'b', 93, 92 },
+        };
+        struct quota_company company = { 0 };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(steps); i++)
+                assert_int_equal(quota_company_others(&company, (const QuotaHolder *) (uintptr_t) steps[i].who, steps[i].now), steps[i].others);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_who_is_alone_has_no_company),
                 cmocka_unit_test(test_whose_limit_it_is),
                 cmocka_unit_test_setup_teardown(test_nobody_uses_up_anothers_share, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_whoever_has_nothing_gets_the_last_one, setup, teardown),
