@@ -202,7 +202,7 @@ static int load_drop_in(struct parser *parser, const char *folder, const char *n
         if (n < 0 || (size_t) n >= sizeof(path))
                 return -ENAMETOOLONG;
         r = load_file(parser, path);
-        parser->path = NULL;
+        parser->path = NULL; /* ours goes */
         return r;
 }
 

@@ -381,9 +381,13 @@ bool message_name_valid(struct wire_span name, size_t max) {
 }
 
 const char *message_arguments_next(struct wire_span arguments, const char *word) {
-        const char *start = arguments.data, *end = start + arguments.size, *next = word ? word + strlen(word) + 1 : start;
+        const char *start = arguments.data;
+        size_t at;
 
-        return start && next < end ? next : NULL;
+        if (!start)
+                return NULL;
+        at = word ? (size_t) (word - start) + strlen(word) + 1 : 0;
+        return at < arguments.size ? start + at : NULL;
 }
 
 bool message_arguments_valid(struct wire_span arguments) {

@@ -103,6 +103,15 @@ takeover_save() {
         machine_save_file /sbin/request-key && machine_save_file /sbin/request-key.upcalld-host
 }
 
+# The client's own policy (upcall-request-key(8)): names in client.d, for example observe or defer/user
+client_allows() { # NAME…
+        local name
+        machine_undo rm -rf -- /etc/upcalld/client.d # the next test has none
+        for name; do
+                install -D -m 0644 /dev/null "/etc/upcalld/client.d/$name"
+        done
+}
+
 # ---- containers -------------------------------------------------------------------------------------------------------------
 
 # new_container NAME [OPTIONS of tests/kernel/container.c]: its first process in PID[NAME]

@@ -269,6 +269,23 @@ test_what_a_broker_in_a_container_cannot_be() {
         expect_refused 'pid namespace of its own' timeout 5 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
 }
 
+# Who is on the host at the other end says of each question who its caller is: it can be nobody, or somebody else
+test_lies_from_outside() {
+        share_brokers
+        mkdir -p /run/upcalld/agent
+        new_container C
+        start_inner_broker C $OUTSIDE
+        new_container_in C D
+        serve C D "of D"
+        machine_spawn "$WORK/lies" tests/kernel/lying-upstream.py $OUTSIDE "${PID[D]}"
+        machine_wait_for 10 lies_told 9 || fail "it ends at: $(< "$WORK/lies"); $(tail -n 3 "$WORK/C.broker")"
+        expect_eq "$(paste -sd ' ' "$WORK/lies")" "nobody agent-no-caller no-process agent-no-caller ended agent-caller-gone outside agent-caller-gone inside of D inside of D nonsense closed two-callers closed inside of D" "what it got"
+}
+
+lies_told() {
+        (($(wc -l < "$WORK/lies") >= $1))
+}
+
 test_settings_that_need_a_restart_stay() {
         one_level
         in_container C sed -i 's,^upstream=.*,upstream=/elsewhere,; s/^upstream-agent=.*/&\nupcall-timeout=5/' /etc/in/upcalld.conf

@@ -38,6 +38,7 @@
 #include "broker/spool.h"
 #include "broker/upcall.h"
 #include "broker/upstream.h"
+#include "broker/witness-check.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/message.h"
@@ -218,6 +219,15 @@ bool peer_is_upcall(const struct peer *peer) {
 
 bool peer_may_dry_run(const struct peer *peer) {
         return peer->uid == 0;
+}
+
+/* The witness that is played here makes its facts up (unit/test-witness has the check) */
+int witness_check(pid_t pid, struct process_facts *facts, int pid_ns, int user_ns) {
+        (void) pid;
+        (void) facts;
+        (void) pid_ns;
+        (void) user_ns;
+        return 0;
 }
 
 /* ---- a descriptor that hangs when it is closed, as those of a container's own file system can: one pipe, here ---- */
