@@ -172,10 +172,25 @@ static uint32_t pid_shown(const Control *control) {
         return top ? container_pid_inside(top, control->target) : control->target->tgid;
 }
 
+/*
+ * Whether others may sit in the container's cgroup. The administrator is believed, who can look; of anybody else's container it is only sure below the cgroup
+ * of his own. Else he could make the cgroup of a session of the host a container's, and everybody else in it ambiguous.
+ */
+static bool is_cgroup_shared(const Control *control) {
+        const Container *top = control_top(control);
+
+        if (!top)
+                return control->request.flags & UPCALL_FLAG_CGROUP_SHARED;
+        for (size_t i = 1; top->entry.cgroup != 0 && i < control->target->n_cgroups; i++)
+                if (control->target->cgroups[i] == top->entry.cgroup)
+                        return control->request.flags & UPCALL_FLAG_CGROUP_SHARED;
+        return true;
+}
+
 static struct container_registration registration(const Control *control) {
         struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by,
-                                                       .cgroup_shared = control->request.flags & UPCALL_FLAG_CGROUP_SHARED,
-                                                       .late_cgroup = control->request.flags & UPCALL_FLAG_LATE_CGROUP,
+                                                       .cgroup_shared = is_cgroup_shared(control),
+                                                       .late_cgroup = !control->delegation && (control->request.flags & UPCALL_FLAG_LATE_CGROUP),
                                                        .runtime_id = said(control->runtime_id), .image = said(control->image), .pod = said(control->pod),
                                                        .within = control_top(control), .delegation = control_delegation_row(control),
                                                        .pid_shown = pid_shown(control) };

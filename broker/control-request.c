@@ -165,9 +165,9 @@ static void request_judge(Control *control) {
                 describe_request(control);
         if (has_too_many_guests(control))
                 (void) control_refuse(control, EUSERS, "this container gives too many orders at once: try again");
-        else if (!gives_orders(control) || (r == 0 && !is_permitted(control)))
+        else if (!gives_orders(control) || (r == 0 && control->verb && !is_permitted(control)))
                 refuse(control);
-        else if (r < 0 || control->packet.n_descriptors != control->verb->descriptors)
+        else if (r < 0 || !control->verb || control->packet.n_descriptors != control->verb->descriptors)
                 control_protocol_error(control, r < 0 ? r : -EBADMSG);
         else
                 request_check(control);

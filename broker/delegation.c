@@ -141,7 +141,7 @@ static const char *read_entry(const char **list, struct entry *ret_entry) {
 }
 
 static const char *types_problem(const char *types) {
-        struct entry entry;
+        struct entry entry = { .key_type = "" };
         const char *problem;
 
         if (!types || *types == '\0')
@@ -159,7 +159,7 @@ static const char *types_problem(const char *types) {
 }
 
 bool delegation_covers_route(const char *types, const char *key_type, const char *description) {
-        struct entry entry;
+        struct entry entry = { .key_type = "" };
 
         if (!types || *types == '\0')
                 return false;
@@ -170,7 +170,7 @@ bool delegation_covers_route(const char *types, const char *key_type, const char
 }
 
 static bool types_cover(const char *wide, const char *narrow) {
-        struct entry entry;
+        struct entry entry = { .key_type = "" };
 
         if (!narrow || *narrow == '\0')
                 return true;

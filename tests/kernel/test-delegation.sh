@@ -82,7 +82,7 @@ test_root_of_a_container_looks_after_it() {
         audit_find "op=add-delegation" -uu "${CONTID[web-1]}" --raw > /dev/null
         audit_find "op=register vm=\"inside-1\".* delegation=$DELEGATION" -uu "${CONTID[inside-1]}" --raw > /dev/null
         audit_count 4 "op=(register-agent|add-route|remove-route|unregister-agent) .* delegation=$DELEGATION" -uu "${CONTID[web-1]}" --raw
-        expect_eq "$(audit -m USYS_CONFIG,VIRT_MACHINE_ID --raw | grep -c 'res=failed')" 0 "refusals"
+        audit_no 'op=refuse-.* delegation=' --raw
 }
 
 test_reading_shows_the_container_and_what_is_in_it() {
@@ -177,6 +177,31 @@ test_process_outside_is_not_registered() {
         expect_eq "$(names container name)" "web-1 web-2 " containers
         # nor oneself, nor what one descends from
         expect_refused 'nobody registers himself|EXDEV|EBUSY' inside web-1 container register --name x --pid 1
+}
+
+test_cgroup_that_is_not_below_the_containers_own_is_no_criterion() {
+        local elsewhere
+        elsewhere=$(machine_cgroup delegation) || skip "no cgroup2"
+        world --user
+        takeover
+        delegate web-1 --max-containers 5 --depth 5
+        # the target's cgroup is the host's as well, and not the one of who registers it
+        inner inside-1 web-1
+        # shellcheck disable=SC2016
+        CONTID[inside-1]=$(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$elsewhere" nsenter -t "${PID[web-1]}" -a -- \
+                "$KERNEL_SHARE/upcallctl" container register --name inside-1 --pid "$(number_in web-1 inside-1)") || fail "register"
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'inside-1'" found)" "['pidns']" "what tells it apart"
+        request_in - user debug:one hello
+        expect_answer ok "Debug hello"
+        # below the container's own it is one
+        new_container web-3 --cgroup "$elsewhere"
+        register web-3
+        expect_ok upcallctl delegation add --container web-3 --max-containers 5 --depth 5 > /dev/null
+        mkdir "$elsewhere/below"
+        inner inside-3 web-3
+        echo "${PID[inside-3]}" > "$elsewhere/below/cgroup.procs"
+        expect_ok register_from web-3 inside-3
+        expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'inside-3'" found)" "['pidns', 'cgroup']" "what tells it apart"
 }
 
 # ---- passing on ---------------------------------------------------------------------------------------------------------------

@@ -75,6 +75,50 @@ test_broker_killed_ends_the_witness() {
         machine_wait_for 5 process_gone "$witness" || fail "the witness outlives the broker"
 }
 
+test_broker_has_both_filters_in_every_thread() {
+        local task
+        start_broker
+        for task in /proc/"$BROKER"/task/*; do
+                expect_eq "$(sed -n 's/^Seccomp:[[:space:]]*//p' "$task/status")" 2 "seccomp of $task"
+                expect_eq "$(sed -n 's/^Seccomp_filters:[[:space:]]*//p' "$task/status")" 2 "filters of $task"
+        done
+        expect_eq "$(status_of "$BROKER" CapAmb)" $NONE ambient
+}
+
+# intrude CALL ARGUMENT…: the broker that runs does it, as one that was broken into would
+intrude() {
+        "$KERNEL_PROGRAMS/intrude" "$BROKER" "$@"
+}
+
+readonly SYS_SOCKET=41 SYS_CONNECT=42 SYS_BIND=49 SYS_CLONE=56 SYS_EXECVE=59 SYS_PTRACE=101 SYS_PRCTL=157 SYS_SETNS=308 SYS_KEYCTL=250 SYS_CAPSET=126
+readonly SYS_SETUID=105 SYS_MOUNT=165 SYS_OPEN_TREE=428 SYS_GETPID=39
+
+test_broken_into_broker_is_refused_what_it_never_needs() {
+        local call
+        start_broker
+        [[ $(uname -m) == x86_64 ]] || skip "intrude does not know this architecture"
+        expect_eq "$(intrude $SYS_GETPID)" "$BROKER" "a system call in the broker's name"
+        # ENOSYS: other families of sockets, a second listener, a process, its own protection
+        for call in "$SYS_SOCKET 2 1 0" "$SYS_SOCKET 16 3 9" "$SYS_BIND 3 0 0" "$SYS_CONNECT 3 0 0" "$SYS_CLONE 17 0 0 0 0" "$SYS_PRCTL 4 1 0 0 0"; do
+                # shellcheck disable=SC2086 # several arguments
+                expect_eq "$(intrude $call)" -38 "$call"
+        done
+        expect_ok broker_answers
+}
+
+test_broken_into_broker_dies_of_what_only_an_intruder_wants() {
+        local call
+        [[ $(uname -m) == x86_64 ]] || skip "intrude does not know this architecture"
+        for call in "$SYS_EXECVE 0 0 0" "$SYS_PTRACE 16 1 0 0" "$SYS_SETNS 3 0" "$SYS_KEYCTL 0 0 0 0 0" "$SYS_CAPSET 0 0" "$SYS_SETUID 0" \
+                "$SYS_MOUNT 0 0 0 0 0" "$SYS_OPEN_TREE 0 0 0"; do
+                start_broker
+                # shellcheck disable=SC2086
+                expect_eq "$(intrude $call)" "killed by signal 31" "$call"
+                machine_wait_for 5 broker_gone || fail "$call: the broker goes on"
+        done
+        # the kernel has told
+        audit_find 'sig=31 .*syscall=59 ' -m SECCOMP --raw > /dev/null
+
 # ---- who may do what: broker/rights.c, as each kind of peer --------------------------------------------------------------------
 
 # Sets ROWS: VERB COMMAND ADMINISTRATOR ROOT OTHER, of each line of the table; commands with _ for a blank

@@ -13,9 +13,12 @@
 #include "tools/upcall-request-key/carry-out.h"
 #include "tools/upcall-request-key/defer.h"
 #include "tools/upcall-request-key/dry-run.h"
+#include "tools/upcall-request-key/enter.h"
 #include "tools/upcall-request-key/guard.h"
+#include "tools/upcall-request-key/helper.h"
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/policy.h"
+#include "tools/upcall-request-key/rights.h"
 #include "tools/upcall-request-key/unbrokered.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
@@ -41,6 +44,7 @@ struct job {
         void *payload; /* out of a memfd */
         size_t payload_size;
         bool decided_by_broker; /* whose records tell of it, then */
+        struct message_verdict verdict; /* lies in the conversation */
 };
 
 static void job_init(struct job *job) {
@@ -102,7 +106,7 @@ static int take_payload(struct job *job, const struct message_verdict *verdict, 
                 return 0;
         if (verdict->payload.data)
                 return -EBADMSG;
-        fd = conversation_take_payload(&job->conversation);
+        fd = conversation_take_descriptor(&job->conversation);
         if (fd < 0)
                 return fd;
         r = payload_open(fd, &job->payload, &job->payload_size);
@@ -113,14 +117,34 @@ static int take_payload(struct job *job, const struct message_verdict *verdict, 
         return 0;
 }
 
+/* The broker's word alone hands nobody but the host's own to the host's program: one that was broken into would get a container the host's keys. */
+static bool may_defer(const struct job *job) {
+        const struct upcall *upcall = &job->upcall;
+
+        return job->policy.observe || caller_is_hosts_own(&upcall->request.caller) || policy_defers(POLICY_FOLDER, upcall->key.type);
+}
+
+static struct decision decide_deferral(const struct job *job) {
+        const struct wire_span type = job->upcall.key.type;
+
+        if (may_defer(job))
+                return (struct decision){ .action = UPCALL_ACTION_DEFER };
+        kmsg("key %d refused: upcalld defers it, and its caller is not the host's own (to let the host's own program answer: touch " POLICY_FOLDER
+             "/defer/%.*s, or all)", job->upcall.arguments.key, (int) type.size, (const char *) type.data);
+        return decide_reject(ENOKEY, SOON, "not-deferred");
+}
+
 static struct decision decide_by_verdict(struct job *job, const struct message_verdict *verdict) {
         struct decision decision = { .action = verdict->action, .error = verdict->error, .seconds = verdict->seconds, .group = job->policy.key_group };
         int r;
 
         switch (verdict->action) {
         case UPCALL_ACTION_REJECT:
-        case UPCALL_ACTION_DEFER:
                 return decision;
+        case UPCALL_ACTION_HELPER:
+                return job->conversation.packet.n_descriptors == 1 ? decision : decide_nonsense(job);
+        case UPCALL_ACTION_DEFER:
+                return decide_deferral(job);
         case UPCALL_ACTION_ANSWER:
                 r = take_payload(job, verdict, &decision);
                 if (r == -ENOMEM)
@@ -132,14 +156,14 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
 }
 
 static struct decision decide_by_broker(struct job *job) {
-        struct message_verdict verdict;
         int r;
 
-        r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &verdict);
+        rights_use(RIGHTS_ASK);
+        r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &job->verdict);
         switch (r) {
         case 0:
                 job->decided_by_broker = true;
-                return decide_by_verdict(job, &verdict);
+                return decide_by_verdict(job, &job->verdict);
         case ASK_OURSELVES:
                 return decide_defer("broker-asks");
         case ASK_DOWN:
@@ -170,12 +194,37 @@ static struct decision decide(struct job *job, const struct arguments *arguments
         return decide_by_broker(job);
 }
 
+static void run_helper(struct job *job, struct outcome *ret_outcome) {
+        _cleanup_close_ int pidfd = conversation_take_descriptor(&job->conversation);
+        const struct helper_order order = {
+                .upcall = &job->upcall,
+                .verdict = &job->verdict,
+                .pidfd = pidfd,
+                .policy = &job->policy,
+                .policy_folder = POLICY_FOLDER,
+                .deadline = job->conversation.end,
+        };
+
+        rights_use(RIGHTS_ALL);
+        helper_answer(&order, ret_outcome);
+}
+
+/* With no right left that it does not take, what the broker said. */
+static void obey(const struct job *job, struct decision *decision, struct outcome *ret_outcome) {
+        int r = rights_give_up(decision->group > 0);
+
+        if (r < 0)
+                *decision = decide_reject((uint32_t) -r, SOON, "rights-kept");
+        carry_out(&job->upcall, decision, ret_outcome);
+}
+
 /* An upcall from its beginning to its end, with authority assumed. */
 static void answer_upcall(const struct arguments *arguments, char **argv, char **environment, const struct inherited *inherited,
                           struct outcome *ret_outcome) {
         _cleanup_(job_done) struct job job;
         struct decision decision;
 
+        rights_use(RIGHTS_COLLECT);
         job_init(&job);
         guard_alarm(policy_deadline(&job.policy) + ALARM_BEHIND);
         conversation_begin(&job.conversation);
@@ -193,8 +242,14 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
                 defer(&deferral, ret_outcome);
                 if (!ret_outcome->reason)
                         ret_outcome->reason = decision.reason;
-        } else
+        } else if (decision.action == UPCALL_ACTION_HELPER) {
+                run_helper(&job, ret_outcome);
+        } else if (job.decided_by_broker) {
+                obey(&job, &decision, ret_outcome);
+        } else {
+                rights_use(RIGHTS_CONCLUDE);
                 carry_out(&job.upcall, &decision, ret_outcome);
+        }
         conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
         if (!job.decided_by_broker)
                 unbrokered_record(&job.upcall, &decision, ret_outcome);
@@ -236,6 +291,8 @@ int main(int argc, char **argv, char **environment) {
         struct outcome outcome = { .outcome = 0 };
         int32_t key;
 
+        if (enter_requested(argc, argv))
+                return enter_main(argv);
         if (options_given(argc, argv))
                 return command_run(argc, argv);
         guard_start(&inherited);
