@@ -192,6 +192,37 @@ static int say_refusal_and_fd(int fd, const char *argument, const struct message
         return say_descriptor(fd, &verdict, argument, strlen(argument), 1);
 }
 
+/* WHO is a process's number, or a kind of descriptor. */
+static int say_run(int fd, const char *who, const struct message_request *request, uint32_t kind, bool lend) {
+        struct message_verdict verdict = verdict_on(request, UPCALL_ACTION_HELPER);
+        const char *program = getenv("EVIL_PROGRAM");
+        _cleanup_close_ int descriptor = -1;
+        struct bytes bytes;
+        int r;
+
+        descriptor = *who >= '0' && *who <= '9' ? (int) syscall(SYS_pidfd_open, (pid_t) strtol(who, NULL, 10), 0) : open_kind(who, strlen(who));
+        if (descriptor < 0 || !program)
+                return -EINVAL;
+        verdict.payload = wire_span(NULL, 0);
+        verdict.agent_kind = kind;
+        verdict.lend = lend;
+        verdict.arguments = wire_span(program, strlen(program) + 1);
+        r = encode(&verdict, &bytes);
+        return r < 0 ? r : send_raw(fd, &bytes, descriptor, 1);
+}
+
+static int say_helper(int fd, const char *who, const struct message_request *request) {
+        return say_run(fd, who, request, UPCALL_AGENT_HELPER, false);
+}
+
+static int say_lend(int fd, const char *who, const struct message_request *request) {
+        return say_run(fd, who, request, UPCALL_AGENT_HELPER, true);
+}
+
+static int say_host(int fd, const char *who, const struct message_request *request) {
+        return say_run(fd, who, request, UPCALL_AGENT_HOST_PROGRAM, false);
+}
+
 static int say_number(int fd, const char *argument, const struct message_request *request) {
         struct message_verdict verdict = verdict_on(request, UPCALL_ACTION_REJECT);
         struct bytes bytes;
@@ -264,6 +295,7 @@ static const struct saying {
         { "mangle-", say_mangled },          { "action-", say_action }, { "fd-", say_fd },         { "fds-", say_fds },
         { "payload-fd-", say_payload_and_fd }, { "refusal-fd-", say_refusal_and_fd }, { "number-", say_number }, { "others", say_others },
         { "wrong-message", say_wrong_message }, { "nothing-", say_nothing }, { "twice", say_twice },
+        { "helper-", say_helper },           { "lend-", say_lend },     { "host-", say_host },
 };
 
 int evil_send(int fd, const char *name, const struct message_request *request) {

@@ -7,6 +7,7 @@
  *   fd-KIND                   an answer whose payload is a descriptor of a file, a folder, a process, a memfd that can change, … (evil.c has the kinds)
  *   fds-KIND-N                N such descriptors in one packet
  *   payload-fd-, refusal-fd-  one beside a payload that is in the packet, or beside a refusal
+ *   helper-WHO, lend-WHO, host-WHO   an order to run $EVIL_PROGRAM in the container of process WHO, a number; or of what is a descriptor of that KIND
  *   number-error-N, -seconds-N
  *   others                    answers to a hundred other upcalls
  *   wrong-message             a message that is no verdict

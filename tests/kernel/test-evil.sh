@@ -29,12 +29,17 @@ evil_fence() {
         audit_find "$word" -m USER --raw > /dev/null
 }
 
-# Nothing was executed or entered, and only what every upcall wants was opened
+# Nothing was executed or entered
+evil_nothing_was_run() {
+        evil_fence
+        [[ ! -e $WORK/ran ]] || fail "a program was run"
+        audit_no '^type=SYSCALL .*key="evil"' --raw
+}
+
+# Nor was anything opened but what every upcall wants
 evil_nothing_was_done() {
         local opened
-        evil_fence
-        [[ ! -e $WORK/ran ]] || fail "the host's program was run"
-        audit_no '^type=SYSCALL .*key="evil"' --raw
+        evil_nothing_was_run
         opened=$(audit -k evil-opens --raw | sed -n 's/^type=PATH .* name="\([^"]*\)" .* nametype=NORMAL .*/\1/p' | sort -u)
         [[ -n $opened ]] || fail "nothing was seen of the client"
         # of /proc, some relative to the caller's folder there
@@ -122,6 +127,31 @@ test_evil_payloads_are_not_handed_to_the_kernel() {
         done
         ((n > 0)) || skip "this kernel has none of these types"
         evil_nothing_was_done
+}
+
+# Any program, in the name of any process, for a container's caller and for the host's own
+test_evil_program_is_run_nowhere() {
+        local program who
+        evil_world
+        new_container web-2
+        script canary "echo ran >> $WORK/ran; echo -n evil"
+        chmod 0777 "$WORK"
+        evil_rule -F "path=$KERNEL_SHARE/canary" -F perm=x -k evil
+        for program in "$KERNEL_SHARE/canary" "../../../..$KERNEL_SHARE/canary" canary; do
+                [[ -z ${FAKE-} ]] || kill "$FAKE"
+                EVIL_PROGRAM=$program fake evil:{helper,lend,host}-{1,$$,"${PID[web-2]}",file,namespace,sealed}
+                for who in {helper,lend,host}-{1,$$,"${PID[web-2]}",file,namespace,sealed}; do
+                        foreign_request user "evil:$who.$RANDOM" x
+                        expect_ne "$ANSWER" ok "$program, $who"
+                done
+        done
+        kill "$FAKE"
+        EVIL_PROGRAM=$KERNEL_SHARE/canary fake evil:helper-{1,$$,"${PID[web-2]}"}
+        for who in 1 2 3; do
+                request_in - user "evil:host.$who" x
+                expect_ne "$ANSWER" ok "the host's own, $who"
+        done
+        evil_nothing_was_run
 }
 
 # The host's keys are for the host's own
