@@ -24,6 +24,7 @@
 #include "broker/chain.h"
 #include "broker/config.h"
 #include "broker/descriptor.h"
+#include "broker/quota.h"
 #include "broker/registry.h"
 #include "broker/sockets.h"
 #include "broker/spool.h"
@@ -49,16 +50,10 @@ TAILQ_HEAD(delegation_list, Delegation);
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
-        uint64_t over_limit;     /* refused since too many were under way; in observe mode: would have been */
+        uint64_t over_limit;     /* upcalls refused by a limit; in observe mode: would have been */
         uint64_t records_lost;   /* that the kernel did not make */
         uint64_t rows_lost;      /* upcalls that the ledger does not know, or not to their end */
         uint64_t refusals_muted; /* refusals that were not recorded since there were too many of them */
-};
-
-/* Records of refusals in the present second. Each container has its own, so that none keeps another's out of the trail. */
-struct refusals {
-        uint64_t second;
-        unsigned n;
 };
 
 struct Broker {
@@ -84,8 +79,12 @@ struct Broker {
         struct control_list controls;
         struct run_list runs;
         struct delegation_list delegations;
-        unsigned n_runs;
-        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls, n_guests /* on the agents' socket */;
+        unsigned n_runs, n_settling;
+        unsigned n_pending; /* containers that wait for their cgroup */
+
+        Quota *quota;
+        struct quota_company company; /* of upcalls */
+        QuotaHolder *host, *strangers, *orders; /* of the host's own, of whoever is in no container, of what upcallctl asks for */
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;
@@ -100,7 +99,6 @@ struct Broker {
 
         struct broker_counters counters;
         uint64_t longest_turn;     /* of the loop, in microseconds */
-        struct refusals strangers, orders; /* of whoever is in no container; of what upcallctl asked for */
         char audit_problem[128];   /* "" when the last record was read back */
 
         struct packet packet;      /* where every socket but the control ones receives: used within one event */
@@ -132,10 +130,10 @@ void broker_say_ready(const Broker *broker, int settings);
 /* Says in the log and the trail which mode is in effect: after a change, and at a start in observe mode. */
 void broker_announce_mode(Broker *broker, const struct process_facts *by);
 
-/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. refusals are its own. */
-bool broker_may_record_refusal(Broker *broker, struct refusals *refusals);
+/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail, nor to keep another's out of it. */
+bool broker_may_record_refusal(Broker *broker, QuotaHolder *holder);
 
 /* The same for what is no refusal, and is not counted. */
-bool broker_has_room(struct refusals *refusals);
+bool broker_has_room(QuotaHolder *holder);
 
 #endif

@@ -11,17 +11,24 @@
 #include "util/error.h"
 #include "util/message.h"
 
-static Container *container_new(Broker *broker) {
+/* Whether there may be one more was asked before its record was made, see container_plan() */
+static Container *container_new(Broker *broker, uid_t registrar) {
+        const char *reason;
         Container *container;
 
         container = calloc(1, sizeof(*container));
         if (!container)
                 return NULL;
+        container->holder = quota_holder_new(broker->quota);
+        if (!container->holder || quota_take(broker->orders, registrar, QUOTA_CONTAINERS, 1, QUOTA_ALWAYS, &container->charge, &reason) < 0) {
+                quota_holder_unref(container->holder);
+                free(container);
+                return NULL;
+        }
         container->broker = broker;
         container->pidfd = container->pid_ns = container->user_ns = container->cgroup_watch = -1;
         TAILQ_INIT(&container->agents);
         TAILQ_INSERT_TAIL(&broker->containers, container, link);
-        broker->n_containers++;
         return container;
 }
 
@@ -67,7 +74,7 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         _cleanup_(container_freep) Container *container = NULL;
         int r;
 
-        container = container_new(broker);
+        container = container_new(broker, row->registrar_uid);
         if (!container)
                 return -ENOMEM;
         container_set_identity(container, row, parent);
@@ -247,8 +254,13 @@ static int check_names(Broker *broker, const struct container_registration *regi
 int container_plan(Broker *broker, const struct container_registration *registration, struct container_plan *ret_plan, char *problem, size_t problem_size) {
         const struct process_facts *facts = registration->facts;
         struct container_plan plan = {};
+        const char *reason;
         int r;
 
+        if (quota_ask(broker->orders, registration->registrar->euid, QUOTA_CONTAINERS, 1, 0, &reason) < 0) {
+                say(problem, problem_size, "there are as many containers as there may be (max-containers)");
+                return -EUSERS;
+        }
         if (facts->n_pids == 0 || namespace_chain_length(&facts->pid_ns) == 0 || namespace_chain_length(&facts->user_ns) == 0) {
                 say(problem, problem_size, "the namespaces of process %" PRIu32 " cannot be read", facts->tgid);
                 return -ESRCH;

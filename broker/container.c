@@ -85,7 +85,7 @@ static void agent_free(Agent *agent) {
         while ((session = TAILQ_FIRST(&agent->sessions)))
                 session_cut_off(session, ENXIO, "this agent was taken out of the registry", "agent-removed");
         TAILQ_REMOVE(&container->agents, agent, link);
-        container->broker->n_agents--;
+        quota_give_back(&agent->charge);
         free(agent->arguments);
         free(agent->name);
         free(agent);
@@ -115,6 +115,7 @@ static void *memdup(const void *data, size_t size) {
 }
 
 int container_add_agent(Container *container, const struct registry_agent *row) {
+        const char *reason;
         Agent *agent;
 
         agent = calloc(1, sizeof(*agent));
@@ -122,7 +123,9 @@ int container_add_agent(Container *container, const struct registry_agent *row) 
                 return -ENOMEM;
         agent->name = strdup(row->name);
         agent->arguments = row->arguments_size > 0 ? memdup(row->arguments, row->arguments_size) : NULL;
-        if (!agent->name || (row->arguments_size > 0 && !agent->arguments)) {
+        /* whether there may be one more was asked before its record was made, see agent_add_check() */
+        if (!agent->name || (row->arguments_size > 0 && !agent->arguments) ||
+            quota_take(container->holder, 0, QUOTA_AGENTS, 1, QUOTA_ALWAYS, &agent->charge, &reason) < 0) {
                 free(agent->arguments);
                 free(agent->name);
                 free(agent);
@@ -139,7 +142,6 @@ int container_add_agent(Container *container, const struct registry_agent *row) 
         TAILQ_INIT(&agent->sessions);
         TAILQ_INIT(&agent->waiting);
         TAILQ_INSERT_TAIL(&container->agents, agent, link);
-        container->broker->n_agents++;
         return 0;
 }
 
@@ -206,7 +208,6 @@ Container *container_free(Container *container) {
         control_container_gone(container);
         attribution_index_remove(container->broker->index, &container->entry);
         TAILQ_REMOVE(&container->broker->containers, container, link);
-        container->broker->n_containers--;
         if (container->cgroup_pending)
                 container->broker->n_pending--;
         witness_cancel(container->question);
@@ -215,6 +216,8 @@ Container *container_free(Container *container) {
         close_fd(container->pid_ns);
         close_fd(container->user_ns);
         closing_unref(container->closing);
+        quota_give_back(&container->charge);
+        quota_holder_unref(container->holder);
         free(container->uids);
         free(container->gids);
         free(container->routes);

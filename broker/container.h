@@ -29,6 +29,7 @@ struct Agent {
         bool lend;
         void *arguments; /* words, each with its NUL; NULL: a resident agent */
         size_t arguments_size;
+        struct quota_charge charge;
         struct session_list sessions;
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
@@ -64,8 +65,8 @@ struct Container {
         struct agent_list agents;
         struct route **routes;
         size_t n_routes;
-        unsigned n_upcalls;     /* under way */
-        struct refusals refusals;
+        QuotaHolder *holder;
+        struct quota_charge charge; /* for being one */
         Closing *closing;       /* descriptors that its agents sent */
         struct id_map *uids, *gids; /* read when first needed */
 };

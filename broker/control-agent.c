@@ -37,6 +37,7 @@ static int agent_kind_check(Control *control) {
 }
 
 static int agent_add_check(Control *control) {
+        const char *reason;
         Container *container;
         int r;
 
@@ -51,6 +52,9 @@ static int agent_add_check(Control *control) {
                 return r;
         if (container_find_agent(container, control->agent))
                 return control_refuse(control, EEXIST, "container %s has an agent %s already", container->name, control->agent);
+        if (quota_ask(container->holder, 0, QUOTA_AGENTS, 1, 0, &reason) < 0)
+                return control_refuse(control, EUSERS, "container %s, or the host, has as many agents as it may have (max-agents-per-container, max-agents)",
+                                      container->name);
         return control_permit_agent(control);
 }
 

@@ -19,10 +19,10 @@ static Container *container_of_refusal(const Control *control) {
         return container;
 }
 
-static struct refusals *refusals_of(Control *control) {
+static QuotaHolder *refusals_of(Control *control) {
         if (control->home)
-                return &control->home->refusals;
-        return control->who == RIGHTS_ADMINISTRATOR ? &control->broker->orders : &control->broker->strangers;
+                return control->home->holder;
+        return control->who == RIGHTS_ADMINISTRATOR ? control->broker->orders : control->broker->strangers;
 }
 
 /* Of looking, only what somebody in a container was refused: who is outside has been let in by the socket's mode, or learns that he is nobody. */
@@ -94,7 +94,7 @@ static void on_change_recorded(void *userdata, int error, const struct sender_re
 void control_record(Control *control) {
         int r;
 
-        if (control->delegation && !broker_has_room(&control->delegation->changes)) {
+        if (control->delegation && !broker_has_room(control->delegation->container->holder)) {
                 (void) control_refuse(control, EAGAIN, "too many changes in this second: try again");
                 return;
         }

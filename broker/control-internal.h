@@ -18,6 +18,7 @@
 /* An answer that waits until the peer has read what was sent before */
 struct outgoing {
         STAILQ_ENTRY(outgoing) link;
+        struct quota_charge charge;
         size_t size;
         uint8_t data[];
 };
@@ -30,6 +31,7 @@ struct Control {
         bool guest;        /* it came over the agents' socket: one request, and that is all */
         bool busy;         /* with a request */
         bool answered;
+        struct quota_charge charge;
         STAILQ_HEAD(, outgoing) outgoing;
         sd_event_source *io, *timer;
         WitnessQuestion *question;

@@ -9,7 +9,6 @@
 #include "util/deadline.h"
 #include "util/error.h"
 
-#define CONTROLS_MAX 64
 #define IDLE_TIMEOUT_USEC (30 * USEC_PER_SEC)
 
 /* ---- replies ---- */
@@ -39,17 +38,18 @@ static void request_done(Control *control) {
         control->busy = false;
 }
 
+static void outgoing_free(struct outgoing *outgoing) {
+        quota_give_back(&outgoing->charge);
+        free(outgoing);
+}
+
 static void drop_outgoing(Control *control) {
         struct outgoing *outgoing;
 
         while ((outgoing = STAILQ_FIRST(&control->outgoing))) {
                 STAILQ_REMOVE_HEAD(&control->outgoing, link);
-                free(outgoing);
+                outgoing_free(outgoing);
         }
-}
-
-static unsigned *control_count(Control *control) {
-        return control->guest ? &control->broker->n_guests : &control->broker->n_controls;
 }
 
 Control *control_free(Control *control) {
@@ -61,8 +61,8 @@ Control *control_free(Control *control) {
         close_fd(control->fd);
         close_fd(control->pidfd);
         TAILQ_REMOVE(&control->broker->controls, control, link);
-        (*control_count(control))--;
         drop_outgoing(control);
+        quota_give_back(&control->charge);
         free(control);
         return NULL;
 }
@@ -78,6 +78,7 @@ static void control_listen(Control *control) {
 static int control_queue(Control *control, const struct wire_layout *layout, const void *message) {
         _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX];
         struct outgoing *outgoing;
+        const char *reason;
         size_t size;
         int r;
 
@@ -87,7 +88,13 @@ static int control_queue(Control *control, const struct wire_layout *layout, con
         outgoing = malloc(sizeof(*outgoing) + size);
         if (!outgoing)
                 return -ENOMEM;
+        outgoing->charge = (struct quota_charge){};
         outgoing->size = size;
+        r = quota_take(control->broker->orders, control->peer.uid, QUOTA_BYTES, (unsigned) size, 0, &outgoing->charge, &reason);
+        if (r < 0) {
+                free(outgoing);
+                return r;
+        }
         memcpy(outgoing->data, data, size);
         STAILQ_INSERT_TAIL(&control->outgoing, outgoing, link);
         return 0;
@@ -122,7 +129,7 @@ static void control_flush(Control *control) {
                         break;
                 }
                 STAILQ_REMOVE_HEAD(&control->outgoing, link);
-                free(outgoing);
+                outgoing_free(outgoing);
         }
         control_dismiss(control);
         control_listen(control);
@@ -193,11 +200,14 @@ static int on_idle(sd_event_source *source, uint64_t now, void *userdata) {
 
 static int control_start(Control *control) {
         sd_event *event = control->broker->event;
+        const char *reason;
         int r;
 
-        if (*control_count(control) > CONTROLS_MAX)
-                return -EUSERS;
         r = peer_credentials(control->fd, &control->peer);
+        if (r < 0)
+                return r;
+        r = quota_take(control->broker->orders, control->peer.uid, control->guest ? QUOTA_GUESTS : QUOTA_CONTROLS, 1,
+                       control->peer.uid == 0 ? QUOTA_RESERVE : 0, &control->charge, &reason);
         if (r < 0)
                 return r;
         if (control->pidfd < 0)
@@ -229,7 +239,6 @@ static int control_new(Broker *broker, int fd, int pidfd, bool guest) {
         packet_init(&control->packet);
         STAILQ_INIT(&control->outgoing);
         TAILQ_INSERT_TAIL(&broker->controls, control, link);
-        (*control_count(control))++;
         r = control_start(control);
         if (r < 0)
                 control_free(control);
@@ -250,8 +259,9 @@ bool control_is_order(int fd) {
 void control_accept_guest(Broker *broker, int fd, int pidfd) {
         static const struct message_error full = { .error = EUSERS, .text = { .data = "too many orders are given at once: try again",
                                                                               .size = sizeof("too many orders are given at once: try again") - 1 } };
+        const char *reason;
 
-        if (broker->n_guests < CONTROLS_MAX) {
+        if (quota_ask(broker->orders, 0, QUOTA_GUESTS, 1, 0, &reason) == 0) {
                 (void) control_new(broker, fd, pidfd, true);
                 return;
         }

@@ -18,7 +18,6 @@ struct Delegation {
         struct delegation_limits limits; /* types is its own */
         uint64_t time;
         sd_event_source *timer; /* NULL: does not expire */
-        struct refusals changes; /* in the present second */
 };
 
 /* What has grown from one and from those below it, and counts. */

@@ -13,9 +13,6 @@
 #include "util/error.h"
 #include "util/message.h"
 
-/* Anybody may connect. What has not been let in has a room of its own, so that it does not take that of agents away. */
-#define UNATTACHED_MAX 128
-
 #define ATTACH_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
 /* A question that was withdrawn is given back by libupcall as soon as it reads; an agent that does not is hung. */
@@ -28,12 +25,10 @@ static void session_unlink(Session *session) {
                 TAILQ_REMOVE(&session->agent->sessions, session, link);
                 session->agent->n_sessions--;
                 session->agent->last_seen = usec_now(CLOCK_BOOTTIME);
-                session->broker->n_sessions--;
-        } else {
+        } else
                 TAILQ_REMOVE(&session->broker->unattached, session, link);
-                session->broker->n_unattached--;
-        }
         session->agent = NULL;
+        quota_give_back(&session->charge);
 }
 
 static void refuse_asked(Session *session, const char *reason) {
@@ -80,7 +75,7 @@ void session_cut_off(Session *session, int error, const char *text, const char *
 /* ---- letting in ---- */
 
 static void record_refusal(Session *session, Container *container, const char *reason) {
-        if (!broker_may_record_refusal(session->broker, container ? &container->refusals : &session->broker->strangers))
+        if (!broker_may_record_refusal(session->broker, container ? container->holder : session->broker->strangers))
                 return;
         (void) evidence_change(session->broker,
                                &(struct evidence_change){ .op = "refuse-agent", .container = container, .reason = reason, .command = session->name,
@@ -126,6 +121,27 @@ static Agent *session_identify(Session *session, Container **ret_container, int 
         return has_uid(session, container_uid_outside(container, agent->uid)) ? agent : NULL;
 }
 
+/* From here on it does not count as one that arrives. */
+static int session_charge(Session *session, const Agent *agent, const char **ret_text, const char **ret_reason) {
+        struct quota_charge charge = {};
+        int r;
+
+        if (agent->n_sessions >= session->broker->config.max_per_agent) {
+                *ret_text = "this agent has as many connections as it may have (max-connections-per-agent)";
+                *ret_reason = "over-connections-agent";
+                return -EDQUOT;
+        }
+        r = quota_take(agent->container->holder, session->uid, QUOTA_CONNECTIONS, 1, 0, &charge, ret_reason);
+        if (r < 0) {
+                *ret_text = "there are as many connections of agents as there may be, in this container (max-connections-per-container) or on the host "
+                            "(max-agent-connections)";
+                return r;
+        }
+        quota_give_back(&session->charge);
+        session->charge = charge;
+        return 0;
+}
+
 static void session_let_in(Session *session) {
         struct message_attached message = {};
         const char *text, *reason;
@@ -134,16 +150,9 @@ static void session_let_in(Session *session) {
         int error, r;
 
         agent = session_identify(session, &container, &error, &text, &reason);
-        if (agent && agent->n_sessions >= session->broker->config.max_per_agent) {
+        if (agent && session_charge(session, agent, &text, &reason) < 0) {
                 agent = NULL;
                 error = EUSERS;
-                text = "this agent has as many connections as it may have (max-connections-per-agent)";
-                reason = "over-limit";
-        } else if (agent && session->broker->n_sessions >= session->broker->config.max_agent_connections) {
-                agent = NULL;
-                error = EUSERS;
-                text = "the broker has as many agents' connections as it may have (max-agent-connections)";
-                reason = "over-limit";
         }
         if (!agent) {
                 record_refusal(session, container, reason);
@@ -160,8 +169,6 @@ static void session_let_in(Session *session) {
         TAILQ_INSERT_TAIL(&agent->sessions, session, link);
         session->agent = agent;
         agent->n_sessions++;
-        session->broker->n_unattached--;
-        session->broker->n_sessions++;
         memcpy(message.contid, container->contid, sizeof(message.contid));
         message.container = wire_text(container->name);
         r = packet_send(session->fd, &message_attached_layout, &message, NULL, 0);
@@ -402,7 +409,7 @@ static void session_protocol_error(Session *session, int error) {
                                 "agent-version");
                 return;
         }
-        if (session->agent && broker_may_record_refusal(session->broker, &session->agent->container->refusals))
+        if (session->agent && broker_may_record_refusal(session->broker, session->agent->container->holder))
                 (void) evidence_change(session->broker,
                                        &(struct evidence_change){ .op = "cut-off-agent", .container = session->agent->container, .agent = session->agent->name,
                                                                   .reason = "agent-nonsense", .by = session->facts },
@@ -460,18 +467,42 @@ static int on_attach_timeout(sd_event_source *source, uint64_t now, void *userda
         return 0;
 }
 
+/* Those that say nothing go first: an agent says at once who it is. */
+static bool make_room(Session *arriving, bool of_its_uid) {
+        Session *session;
+
+        TAILQ_FOREACH(session, &arriving->broker->unattached, link)
+                if (session != arriving && !session->name[0] && (!of_its_uid || session->uid == arriving->uid)) {
+                        session_cut_off(session, EUSERS, "too many others connect and do not say which agent they are: try again", "over-arrivals");
+                        return true;
+                }
+        return false;
+}
+
+/* Anybody may connect. What has not been let in has a room of its own, so that it does not take that of agents away. */
+static int session_arrive(Session *session) {
+        const char *reason;
+        int r;
+
+        do
+                r = quota_take(session->broker->strangers, session->uid, QUOTA_ARRIVALS, 1, 0, &session->charge, &reason);
+        while ((r == -EDQUOT || r == -EBUSY) && make_room(session, r == -EDQUOT));
+        return r;
+}
+
 static int session_start(Session *session) {
         static const struct message_hello hello = { .version = { .data = PACKAGE_VERSION, .size = sizeof(PACKAGE_VERSION) - 1 } };
         sd_event *event = session->broker->event;
         struct peer peer;
         int r;
 
-        if (session->broker->n_unattached > UNATTACHED_MAX)
-                return -EUSERS;
         r = peer_credentials(session->fd, &peer);
         if (r < 0)
                 return r;
         session->uid = peer.uid;
+        r = session_arrive(session);
+        if (r < 0)
+                return r;
         session->pidfd = peer_pidfd(session->fd, &peer);
         if (session->pidfd < 0)
                 return session->pidfd;
@@ -481,19 +512,6 @@ static int session_start(Session *session) {
         if (r >= 0)
                 r = packet_send(session->fd, &message_hello_layout, &hello, NULL, 0);
         return r < 0 ? r : 0;
-}
-
-/* Those that say nothing go first: an agent says at once who it is. */
-static void make_room(Broker *broker) {
-        Session *session;
-
-        if (broker->n_unattached < UNATTACHED_MAX)
-                return;
-        TAILQ_FOREACH(session, &broker->unattached, link)
-                if (!session->name[0]) {
-                        session_cut_off(session, EUSERS, "too many others connect and do not say which agent they are: try again", "over-limit");
-                        return;
-                }
 }
 
 int session_accept(Broker *broker, int fd) {
@@ -510,12 +528,10 @@ int session_accept(Broker *broker, int fd) {
         session->pidfd = -1;
         TAILQ_INIT(&session->asked);
         TAILQ_INIT(&session->answered);
-        make_room(broker);
         TAILQ_INSERT_TAIL(&broker->unattached, session, link);
-        broker->n_unattached++;
         r = session_start(session);
-        if (r == -EUSERS)
-                session_cut_off(session, EUSERS, "too many others are being let in: try again", "over-limit");
+        if (r == -EDQUOT || r == -EBUSY)
+                session_cut_off(session, EUSERS, "too many others are being let in: try again", "over-arrivals");
         else if (r < 0)
                 (void) session_end(session, "agent-gone");
         return r;

@@ -2,10 +2,10 @@
 /*
  * One upcall, from the client's packet to the completion record.
  *
- *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ WAITING ─ a worker is free ─▶ ASKED
- *      refused, deferred: from RECORDING ─────────────────────────────┐                                       │ answer, deadline
- *                                                                     ▼                                       ▼
- *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀───────────────────┘
+ *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ PACED ─ its turn ─▶ WAITING ─ a worker is free ─▶ ASKED
+ *      refused, deferred: from RECORDING or PACED ────────────────────┐                                                          │ answer, deadline
+ *                                                                     ▼                                                          ▼
+ *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀──────────────────────────────────────┘
  */
 #ifndef BROKER_UPCALL_H
 #define BROKER_UPCALL_H
@@ -18,13 +18,14 @@
 enum upcall_state {
         UPCALL_READING,
         UPCALL_RECORDING,
+        UPCALL_PACED,
         UPCALL_WAITING,
         UPCALL_ASKED,
         UPCALL_DECIDED,
         UPCALL_FINISHED,
 };
 
-#define UPCALL_REASON_MAX 32
+#define UPCALL_REASON_MAX 48
 
 /* A verdict in the making. */
 struct upcall_decision {
@@ -50,7 +51,9 @@ struct Upcall {
         Broker *broker;
         const struct upcall_source *source;
         enum upcall_state state;
-        bool counted; /* in broker->n_in_flight and container->n_upcalls */
+        struct quota_charge charge;  /* in flight, or held */
+        struct quota_charge waiting; /* in its agent's queue */
+        uint64_t not_before; /* CLOCK_BOOTTIME: when it goes on behind its record */
         bool settling; /* in broker->settling */
         bool completed; /* its completion record is under way, or has its fate */
         bool row_lost;  /* the ledger could not be written */

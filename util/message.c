@@ -235,6 +235,13 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, GAP_DROPPED, gap_dropped),
         U64(message_status, MAY, GAP_FROM, gap_from),
         U64(message_status, MAY, LONGEST_TURN, longest_turn),
+        U64(message_status, MAY, REFUSALS_MUTED, refusals_muted),
+        ARRAY(U32S, message_status, MAY, LIMIT_USED, limits.used, limits.n_used, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U32S, message_status, MAY, LIMIT_HOST, limits.host, limits.n_host, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U32S, message_status, MAY, LIMIT_CONTAINER, limits.container, limits.n_container, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U32S, message_status, MAY, LIMIT_UID, limits.uid, limits.n_uid, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U64S, message_status, MAY, LIMIT_REFUSED, limits.refused, limits.n_refused, UPCALL_LIMIT_SCOPES, UPCALL_LIMITS_MAX * UPCALL_LIMIT_SCOPES,
+              UPCALL_LIMIT_SCOPES),
         TEXT(message_status, MAY, UPSTREAM, upstream, 0, UPSTREAM_MAX),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
@@ -374,9 +381,13 @@ bool message_name_valid(struct wire_span name, size_t max) {
 }
 
 const char *message_arguments_next(struct wire_span arguments, const char *word) {
-        const char *start = arguments.data, *end = start + arguments.size, *next = word ? word + strlen(word) + 1 : start;
+        const char *start = arguments.data;
+        size_t at;
 
-        return start && next < end ? next : NULL;
+        if (!start)
+                return NULL;
+        at = word ? (size_t) (word - start) + strlen(word) + 1 : 0;
+        return at < arguments.size ? start + at : NULL;
 }
 
 bool message_arguments_valid(struct wire_span arguments) {

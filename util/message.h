@@ -128,6 +128,12 @@ struct message_status {
         uint64_t spooled; /* (optional) audit records that wait */
         uint64_t gap_records, gap_dropped, gap_from; /* (optional) in the trail, not recorded yet; from: microseconds since 1970 */
         uint64_t longest_turn; /* (optional) of the broker's loop, in microseconds */
+        uint64_t refusals_muted; /* (optional) */
+        struct message_limits {  /* (optional) indexed by enum upcall_limit */
+                uint32_t used[UPCALL_LIMITS_MAX], host[UPCALL_LIMITS_MAX], container[UPCALL_LIMITS_MAX], uid[UPCALL_LIMITS_MAX];
+                uint64_t refused[UPCALL_LIMITS_MAX][UPCALL_LIMIT_SCOPES];
+                size_t n_used, n_host, n_container, n_uid, n_refused; /* of the last one the numbers, not the rows */
+        } limits;
         struct wire_span upstream; /* (optional) of a broker in a container: how it fares with the one outside */
 };
 

@@ -194,6 +194,14 @@ enum upcall_field_tag {
         UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
         UPCALL_FIELD_LONGEST_TURN = 64, /* u64: microseconds that the broker's loop was away from its events at most */
 
+        /* limits: arrays of what enum upcall_limit names, in its order */
+        UPCALL_FIELD_LIMIT_USED = 160,      /* u32s: so many there are */
+        UPCALL_FIELD_LIMIT_HOST = 161,      /* u32s: so many there may be */
+        UPCALL_FIELD_LIMIT_CONTAINER = 162, /* u32s: of one container; 0: as many as of the host */
+        UPCALL_FIELD_LIMIT_UID = 163,       /* u32s: of one uid (in a container); 0: as many as of the container */
+        UPCALL_FIELD_LIMIT_REFUSED = 164,   /* u64s, UPCALL_LIMIT_SCOPES for each: refused by the limit of the host, by the fair share of what is left, by the limit of a
+                                             * container, of a uid */
+        UPCALL_FIELD_REFUSALS_MUTED = 165,  /* u64: refusals that were not recorded, since there were too many of them */
         UPCALL_FIELD_UPSTREAM = 170,   /* text: what a broker in a container says of the one outside */
 
         UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
@@ -289,6 +297,24 @@ enum upcall_found {
         UPCALL_FOUND_AFFINITY = 1 << 2, /* of a caller alone: a kernel thread that can only mean this one */
         UPCALL_FOUND_RUN_FOR = 1 << 3,  /* of a caller alone: a process of the host that acts for it (upcallctl run) */
 };
+
+/* What is limited. New ones come last. */
+enum upcall_limit {
+        UPCALL_LIMIT_UPCALLS = 0,     /* in flight */
+        UPCALL_LIMIT_QUEUE = 1,       /* of these: wait for a worker of their agent */
+        UPCALL_LIMIT_HELD = 2,        /* refusals that are held back for a moment */
+        UPCALL_LIMIT_ARRIVALS = 3,    /* connections to agent.sock that have not been let in */
+        UPCALL_LIMIT_CONNECTIONS = 4, /* of agents */
+        UPCALL_LIMIT_CONTROLS = 5,    /* connections to control.sock */
+        UPCALL_LIMIT_CONTAINERS = 6,
+        UPCALL_LIMIT_AGENTS = 7,
+        UPCALL_LIMIT_BYTES = 8,       /* that wait until a peer reads them */
+        UPCALL_LIMIT_GUESTS = 9,      /* connections over which root of a container gives an order */
+};
+
+/* As many as a packet may name, at most, and whose limit each is: the host's, a share, a container's, a uid's */
+#define UPCALL_LIMITS_MAX 32
+#define UPCALL_LIMIT_SCOPES 4
 
 enum upcall_verb {
         UPCALL_VERB_STATUS = 1,

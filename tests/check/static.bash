@@ -131,7 +131,7 @@ static_manuals() {
 static_settings() {
         diff -u --label conf/upcalld.conf --label broker/config.c \
                 <(sed -n 's/^#\([a-z-]*\)=\([a-z0-9-]*\)$/\1 \2/p' conf/upcalld.conf | sort) \
-                <(sed -n 's/.*{ "\([a-z-]*\)", SETTING([a-z_]*), \([A-Za-z0-9_]*\),.*/\1 \2/p' broker/config.c |
+                <(sed -n 's/.*{ "\([a-z-]*\)", [SL][A-Z]*([A-Za-z_, ]*), \([A-Za-z0-9_]*\),.*/\1 \2/p' broker/config.c |
                         sed 's/ CONFIG_[A-Z]*_\(.*\)/ \L\1/; s/_/-/g' | sort) &&
                 grep -q '^#[a-z-]*=' conf/upcalld.conf
 }

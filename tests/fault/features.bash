@@ -65,8 +65,8 @@ off tombstone-refuses broker/upcall-decide.c \
 off tombstone-refuses-in-flight broker/container-end.c \
         's/^( *)container_withdraw\(container, "container-ended"\);/\1(void) container_withdraw;/' \
         failure/container_unregistered_during_upcall
-off limit-of-one-container broker/upcall-decide.c \
-        '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
+off limit-of-one-container broker/quota.c \
+        's/return QUOTA_OF_CONTAINER;/;/' \
         failure/limit_of_one_container
 
 off keys-left-are-noted schema/0008-keys-left.sql \
@@ -78,6 +78,54 @@ off keys-left-are-said-after-a-start broker/broker.c \
 off keys-left-are-forgotten broker/control-key.c \
         's/r = registry_forget_keys_left\(registry, subject\.contid\);/r = 0;/' \
         life/keys_of_containers_that_ended_without_a_hook_are_invalidated
+
+# ---- limits -------------------------------------------------------------------------------------------------------------------
+
+off limit-of-one-uid broker/quota.c \
+        's/return QUOTA_OF_UID;/;/' \
+        quota/limit_of_one_uid_leaves_room_to_others
+off limit-fair-share broker/quota.c \
+        's/return QUOTA_OF_SHARE;/;/' \
+        quota/no_container_uses_up_anothers_share
+off limit-of-the-host broker/quota.c \
+        's/return QUOTA_OF_HOST;/;/' \
+        unit/test-quota
+off limit-reserve broker/quota.c \
+        's/unsigned host = reserve \?/unsigned host = true ?/' \
+        unit/test-quota
+off limit-of-the-queue broker/upcall-ask.c \
+        's/r = quota_take\(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, .*/r = 0;/' \
+        quota/queue_for_a_worker_is_bounded
+off limit-refusals-are-held broker/upcall-decide.c \
+        's/^( *)upcall_hold\(upcall, holder\);/\1(void) upcall_hold;/' \
+        quota/refusals_are_held_back
+off limit-pace broker/upcall.c \
+        's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
+        quota/pace_of_one_container_beside_another
+off limit-records-of-refusals broker/broker.c \
+        '/^bool broker_may_record_refusal/,/^}/ s/bool may = quota_allows\(.*\);/bool may = true;/' \
+        quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail
+off limit-silent-arrivals-go-first broker/session.c \
+        '/^static bool make_room/,/^}/ s/if \(session != arriving .*$/if (false) {/' \
+        unit/test-broker
+off limit-of-arrivals broker/session.c \
+        '/^static int session_arrive/,/^}/ s/QUOTA_ARRIVALS, 1, 0,/QUOTA_ARRIVALS, 1, QUOTA_ALWAYS,/' \
+        quota/ten_thousand_connections_do_not_keep_agents_out
+off limit-connections-of-a-container broker/session.c \
+        's/QUOTA_CONNECTIONS, 1, 0,/QUOTA_CONNECTIONS, 1, QUOTA_ALWAYS,/' \
+        quota/agent_has_so_many_connections_and_its_container_too
+off limit-connections-of-tools broker/control.c \
+        's/control->peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_ALWAYS,/' \
+        quota/connections_of_tools_are_limited
+off limit-agents broker/control-agent.c \
+        's/if \(quota_ask\(.*\) < 0\)/if (false)/' \
+        quota/agents_and_containers_are_limited
+off limit-given-back-by-the-verdict broker/upcall.c \
+        '/^void upcall_discount/,/^}/ s/quota_give_back\(&upcall->charge\);/;/' \
+        unit/test-broker
+off limit-descriptors-are-closed-elsewhere broker/descriptor.c \
+        's/^( *)close_off_loop\(closing, TAKE_FD\(packet->descriptors\[i\]\)\);/\1(void) close(TAKE_FD(packet->descriptors[i]));/' \
+        quota/descriptors_that_hang_when_they_are_closed
 
 # ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
 
@@ -241,7 +289,7 @@ off payload-shape tools/upcall-request-key/carry-out.c \
         's/if \(!shape_fits\(/if (false \&\& !shape_fits(/' \
         client/payload_of_the_wrong_shape_is_refused
 off lifetime tools/upcall-request-key/carry-out.c \
-        's/r = key_set_timeout\(key, seconds\);/r = 0;/' \
+        's/r = key_set_timeout\(key, seconds .*/r = 0;/' \
         answer/lifetime_is_set
 off verdict-of-another-upcall tools/upcall-request-key/ask.c \
         's/return memcmp\(ret_verdict->id, request->id, UPCALL_ID_SIZE\) == 0 \? 0 : ASK_NONSENSE;/return 0;/' \
@@ -397,7 +445,7 @@ off observe-gap-in-the-ledger broker/upcall.c \
         's/upcall->gap = \(kept .*;/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
 off observe-limits-mute-nothing broker/upcall-decide.c \
-        's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
+        '/^static bool upcall_over_limit/,/^}/ s/if \(upcall->observed\)/if (false)/' \
         observe/limits_refuse_nothing
 off observe-record-without-a-row broker/upcall.c \
         '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (r >= 0)/' \
@@ -1096,7 +1144,7 @@ off ended-descriptors-closed broker/container.c \
         's/close_fd\(container->user_ns\);/;/' \
         life/short_lived_containers_leave_nothing_behind
 off keys-given-to-the-group tools/upcall-request-key/carry-out.c \
-        's/allow_group\(key, decision->group, upcall->key\.permissions\);/(void) allow_group;/' \
+        's/allow_group\(key, group, upcall->key\.permissions\);/(void) allow_group;/' \
         life/keys_are_invalidated_when_the_container_is_unregistered
 off keys-invalidated-at-unregister tools/upcallctl/container.c \
         's/return invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
@@ -1114,6 +1162,71 @@ off keys-looked-at-first tools/upcallctl/keys.c \
         's/!span_equal\(found\.description, key->description\)/false/' \
         life/number_that_is_another_keys_now_is_left_alone
 
+# ---- helpers ----------------------------------------------------------------------------------------------------------------
+
+off helper-callers-container-alone tools/upcall-request-key/helper.c \
+        's/r = container_open\(order->pidfd, &order->upcall->request\.caller, &container, ret_reason\);/& r = r == -EPERM ? 0 : r;/' \
+        helper-attack/evil_broker_gets_a_program_into_no_other_container
+off helper-pod-by-its-cgroup tools/upcall-request-key/container.c \
+        's/return first->n_cgroups > 0 \&\& cgroups_have\(caller, first->cgroups\[0\]\) \&\&/return/' \
+        unit/test-helper
+off helper-never-the-hosts-files tools/upcall-request-key/container.c \
+        's/if \(namespace_id_equal\(first->mnt_ns, host_mnt\) .*/if (false)/' \
+        unit/test-helper
+off helper-namespaces tools/upcall-request-key/enter.c \
+        's/\{ enter_namespaces, /{ filters_without, /' \
+        helper/helper_has_what_the_first_process_has_and_no_more
+off helper-bounding-set tools/upcall-request-key/enter.c \
+        's/\{ drop_bounding_set, /{ filters_without, /' \
+        helper-runc/helper_in_a_runc_container_has_its_capabilities_and_no_new_privileges
+off helper-no-new-privileges tools/upcall-request-key/enter.c \
+        's/\{ set_no_new_privileges, /{ filters_without, /' \
+        helper-runc/helper_in_a_runc_container_has_its_capabilities_and_no_new_privileges
+off helper-filters tools/upcall-request-key/helper-plan.c \
+        's/return plan_filters\(order, container, &likeness, plan\);/return 0;/' \
+        helper-runc/helper_has_the_first_process_filters
+off helper-ids tools/upcall-request-key/enter.c \
+        's/\{ set_ids, /{ filters_without, /' \
+        helper-runc/helper_runs_as_who_the_first_process_is
+off helper-limits tools/upcall-request-key/enter.c \
+        's/\{ set_limits, /{ filters_without, /' \
+        helper/helper_has_what_the_first_process_has_and_no_more
+off helper-cgroups tools/upcall-request-key/enter.c \
+        's/\{ join_cgroups, /{ filters_without, /' \
+        helper/helper_in_a_container_that_its_control_group_tells_apart
+off helper-holds-no-authority tools/upcall-request-key/enter.c \
+        's/if \(plan->mode == PLAN_LEND\)/if (true)/' \
+        helper/instantiating_takes_authority_that_a_payload_needs_not
+off helper-leaves-nothing-behind tools/upcall-request-key/program.c \
+        's/^                descendants_kill\(program->keeper\);/                break;/' \
+        helper/daemon_that_it_leaves_behind_ends_with_it
+off helper-sealed-copy tools/upcall-request-key/stage.c \
+        's/SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH/SYS_execve, "\/proc\/self\/exe", argv, environment/' \
+        helper/nobody_in_a_container_sees_the_hosts_program
+off helper-seccomp-known tools/upcall-request-key/helper-plan.c \
+        's/if \(order->policy->helper_without_seccomp\)/if (true)/' \
+        helper-runc/filters_that_cannot_be_read_refuse
+off helper-payload-maximum tools/upcall-request-key/program.c \
+        's/if \(n > 0 \&\& kept \&\& room == 0\)/if (false)/' \
+        helper/more_than_a_payload_may_hold
+off helper-ids-as-inside tools/upcall-request-key/idmap.c \
+        's/\*ret_inside = inside \+ \(outside - first\);/*ret_inside = outside;/' \
+        helper/helper_gets_the_callout_info_and_ids_as_they_are_inside
+off lend-clients-own-word tools/upcall-request-key/helper.c \
+        's/^        if \(lend_allowed\(order\)\)/        if (true)/' \
+        lend/nothing_is_lent_without_the_clients_own_word
+off lend-parsed-types tools/upcall-request-key/helper.c \
+        's/return !shape_is_parsed\(upcall->key\.type\) \|\|/return true ||/' \
+        lend/helper_may_not_make_what_the_kernel_parses
+off lend-authority-again tools/upcall-request-key/enter.c \
+        's/return key_assume_authority\(plan->key\);/return 0;/' \
+        lend/keyctl_instantiates_in_a_user_namespace
+off lend-outcome-observed tools/upcall-request-key/helper.c \
+        's/^        observe_or_reject\(upcall->arguments\.key.*/        *ret_outcome = (struct outcome){ .outcome = UPCALL_OUTCOME_INSTANTIATED };/' \
+        lend/helper_that_answers_nothing_or_another_key
+off host-programs-by-name tools/upcall-request-key/policy.c \
+        's/return name\[0\] != .*strchr\(name.*/return name[0];/' \
+        helper-attack/evil_broker_names_no_paths_of_the_host
 # ---- least privilege ----------------------------------------------------------------------------------------------------------
 
 off broker-dies-of-what-it-never-needs broker/broker-filter.c \

@@ -22,6 +22,17 @@ static void mangle_long(struct bytes *bytes) {
         bytes->size += UPCALL_ALIGNMENT;
 }
 
+static void mangle_empty(struct bytes *bytes) {
+        bytes->size = 0;
+}
+
+/* the header is true, and the packet larger than any may be */
+static void mangle_oversized(struct bytes *bytes) {
+        memset(bytes->data + bytes->size, 0, sizeof(bytes->data) - bytes->size);
+        bytes->size = sizeof(bytes->data);
+        set_size(bytes);
+}
+
 static void mangle_version(struct bytes *bytes) {
         ((struct upcall_header *) bytes->data)->version = UPCALL_PROTOCOL_VERSION + 1;
 }
@@ -70,6 +81,7 @@ static const struct mangle {
         { "short", mangle_short },       { "cut", mangle_cut },   { "long", mangle_long }, { "version", mangle_version },
         { "magic", mangle_magic },       { "size", mangle_size }, { "type", mangle_type }, { "reserved", mangle_reserved },
         { "trailing", mangle_trailing }, { "tag", mangle_tag },   { "twice", mangle_twice },
+        { "empty", mangle_empty },       { "oversized", mangle_oversized },
 };
 
 int mangle(const char *name, struct bytes *bytes) {

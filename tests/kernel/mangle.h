@@ -9,11 +9,11 @@
 #include "upcall/protocol.h"
 
 struct bytes {
-        _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX + 64];
+        _Alignas(UPCALL_ALIGNMENT) uint8_t data[2 * UPCALL_PACKET_MAX];
         size_t size;
 };
 
-/* Spoils a good packet in the way of that name: short, cut, long, version, magic, size, type, reserved, trailing, tag, twice. -EINVAL: no such way. */
+/* Spoils a good packet in the way of that name: empty, oversized, short, cut, long, version, magic, size, type, reserved, trailing, tag, twice. -EINVAL: no such way. */
 int mangle(const char *name, struct bytes *bytes);
 
 #endif

@@ -9,7 +9,8 @@
  *   receive         the next packet, within two seconds: `hello`, `attached CONTAINER`, `question ID DESCRIPTION`, `withdraw ID`,
  *                   `error ERRNO`, `done ERRNO`, `verdict ACTION`, `other TYPE`; `end` when the peer closed, `silent` when none came
  *   receive:SECONDS the same with another limit
- *   attach:NAME     says which agent it is
+ *   attach:NAME     says which agent it is, with 4 workers; attach-many:NAME with 256
+ *   connects:N      connects so many times more, keeps these connections, and prints how many could be made
  *   answer:TEXT     answers the question that came last
  *   answer-to:ID:TEXT   answers another one
  *   refuse          refuses it with ENOKEY
@@ -18,8 +19,8 @@
  *   run-for:NAME    asks to act for a container
  *   request         sends what upcall-request-key sends, about itself
  *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null,
- *                   pidfd:TID (also of a thread)
- *   mangle:KIND     the next packet is sent broken: short, cut, long, version, magic, size, reserved, type, tag, twice, trailing
+ *                   pidfd:TID (also of a thread), folder, socket, huge (sealed, 1 TiB), fuse (who closes it in another pid namespace waits until this process ends)
+ *   mangle:KIND     the next packet is sent broken: empty, short, cut, long, oversized, version, magic, size, reserved, type, tag, twice, trailing
  *   uid:N           becomes that user
  *   ask:VERB:CONTAINER   gives the order with that number, over a connection of its own, and prints `VERB ERRNO TEXT` or `VERB 0`
  *   order:VERB:CONTAINER the same over the present connection, without waiting for the answer
@@ -41,11 +42,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/kernel/hanging-file.h"
 #include "tests/kernel/mangle.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -201,8 +204,30 @@ static int step_receive(struct rogue *rogue, const char *seconds) {
 
 /* ---- the other steps ---- */
 
+static int attach(struct rogue *rogue, const char *name, uint32_t workers) {
+        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = workers });
+}
+
 static int step_attach(struct rogue *rogue, const char *name) {
-        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = 4 });
+        return attach(rogue, name, 4);
+}
+
+static int step_attach_many(struct rogue *rogue, const char *name) {
+        return attach(rogue, name, 256);
+}
+
+/* Without waiting: a peer that is busy is asked again, until it has had ten seconds for all of them. */
+static int step_connects(struct rogue *rogue, const char *number) {
+        const struct rlimit limit = { .rlim_cur = 20000, .rlim_max = 20000 };
+        const uint64_t deadline = deadline_in_ms(10000);
+        unsigned long wanted = number ? strtoul(number, NULL, 10) : 0, made = 0;
+
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return complain("setrlimit", negative_errno());
+        while (made < wanted && packet_connect(rogue->path, deadline) >= 0)
+                made++;
+        printf("connected %lu\n", made);
+        return 0;
 }
 
 static int answer(struct rogue *rogue, const uint8_t *id, const char *text) {
@@ -270,8 +295,18 @@ static int step_request(struct rogue *rogue, const char *argument) {
         return send_message(rogue, &message_request_layout, &message);
 }
 
-static int make_descriptor(const char *kind) {
+static int make_memfd(bool large, off_t size) {
         static const uint8_t zeroes[4096];
+        int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
+                return negative_errno();
+        if (large && (ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
+                return negative_errno();
+        return fd;
+}
+
+static int make_descriptor(const char *kind) {
         int fds[2];
 
         if (strcmp(kind, "memfd") == 0)
@@ -286,16 +321,18 @@ static int make_descriptor(const char *kind) {
                 (void) close(fds[1]);
                 return fds[0];
         }
-        if (strcmp(kind, "unsealed") == 0 || strcmp(kind, "large") == 0) {
-                int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-                if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
-                        return negative_errno();
-                if (kind[0] == 'l' &&
-                    (ftruncate(fd, UPCALL_PAYLOAD_MAX + 1) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
-                        return negative_errno();
-                return fd;
-        }
+        if (strcmp(kind, "unsealed") == 0)
+                return make_memfd(false, 0);
+        if (strcmp(kind, "large") == 0)
+                return make_memfd(true, UPCALL_PAYLOAD_MAX + 1);
+        if (strcmp(kind, "huge") == 0)
+                return make_memfd(true, (off_t) 1 << 40);
+        if (strcmp(kind, "folder") == 0)
+                return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (strcmp(kind, "socket") == 0)
+                return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (strcmp(kind, "fuse") == 0)
+                return hanging_file_open();
         return -EINVAL;
 }
 
@@ -478,7 +515,7 @@ static const struct step {
         { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
         { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
         { "mangle", step_mangle },   { "uid", step_uid },       { "sleep", step_sleep },
-        { "register", step_register }, { "run-for", step_run_for },
+        { "register", step_register }, { "run-for", step_run_for }, { "attach-many", step_attach_many }, { "connects", step_connects },
         { "ask", step_ask },         { "order", step_order },   { "from", step_from },     { "gone", step_gone },
         { "enter", step_enter },     { "exec", step_exec },
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -10,6 +11,7 @@
 #include "tools/upcall-request-key/policy.h"
 #include "upcall/protocol.h"
 #include "util/cleanup.h"
+#include "util/error.h"
 
 void policy_name(struct policy *policy, const char *name) {
         int64_t seconds;
@@ -18,6 +20,8 @@ void policy_name(struct policy *policy, const char *name) {
                 policy->on_broker_down_defer = true;
         if (strcmp(name, "observe") == 0)
                 policy->observe = true;
+        if (strcmp(name, "helper-without-seccomp") == 0)
+                policy->helper_without_seccomp = true;
         if (strcmp(name, "key-group") == 0)
                 policy->has_key_group = true;
         if (strncmp(name, "deadline-", 9) == 0 && number_parse(name + 9, 1, POLICY_DEADLINE_MAX, &seconds) == 0 &&
@@ -98,4 +102,37 @@ void policy_read(const char *folder, struct policy *ret_policy) {
                 take_entries(ret_policy, buffer, (size_t) n);
         if (ret_policy->has_key_group)
                 ret_policy->key_group = group_of(fd, "key-group");
+}
+
+/* One name and no path */
+static bool is_name(const char *name) {
+        return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
+}
+
+/* Returns -1 where the folder is not root's alone, or there is none. */
+static int open_subfolder(const char *folder, const char *subfolder) {
+        _cleanup_close_ int parent = open_folder(AT_FDCWD, folder);
+
+        return parent < 0 ? -1 : open_folder(parent, subfolder);
+}
+
+bool policy_has(const char *folder, const char *subfolder, const char *name) {
+        _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -1;
+
+        return fd >= 0 && has_name(fd, name);
+}
+
+int policy_program(const char *folder, const char *subfolder, const char *name, char *path, size_t size) {
+        _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -1;
+        struct stat st;
+        int n;
+
+        if (fd < 0)
+                return -EPERM;
+        if (fstatat(fd, name, &st, 0) < 0)
+                return negative_errno();
+        if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+                return -EPERM;
+        n = snprintf(path, size, "%s/%s/%s", folder, subfolder, name);
+        return n < 0 || (size_t) n >= size ? -ENAMETOOLONG : 0;
 }

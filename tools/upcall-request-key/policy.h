@@ -7,6 +7,10 @@
  *   observe                they go there whenever there is no verdict, whatever the reason; the broker is soon given up on, and the host's
  *                          program is given all the time that it may want
  *   key-group              the group that owns this file may invalidate the keys that are made for containers (upcallctl does, as root)
+ *   lend/TYPE              helpers may be lent the authority over keys of this type; where the kernel parses these, host programs alone
+ *   lend-unchecked/TYPE    any helper may, though nobody looks at what it makes the kernel parse
+ *   host-programs/NAME     a program of root's, or a link to one, that may be started for containers
+ *   helper-without-seccomp a helper runs also when the first process's filters could not be read, and then without any
  *   defer/TYPE             a container's upcall for a key of this type, and a kernel thread's, goes to the host's own program when the broker says so;
  *                          defer/all: of every type. The host's own need no such word.
  *   deadline-N             an upcall takes N seconds at most, 1 to 600; of several the smallest counts
@@ -15,6 +19,7 @@
 #define REQUEST_KEY_POLICY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "util/wire.h"
@@ -26,7 +31,7 @@
 #define POLICY_OBSERVE_VERDICT_MS 2000
 
 struct policy {
-        bool on_broker_down_defer, observe, has_key_group;
+        bool on_broker_down_defer, observe, has_key_group, helper_without_seccomp;
         uint32_t key_group; /* 0: none, also when it is root's */
         uint32_t deadline; /* seconds; 0: no file says so */
 };
@@ -39,6 +44,12 @@ bool policy_defers(const char *folder, struct wire_span key_type);
 
 /* Reads the folder. What cannot be read is as if absent: the defaults are the strict ones. */
 void policy_read(const char *folder, struct policy *ret_policy);
+
+/* Whether FOLDER/SUBFOLDER/NAME is there, both folders root's alone. */
+bool policy_has(const char *folder, const char *subfolder, const char *name);
+
+/* The same, and that it is a program, or a link to one, that root alone may change. Returns 0 and its path, or a negative errno. */
+int policy_program(const char *folder, const char *subfolder, const char *name, char *path, size_t size);
 
 /* Seconds for all of it. The host alone has no deadline: one that is observed is given the longest. */
 static inline uint32_t policy_deadline(const struct policy *policy) {

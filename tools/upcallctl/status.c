@@ -15,6 +15,7 @@ struct status {
         struct message_status broker;
         uint32_t client;
         struct wire_span preflight; /* what doctor finds without asking anybody */
+        struct output_limit limits[UPCALL_LIMITS_MAX];
 };
 
 static const struct output_word mode_words[] = { { UPCALL_MODE_ENFORCE, "enforce" }, { UPCALL_MODE_OBSERVE, "observe" }, { 0, NULL } };
@@ -28,6 +29,9 @@ static const struct output_word client_words[] = {
 #define WORD_COLUMN(k, t, w, field) \
         { .key = (k), .title = (t), .kind = OUTPUT_WORD, .words = (w), .offset = offsetof(struct status, field) }
 
+#define LIMIT_COLUMN(k, t, which) \
+        { .key = (k), .title = (t), .kind = OUTPUT_LIMIT, .offset = offsetof(struct status, limits[UPCALL_LIMIT_##which]) }
+
 static const struct output_column columns[] = {
         WORD_COLUMN("mode", "Mode", mode_words, broker.mode),
         WORD_COLUMN("without_verdict", "Without a verdict", client_words, client),
@@ -40,6 +44,17 @@ static const struct output_column columns[] = {
         COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, broker.upcalls),
         WORD_COLUMN("unregistered", "Unregistered", unregistered_words, broker.unregistered),
         COLUMN("over_limit", "Over a limit", OUTPUT_U64, broker.over_limit),
+        COLUMN("refusals_muted", "Refusals muted", OUTPUT_U64, broker.refusals_muted),
+        LIMIT_COLUMN("limit_upcalls", "Limit of upcalls", UPCALLS),
+        LIMIT_COLUMN("limit_queue", "Of the queue", QUEUE),
+        LIMIT_COLUMN("limit_held", "Of refusals held", HELD),
+        LIMIT_COLUMN("limit_arrivals", "Of arrivals", ARRIVALS),
+        LIMIT_COLUMN("limit_connections", "Of connections", CONNECTIONS),
+        LIMIT_COLUMN("limit_controls", "Of orders", CONTROLS),
+        LIMIT_COLUMN("limit_containers", "Of containers", CONTAINERS),
+        LIMIT_COLUMN("limit_agents", "Of agents", AGENTS),
+        LIMIT_COLUMN("limit_bytes", "Of bytes unread", BYTES),
+        LIMIT_COLUMN("limit_guests", "Of guests", GUESTS),
         COLUMN("records_lost", "Audit records lost", OUTPUT_U64, broker.records_lost),
         COLUMN("rows_lost", "Ledger rows lost", OUTPUT_U64, broker.rows_lost),
         COLUMN("spooled", "Audit records kept", OUTPUT_U64, broker.spooled),
@@ -83,6 +98,13 @@ static void look_around(const struct state *state, uint32_t broker_pid, char tex
                 (void) snprintf(text, PREFLIGHT_MAX, "%s", geteuid() == 0 ? "fine" : "fine as far as could be seen: run this as root");
 }
 
+static void take_limits(const struct message_limits *from, struct output_limit to[static UPCALL_LIMITS_MAX]) {
+        for (size_t i = 0; i < UPCALL_LIMITS_MAX; i++) {
+                to[i] = (struct output_limit){ .used = from->used[i], .host = from->host[i], .container = from->container[i], .uid = from->uid[i] };
+                memcpy(to[i].refused, from->refused[i], sizeof(to[i].refused));
+        }
+}
+
 static int take_row(void *userdata, const void *message) {
         struct state *state = userdata;
         char preflight[PREFLIGHT_MAX];
@@ -92,6 +114,7 @@ static int take_row(void *userdata, const void *message) {
         if (state->n++ > 0)
                 return -EBADMSG;
         state->status.broker = *(const struct message_status *) message;
+        take_limits(&state->status.broker.limits, state->status.limits);
         inside = state->status.broker.pid == 0;
         r = output_new(inside ? columns_inside : columns, inside ? ELEMENTS(columns_inside) : ELEMENTS(columns), &state->output);
         if (r < 0)
