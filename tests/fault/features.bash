@@ -1224,6 +1224,9 @@ off lend-authority-again tools/upcall-request-key/enter.c \
 off lend-outcome-observed tools/upcall-request-key/helper.c \
         's/^        observe_or_reject\(upcall->arguments\.key.*/        *ret_outcome = (struct outcome){ .outcome = UPCALL_OUTCOME_INSTANTIATED };/' \
         lend/helper_that_answers_nothing_or_another_key
+off lend-request-key-behind-takeover tools/upcall-request-key/keeper.c \
+        's/^        return st\.st_dev == .*/        return plan->path;/' \
+        lend/request_key_of_a_container_that_shows_the_hosts_programs
 off host-programs-by-name tools/upcall-request-key/policy.c \
         's/return name\[0\] != .*strchr\(name.*/return name[0];/' \
         helper-attack/evil_broker_names_no_paths_of_the_host

@@ -122,3 +122,75 @@ test_helper_that_holds_authority_and_hangs() {
         lend_world --helper /bin/sleep 1000
         PROMPT=3500 refused ETIMEDOUT lend helper-timeout
 }
+
+# own_request_key_world: the container has a configuration of its own. keyutils 1.6 takes the line of a failed program's "negate" only if it
+# matches more narrowly than that program's own.
+own_request_key_world() {
+        [[ -x /sbin/request-key ]] || skip "no request-key here"
+        lend_world --helper request-key
+        in_container web-1 /bin/sh -c 'mkdir -p /etc/request-key.d && cat > /etc/request-key.conf' <<'LINES'
+create user db:* * /bin/keyctl instantiate %k own %S
+create user pipe:* * |/bin/cat
+create user fail:* * |/bin/false
+create user no:* * /bin/keyctl negate %k 30 %S
+create user why:* * /bin/keyctl reject %k 30 %c %S
+negate user fail:one * /bin/keyctl reject %k 30 revoked %S
+LINES
+        in_container web-1 /bin/sh -c 'cat > /etc/request-key.d/uid.conf' <<< 'create user uid:* * /bin/keyctl instantiate %k %u %S'
+}
+
+# expect_outcome OUTCOME: of the last upcall of all
+expect_outcome() {
+        audit_find "op=upcall-complete .*answer-mode=lend outcome=$1" -uu "${CONTID[web-1]}" --raw > /dev/null
+}
+
+expect_own_request_key_answers() {
+        request_in web-1 user db:one
+        expect_answer ok own
+        expect_outcome instantiated
+        request_in web-1 --uid 1234 user uid:one
+        expect_answer ok 1234
+        request_in web-1 user pipe:one through
+        expect_answer ok through
+        nothing_left
+}
+
+expect_own_request_key_refuses() {
+        request_in web-1 user no:one
+        expect_answer ENOKEY
+        expect_outcome negated
+        request_in web-1 user why:one rejected
+        expect_answer EKEYREJECTED
+        expect_outcome rejected
+        request_in web-1 user fail:one
+        expect_answer EKEYREVOKED
+        request_in web-1 user unknown:one
+        expect_answer ENOKEY
+        ended lend helper-refused
+        nothing_left
+}
+
+# As in an image that has keyutils: a file of the container's own
+test_containers_own_request_key() {
+        own_request_key_world
+        in_container web-1 /bin/sh -c 'rm /sbin && mkdir /sbin && cp /usr/sbin/request-key.upcalld-host /sbin/request-key'
+        expect_own_request_key_answers
+        expect_own_request_key_refuses
+}
+
+test_containers_own_request_key_in_a_user_namespace() {
+        local LEND_OPTIONS=(--user)
+        test_containers_own_request_key
+}
+
+# The container shows the host's /usr, in which takeover has put the client in request-key's place.
+test_request_key_of_a_container_that_shows_the_hosts_programs() {
+        own_request_key_world
+        expect_own_request_key_answers
+        expect_own_request_key_refuses
+}
+
+test_request_key_of_a_container_that_shows_the_hosts_programs_in_a_user_namespace() {
+        local LEND_OPTIONS=(--user)
+        test_request_key_of_a_container_that_shows_the_hosts_programs
+}

@@ -2,6 +2,7 @@
 /* What a helper is started with: its words out of the upcall's facts, all else out of its container's first process. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tools/upcall-request-key/cgroups.h"
 #include "tools/upcall-request-key/filter.h"
@@ -138,6 +139,16 @@ static int plan_program(const struct helper_order *order, struct plan *plan, con
         return n < 0 || (size_t) n >= sizeof plan->path ? -ENAMETOOLONG : 0;
 }
 
+/* The second stage has no file that anybody else has. */
+static void plan_client(struct plan *plan) {
+        struct stat st;
+
+        if (stat("/proc/self/exe", &st) < 0)
+                return;
+        plan->client_device = st.st_dev;
+        plan->client_inode = st.st_ino;
+}
+
 /* ---- its surroundings ---- */
 
 static void plan_descriptors(const struct container *container, struct plan *plan) {
@@ -166,6 +177,7 @@ int helper_plan(const struct helper_order *order, const struct container *contai
         plan->mode = order->verdict->lend ? PLAN_LEND : PLAN_PAYLOAD;
         plan->key = order->upcall->arguments.key;
         plan_descriptors(container, plan);
+        plan_client(plan);
         r = plan_words(order, container->proc, plan, ret_reason);
         if (r >= 0)
                 r = plan_program(order, plan, ret_reason);

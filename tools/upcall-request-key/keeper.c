@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tools/upcall-request-key/defer.h"
 #include "tools/upcall-request-key/keeper.h"
 #include "util/error.h"
 
@@ -40,6 +43,15 @@ static enum plan_failure fork_failure_of(int error) {
         return error == -ENOMEM ? FAILURE_CONTAINER_ENDED : error == -EAGAIN ? FAILURE_PIDS_LIMIT : FAILURE_NOT_STARTED;
 }
 
+/* A container may show the host's programs, where takeover has put the client in request-key's place. That would refuse, finding no broker inside. */
+static const char *program_path(const struct plan *plan) {
+        struct stat st;
+
+        if (plan->host_program || strcmp(plan->path, REQUEST_KEY_PATH) != 0 || stat(plan->path, &st) < 0)
+                return plan->path;
+        return st.st_dev == plan->client_device && st.st_ino == plan->client_inode ? REQUEST_KEY_HOST_PATH : plan->path;
+}
+
 _Noreturn static void become(const struct plan *plan) {
         char *argv[PLAN_WORDS_MAX + 1];
         int r;
@@ -49,7 +61,7 @@ _Noreturn static void become(const struct plan *plan) {
         for (size_t i = 0; i < plan->n_words; i++)
                 argv[i] = (char *) plan->text + plan->words[i];
         argv[plan->n_words] = NULL;
-        (void) execve(plan->path, argv, environment);
+        (void) execve(program_path(plan), argv, environment);
         r = negative_errno();
         keeper_report(plan, REPORT_FAILED, (int) failure_of(r), r);
         _exit(127);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 #include "tools/upcall-request-key/container.h"
 #include "util/process.h"
@@ -64,6 +65,8 @@ struct plan {
         size_t n_filters, n_instructions;
 
         char path[4096];
+        dev_t client_device;        /* the client's own file, to be known in the container, too; inode 0: not known */
+        ino_t client_inode;
         uint32_t words[PLAN_WORDS_MAX]; /* where each argument begins in text */
         size_t n_words;
         char text[PLAN_TEXT_MAX];
