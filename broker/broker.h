@@ -5,6 +5,7 @@
  *
  *   Broker ── Container ── Agent ── Session (one connection of an agent)
  *          │            └─ route
+ *          ├─ Agent (of the host)
  *          ├─ Run (a process of the host that acts for a Container)
  *          ├─ Upcall (one connection of upcall-request-key), asked of a Session
  *          └─ Control (one connection of upcallctl)
@@ -37,6 +38,7 @@ typedef struct Control Control;
 typedef struct Run Run;
 
 TAILQ_HEAD(container_list, Container);
+TAILQ_HEAD(agent_list, Agent);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
@@ -72,6 +74,7 @@ struct Broker {
         Affinity *affinity; /* whom kernel threads can mean */
 
         struct container_list containers;  /* active and held */
+        struct agent_list host_agents;     /* in no container */
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */

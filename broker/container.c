@@ -40,118 +40,6 @@ int container_find(Broker *broker, const char *name_or_contid, Container **ret_c
         return 0;
 }
 
-Agent *container_find_agent(Container *container, const char *name) {
-        Agent *agent;
-
-        TAILQ_FOREACH(agent, &container->agents, link)
-                if (strcmp(agent->name, name) == 0)
-                        return agent;
-        return NULL;
-}
-
-Agent *container_agent_by_row(Container *container, int64_t row) {
-        Agent *agent;
-
-        TAILQ_FOREACH(agent, &container->agents, link)
-                if (agent->row == row)
-                        return agent;
-        return NULL;
-}
-
-/* ---- agents and routes ---- */
-
-static void agent_free(Agent *agent) {
-        Container *container = agent->container;
-        Session *session;
-
-        upcall_agent_removed(agent, "agent-removed");
-        while ((session = TAILQ_FIRST(&agent->sessions)))
-                session_cut_off(session, ENXIO, "this agent was taken out of the registry", "agent-removed");
-        TAILQ_REMOVE(&container->agents, agent, link);
-        container->broker->n_agents--;
-        free(agent->name);
-        free(agent);
-}
-
-static struct route *route_free(struct route *route) {
-        if (!route)
-                return NULL;
-        free((char *) route->key_type);
-        free((char *) route->description);
-        free((char *) route->callout);
-        free(route);
-        return NULL;
-}
-DEFINE_CLEANUP(struct route, route_free)
-
-static void container_drop_route(Container *container, size_t index) {
-        route_free(container->routes[index]);
-        container->n_routes--;
-        memmove(&container->routes[index], &container->routes[index + 1], (container->n_routes - index) * sizeof(*container->routes));
-}
-
-int container_add_agent(Container *container, const struct registry_agent *row) {
-        Agent *agent;
-
-        agent = calloc(1, sizeof(*agent));
-        if (!agent)
-                return -ENOMEM;
-        agent->name = strdup(row->name);
-        if (!agent->name) {
-                free(agent);
-                return -ENOMEM;
-        }
-        agent->container = container;
-        agent->row = row->id;
-        agent->uid = row->uid;
-        agent->last_seen = usec_now(CLOCK_BOOTTIME);
-        TAILQ_INIT(&agent->sessions);
-        TAILQ_INIT(&agent->waiting);
-        TAILQ_INSERT_TAIL(&container->agents, agent, link);
-        container->broker->n_agents++;
-        return 0;
-}
-
-void container_remove_agent(Agent *agent) {
-        Container *container = agent->container;
-
-        for (size_t i = container->n_routes; i-- > 0;)
-                if (container->routes[i]->agent == agent->row)
-                        container_drop_route(container, i);
-        agent_free(agent);
-}
-
-int container_add_route(Container *container, const struct registry_route *row) {
-        _cleanup_(route_freep) struct route *route = NULL;
-        struct route **routes;
-
-        route = calloc(1, sizeof(*route));
-        if (!route)
-                return -ENOMEM;
-        *route = (struct route){ .id = row->id, .origin = row->origin, .priority = row->priority, .action = row->action, .error = row->error,
-                                 .agent = row->agent };
-        route->key_type = strdup(row->key_type);
-        route->description = strdup(row->description);
-        route->callout = row->callout ? strdup(row->callout) : NULL;
-        if (!route->key_type || !route->description || (row->callout && !route->callout))
-                return -ENOMEM;
-        routes = reallocarray(container->routes, container->n_routes + 1, sizeof(*routes));
-        if (!routes)
-                return -ENOMEM;
-        container->routes = routes;
-        routes[container->n_routes++] = TAKE_PTR(route);
-        return 0;
-}
-
-int container_remove_route(Container *container, int64_t row) {
-        for (size_t i = 0; i < container->n_routes; i++)
-                if (container->routes[i]->id == row) {
-                        container_drop_route(container, i);
-                        return 0;
-                }
-        return -ENOENT;
-}
-
 /* ---- life ---- */
 
 Container *container_free(Container *container) {
@@ -163,8 +51,9 @@ Container *container_free(Container *container) {
         upcall_container_ended(container, "container-ended");
         while ((agent = TAILQ_FIRST(&container->agents)))
                 agent_free(agent);
-        while (container->n_routes > 0)
-                container_drop_route(container, container->n_routes - 1);
+        while (container->n_servers > 0)
+                agent_serve_no_more(container->servers[0], container);
+        container_drop_routes(container);
         /* what was nested in it is now nested in what it was nested in; the registry keeps the whole chain */
         TAILQ_FOREACH(child, &container->broker->containers, link)
                 if (child->parent == container) {
@@ -186,6 +75,7 @@ Container *container_free(Container *container) {
         free(container->uids);
         free(container->gids);
         free(container->routes);
+        free(container->servers);
         free(container->name);
         free(container->cgroup_path);
         free(container->runtime_id);

@@ -6,6 +6,7 @@
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
+#include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
 #include "util/deadline.h"
@@ -35,14 +36,14 @@ static void session_unlink(Session *session) {
         session->agent = NULL;
 }
 
-static void refuse_asked(Session *session, const char *reason) {
+static void leave_asked(Session *session, const char *reason) {
         Upcall *upcall;
 
         while ((upcall = TAILQ_FIRST(&session->asked))) {
                 TAILQ_REMOVE(&session->asked, upcall, agent_link);
                 session->n_asked--;
                 upcall->session = NULL;
-                upcall_refused(upcall, ENOKEY, 1, reason);
+                upcall_agent_failed(upcall, reason);
         }
 }
 
@@ -50,7 +51,7 @@ static Session *session_end(Session *session, const char *reason) {
         Agent *agent = session->agent;
 
         session_unlink(session);
-        refuse_asked(session, reason);
+        leave_asked(session, reason);
         if (agent)
                 upcall_ask_waiting(agent); /* perhaps it was the last connection */
         witness_cancel(session->question);
@@ -77,8 +78,12 @@ void session_cut_off(Session *session, int error, const char *text, const char *
 
 /* ---- letting in ---- */
 
+static struct refusals *refusals_of(Broker *broker, Container *container) {
+        return container ? &container->refusals : &broker->strangers;
+}
+
 static void record_refusal(Session *session, Container *container, const char *reason) {
-        if (!broker_may_record_refusal(session->broker, container ? &container->refusals : &session->broker->strangers))
+        if (!broker_may_record_refusal(session->broker, refusals_of(session->broker, container)))
                 return;
         (void) evidence_change(session->broker,
                                &(struct evidence_change){ .op = "refuse-agent", .container = container, .reason = reason, .command = session->name,
@@ -92,67 +97,66 @@ static bool has_uid(const Session *session, uint32_t uid) {
         return uid != (uint32_t) -1 && session->facts->euid == uid && session->uid == uid;
 }
 
-/* Which agent is it? NULL, and words that tell a stranger nothing, when it is none. */
-static Agent *session_identify(Session *session, Container **ret_container, int *ret_error, const char **ret_text, const char **ret_reason) {
-        const struct process_facts *facts = session->facts;
-        struct attribution attribution = container_attribute(session->broker, facts);
+/* Why a connection is not let in: words that tell a stranger nothing. */
+struct turned_away {
+        int error;
+        const char *text, *reason;
+};
+
+static const struct turned_away no_container = { EACCES, "this process is not in a registered container: register it with upcallctl container register",
+                                                 "no-container" };
+static const struct turned_away container_ended = { EACCES, "this container has ended", "container-ended" };
+static const struct turned_away no_agent = { ENXIO, "this container has no agent of that name: the host's administrator adds it with upcallctl agent add",
+                                             "no-agent" };
+static const struct turned_away wrong_uid = { EACCES, "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container",
+                                              "wrong-uid" };
+static const struct turned_away too_many_of_it = { EUSERS, "this agent has as many connections as it may have (max-connections-per-agent)", "over-limit" };
+static const struct turned_away too_many = { EUSERS, "the broker has as many agents' connections as it may have (max-agent-connections)", "over-limit" };
+
+/* A process of the host, where it has no container's uids: it is the agent, or a stranger to whom nothing is told. */
+static const struct turned_away *identify_host(const Session *session, Agent **ret_agent) {
+        Agent *agent = agent_find(session->broker, NULL, session->name);
+
+        if (!agent || process_in_run_cgroup(session->facts->cgroup_path))
+                return &no_container;
+        if (!has_uid(session, agent->uid))
+                return &wrong_uid;
+        *ret_agent = agent;
+        return NULL;
+}
+
+/* Which agent is it? NULL, or why it is none. */
+static const struct turned_away *session_identify(const Session *session, Container **ret_container, Agent **ret_agent) {
+        struct attribution attribution = container_attribute(session->broker, session->facts);
         Container *container;
         Agent *agent;
 
         *ret_container = NULL;
-        *ret_error = EACCES;
-        *ret_text = "this process is not in a registered container: register it with upcallctl container register";
-        *ret_reason = "no-container";
-        if (attribution.verdict != ATTRIBUTION_CONTAINER)
-                return NULL;
-        if (attribution.run) /* acting for it is not being in it */
-                return NULL;
+        if (attribution.verdict == ATTRIBUTION_HOST && !attribution.run)
+                return identify_host(session, ret_agent);
+        if (attribution.verdict != ATTRIBUTION_CONTAINER || attribution.run) /* acting for it is not being in it */
+                return &no_container;
         *ret_container = container = container_of_entry(attribution.entry);
-        *ret_text = "this container has ended";
-        *ret_reason = "container-ended";
         if (container->state != UPCALL_CONTAINER_ACTIVE)
-                return NULL;
-        agent = container_find_agent(container, session->name);
-        *ret_error = ENXIO;
-        *ret_text = "this container has no agent of that name: the host's administrator adds it with upcallctl agent add";
-        *ret_reason = "no-agent";
+                return &container_ended;
+        agent = agent_find(session->broker, container, session->name);
         if (!agent)
-                return NULL;
-        *ret_error = EACCES;
-        *ret_text = "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container";
-        *ret_reason = "wrong-uid";
-        return has_uid(session, container_uid_outside(container, agent->uid)) ? agent : NULL;
+                return &no_agent;
+        if (!has_uid(session, container_uid_outside(container, agent->uid)))
+                return &wrong_uid;
+        *ret_agent = agent;
+        return NULL;
 }
 
-static void session_let_in(Session *session) {
-        struct message_attached message = {};
-        const char *text, *reason;
-        Container *container;
-        Agent *agent;
-        int error, r;
+static const struct turned_away *session_count(const Session *session, const Agent *agent) {
+        const struct config *config = &session->broker->config;
 
-        agent = session_identify(session, &container, &error, &text, &reason);
-        if (agent && agent->n_sessions >= session->broker->config.max_per_agent) {
-                agent = NULL;
-                error = EUSERS;
-                text = "this agent has as many connections as it may have (max-connections-per-agent)";
-                reason = "over-limit";
-        } else if (agent && session->broker->n_sessions >= session->broker->config.max_agent_connections) {
-                agent = NULL;
-                error = EUSERS;
-                text = "the broker has as many agents' connections as it may have (max-agent-connections)";
-                reason = "over-limit";
-        }
-        if (!agent) {
-                record_refusal(session, container, reason);
-                session_cut_off(session, error, text, reason);
-                return;
-        }
-        session->withdrawn = calloc(SESSION_QUESTIONS_MAX, sizeof(*session->withdrawn));
-        if (!session->withdrawn) {
-                session_cut_off(session, ENOMEM, "the broker is out of memory", "no-memory");
-                return;
-        }
+        if (agent->n_sessions >= config->max_per_agent)
+                return &too_many_of_it;
+        return session->broker->n_sessions >= config->max_agent_connections ? &too_many : NULL;
+}
+
+static void session_join(Session *session, Agent *agent) {
         session->timer = sd_event_source_disable_unref(session->timer);
         TAILQ_REMOVE(&session->broker->unattached, session, link);
         TAILQ_INSERT_TAIL(&agent->sessions, session, link);
@@ -160,8 +164,32 @@ static void session_let_in(Session *session) {
         agent->n_sessions++;
         session->broker->n_unattached--;
         session->broker->n_sessions++;
-        memcpy(message.contid, container->contid, sizeof(message.contid));
-        message.container = wire_text(container->name);
+}
+
+static void session_let_in(Session *session) {
+        struct message_attached message = {};
+        const struct turned_away *away;
+        Container *container;
+        Agent *agent = NULL;
+        int r;
+
+        away = session_identify(session, &container, &agent);
+        if (!away)
+                away = session_count(session, agent);
+        if (away) {
+                record_refusal(session, container, away->reason);
+                session_cut_off(session, away->error, away->text, away->reason);
+                return;
+        }
+        session->withdrawn = calloc(SESSION_QUESTIONS_MAX, sizeof(*session->withdrawn));
+        if (!session->withdrawn) {
+                session_cut_off(session, ENOMEM, "the broker is out of memory", "no-memory");
+                return;
+        }
+        session_join(session, agent);
+        if (container)
+                memcpy(message.contid, container->contid, sizeof(message.contid));
+        message.container = wire_text(container ? container->name : "");
         r = packet_send(session->fd, &message_attached_layout, &message, NULL, 0);
         if (r < 0) {
                 (void) session_end(session, "agent-gone");
@@ -169,6 +197,7 @@ static void session_let_in(Session *session) {
         }
         (void) evidence_bind_agent(session->broker, agent, session->facts);
         upcall_ask_waiting(agent);
+        upcall_agent_arrived(agent);
 }
 
 static void on_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
@@ -226,15 +255,13 @@ int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
                 .description = wire_span(upcall->description, upcall->description_size),
                 .callout = wire_span(upcall->callout, upcall->callout_size),
                 .origin = upcall->origin,
-                .uid = upcall->inside_uid,
-                .gid = upcall->inside_gid,
-                .pid = upcall->inside_pid,
                 .timeout_ms = timeout_ms,
         };
         int r;
 
         memcpy(question.id, upcall->id, sizeof(question.id));
         memcpy(question.contid, upcall->contid, sizeof(question.contid));
+        upcall_ids_at(upcall, session->agent->container, &question.uid, &question.gid, &question.pid);
         r = packet_send(session->fd, &message_question_layout, &question, NULL, 0);
         if (r < 0)
                 return r;
@@ -397,7 +424,7 @@ static void session_protocol_error(Session *session, int error) {
                                 "agent-version");
                 return;
         }
-        if (session->agent && broker_may_record_refusal(session->broker, &session->agent->container->refusals))
+        if (session->agent && broker_may_record_refusal(session->broker, refusals_of(session->broker, session->agent->container)))
                 (void) evidence_change(session->broker,
                                        &(struct evidence_change){ .op = "cut-off-agent", .container = session->agent->container, .agent = session->agent->name,
                                                                   .reason = "agent-nonsense", .by = session->facts },
@@ -410,7 +437,7 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
         Session *session = userdata;
         Agent *agent = session->agent;
         struct packet *packet = &session->broker->packet;
-        Closing *closing = agent ? agent->container->closing : session->broker->closing;
+        Closing *closing = agent && agent->container ? agent->container->closing : session->broker->closing;
         bool descriptor;
         int r;
 

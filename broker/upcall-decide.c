@@ -18,18 +18,32 @@ static struct upcall_decision defer(const char *reason) {
         return (struct upcall_decision){ .action = UPCALL_ACTION_DEFER, .reason = reason, .mode = "defer" };
 }
 
-static struct upcall_decision decide_by_route(Container *container, const struct route_subject *subject, const struct route **ret_route) {
-        const struct route *route = route_find((const struct route *const *) container->routes, container->n_routes, subject);
+static struct upcall_decision ask(Container *owner, const struct route *route) {
+        struct upcall_decision decision = { .action = UPCALL_ACTION_ANSWER, .owner = owner->row, .reason = "", .mode = "payload" };
 
-        *ret_route = route;
-        if (!route)
-                return reject(ENOKEY, KERNEL_REFUSAL, "no-route");
+        for (size_t i = 0; i < route->n_agents; i++) {
+                Agent *agent = container_agent_by_row(owner, route->agents[i]);
+
+                if (agent && !decision.agent)
+                        decision.agent = agent;
+                else if (agent)
+                        decision.next[decision.n_next++] = agent;
+        }
+        return decision;
+}
+
+static struct upcall_decision decide_by_route(Container *container, const struct route_subject *subject, const struct route **ret_route) {
+        const struct route *route;
+        Container *owner;
+
+        *ret_route = route = container_find_route(container, subject, &owner);
+        if (!route) /* what is refused in a cache that all share is refused to all: soon forgotten */
+                return reject(ENOKEY, route_type_is_shared(subject->key_type) ? UPCALL_SHORT_REFUSAL : KERNEL_REFUSAL, "no-route");
         if (route->action == UPCALL_ACTION_DEFER)
                 return defer("route");
         if (route->action == UPCALL_ACTION_REJECT)
                 return reject(route->error, KERNEL_REFUSAL, "route");
-        return (struct upcall_decision){ .action = UPCALL_ACTION_ANSWER, .agent = container_agent_by_row(container, route->agent), .reason = "",
-                                         .mode = "payload" };
+        return ask(owner, route);
 }
 
 /* A second upcall that names the thread of a first comes from whoever holds the first one's authority: the client itself, which asks for
@@ -129,6 +143,17 @@ static uint32_t pid_inside(const Container *container, const struct process_fact
         return 0;
 }
 
+void upcall_ids_at(const Upcall *upcall, Container *container, uint32_t *ret_uid, uint32_t *ret_gid, uint32_t *ret_pid) {
+        *ret_uid = upcall->uid;
+        *ret_gid = upcall->gid;
+        *ret_pid = upcall->tgid;
+        if (!container)
+                return;
+        *ret_uid = container_uid_inside(container, upcall->uid);
+        *ret_gid = container_gid_inside(container, upcall->gid);
+        *ret_pid = container == upcall->container ? upcall->inside_pid : upcall->caller ? pid_inside(container, upcall->caller) : 0;
+}
+
 static const char *found_word(uint32_t found) {
         switch (found) {
         case UPCALL_FOUND_PIDNS:
@@ -179,7 +204,8 @@ static int upcall_attribute(Upcall *upcall, const struct attribution *attributio
 
 struct route_subject upcall_subject(const Upcall *upcall) {
         return (struct route_subject){ .key_type = upcall->key_type, .description = upcall->description, .callout = upcall->callout,
-                                       .callout_size = upcall->callout_size, .origin = upcall->origin };
+                                       .callout_size = upcall->callout_size, .operation = upcall->operation, .origin = upcall->origin,
+                                       .uid = upcall->uid };
 }
 
 /* Whoever is over the limit gets an answer, and a record as long as these do not become a flood of their own */
@@ -205,9 +231,16 @@ static void upcall_count(Upcall *upcall) {
                 upcall->container->n_upcalls++;
 }
 
-/* An agent that would be asked, but is not there */
+static bool somebody_is_there(const struct upcall_decision *decision) {
+        for (unsigned i = 0; i < decision->n_next; i++)
+                if (decision->next[i]->n_sessions > 0)
+                        return true;
+        return decision->agent && decision->agent->n_sessions > 0;
+}
+
+/* Agents that would be asked, but are not there */
 static struct upcall_decision foresee(struct upcall_decision decision) {
-        if (decision.action == UPCALL_ACTION_ANSWER && (!decision.agent || decision.agent->n_sessions == 0))
+        if (decision.action == UPCALL_ACTION_ANSWER && !somebody_is_there(&decision))
                 return reject(ENOKEY, UPCALL_SHORT_REFUSAL, "no-agent");
         return decision;
 }
@@ -233,6 +266,7 @@ static void upcall_resolve(Upcall *upcall) {
         if (waits_for_no_record(upcall))
                 upcall->unconditional = true;
         if (!upcall->observed) {
+                upcall_pass_over_absent(upcall);
                 upcall_say(upcall, upcall->decision.reason);
                 return;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of an upcall share: upcall.c (life, verdict, dispatch record), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
- * what is to be done), upcall-ask.c (the agent), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
+ * what is to be done), upcall-ask.c (the agent), upcall-failover.c (the next one), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
 #ifndef BROKER_UPCALL_INTERNAL_H
 #define BROKER_UPCALL_INTERNAL_H
 
@@ -24,7 +24,8 @@ struct route_subject upcall_subject(const Upcall *upcall); /* borrows from it */
 void upcall_say(Upcall *upcall, const char *reason); /* why, for the record */
 int upcall_arm(Upcall *upcall, uint64_t when);       /* the one timer; CLOCK_BOOTTIME */
 
-void upcall_leave_agent(Upcall *upcall);              /* whether the agent was asked already or not */
+void upcall_leave_queue(Upcall *upcall);              /* whether the agent was asked already or not */
+void upcall_leave_agent(Upcall *upcall);              /* the same, for good */
 void upcall_discount(Upcall *upcall);                 /* it is not in flight any more */
 void upcall_disconnect(Upcall *upcall);
 
@@ -43,6 +44,11 @@ void upcall_close(Upcall *upcall); /* once both records have their fate: ends th
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
+void upcall_proceed(Upcall *upcall);  /* once its dispatch record has its fate */
+
+/* Before anything is recorded: who is not connected is passed over, as long as somebody behind it is. */
+void upcall_pass_over_absent(Upcall *upcall);
+bool upcall_fail_over(Upcall *upcall, const char *reason); /* false: there is nobody else, nothing was done */
 
 /* Takes one packet that the client has sent, if there is one. */
 void upcall_read(Upcall *upcall);

@@ -50,13 +50,18 @@ int upcall_arm(Upcall *upcall, uint64_t when) {
         return sd_event_add_time(upcall->broker->event, &upcall->timer, CLOCK_BOOTTIME, when, USEC_PER_MSEC, on_timeout, upcall);
 }
 
-/* Nor is it judged anew from here on: what waits for its records may be thousands. */
-void upcall_leave_agent(Upcall *upcall) {
+void upcall_leave_queue(Upcall *upcall) {
         if (upcall->session)
                 session_withdraw(upcall->session, upcall);
         else if (upcall->state == UPCALL_WAITING && upcall->decision.agent)
                 TAILQ_REMOVE(&upcall->decision.agent->waiting, upcall, agent_link);
+}
+
+/* Nor is it judged anew from here on: what waits for its records may be thousands. */
+void upcall_leave_agent(Upcall *upcall) {
+        upcall_leave_queue(upcall);
         upcall->decision.agent = NULL;
+        upcall->decision.n_next = 0;
         free(TAKE_PTR(upcall->caller));
 }
 
@@ -190,17 +195,17 @@ static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
 
 /* ---- the dispatch record ---- */
 
-static void upcall_proceed(Upcall *upcall) {
+void upcall_proceed(Upcall *upcall) {
         const struct upcall_decision *decision = &upcall->decision;
 
         if (decision->action == UPCALL_ACTION_DEFER)
                 upcall_defer(upcall);
         else if (decision->action == UPCALL_ACTION_REJECT)
                 upcall_reject(upcall, decision->error, decision->seconds, decision->reason);
-        else if (!upcall->container || !decision->agent) /* gone while the record was made */
-                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "container-ended");
-        else
+        else if (upcall->container && decision->agent)
                 upcall_dispatch(upcall);
+        else if (!upcall->container || !upcall_fail_over(upcall, "agent-removed")) /* gone while the record was made */
+                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "container-ended");
 }
 
 bool upcall_audit_is_down(const Upcall *upcall) {
@@ -239,12 +244,31 @@ static void dispatch_settled(Upcall *upcall) {
                 upcall_complete(upcall);
 }
 
+static void on_dispatch_recorded(void *userdata, int error, const struct sender_receipt *receipt);
+
+static bool repeat_dispatch(Upcall *upcall) {
+        if (upcall->dispatch_repeated)
+                return false;
+        upcall->dispatch_repeated = true;
+        upcall->dispatch_retry++;
+        return !upcall_audit_is_down(upcall) && evidence_dispatch(upcall, on_dispatch_recorded) == 0;
+}
+
+/* Another agent has heard of it meanwhile. */
+static bool redispatch(Upcall *upcall) {
+        if (!upcall->owes_redispatch)
+                return false;
+        upcall->owes_redispatch = upcall->dispatch_repeated = false;
+        upcall->dispatch_retry++;
+        return upcall_send_dispatch(upcall) == 0;
+}
+
 static void on_dispatch_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
 
         upcall->dispatch_job = NULL;
         broker_note_audit(upcall->broker, error);
-        if (error == -ENODATA && upcall->dispatch_retry++ == 0 && !upcall_audit_is_down(upcall) && evidence_dispatch(upcall, on_dispatch_recorded) == 0)
+        if (error == -ENODATA && repeat_dispatch(upcall))
                 return;
         if (error < 0)
                 upcall_record_lost(upcall, EVIDENCE_DISPATCH, error);
@@ -253,6 +277,8 @@ static void on_dispatch_recorded(void *userdata, int error, const struct sender_
                 if (error < 0)
                         upcall_row_lost(upcall);
         }
+        if (redispatch(upcall))
+                return;
         if (upcall->state != UPCALL_RECORDING)
                 dispatch_settled(upcall);
         else if (error < 0)
@@ -278,6 +304,7 @@ static int upcall_open_ledger(Upcall *upcall) {
                 .description = upcall->description,
                 .description_size = upcall->description_size,
                 .agent = upcall->agent_name[0] ? upcall->agent_name : NULL,
+                .failed = upcall->failed[0] ? upcall->failed : NULL,
                 .mode = upcall->decision.mode,
                 .found = upcall->found,
                 .origin = upcall->origin == UPCALL_ORIGIN_KERNEL ? "kernel" : "user",
@@ -397,6 +424,14 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
         return 0;
 }
 
+static void agent_is_late(Upcall *upcall) {
+        bool absent = upcall->state == UPCALL_WAITING && upcall->decision.agent->n_sessions == 0;
+        const char *reason = absent ? "no-agent" : "deadline";
+
+        if (!upcall_fail_over(upcall, reason))
+                upcall_reject(upcall, absent ? ENOKEY : ETIMEDOUT, UPCALL_SHORT_REFUSAL, reason);
+}
+
 static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
         Upcall *upcall = userdata;
 
@@ -410,13 +445,8 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
                 upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
                 break;
         case UPCALL_WAITING:
-                if (upcall->decision.agent->n_sessions == 0)
-                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "no-agent");
-                else
-                        upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
-                break;
         case UPCALL_ASKED:
-                upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
+                agent_is_late(upcall);
                 break;
         case UPCALL_DECIDED:
                 upcall_say(upcall, "no-outcome");
@@ -470,18 +500,4 @@ void upcall_container_ended(Container *container, const char *reason) {
                         upcall_discount(upcall);
                         upcall->container = NULL;
                 }
-}
-
-void upcall_agent_removed(Agent *agent, const char *reason) {
-        Upcall *upcall, *next;
-
-        for (upcall = TAILQ_FIRST(&agent->container->broker->upcalls); upcall; upcall = next) {
-                next = TAILQ_NEXT(upcall, link);
-                if (upcall->decision.agent != agent)
-                        continue;
-                if (upcall->state == UPCALL_RECORDING)
-                        upcall->decision.agent = NULL; /* upcall_proceed() refuses it when the record is there */
-                else
-                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
-        }
 }

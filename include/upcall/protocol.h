@@ -69,6 +69,10 @@ extern "C" {
 #define UPCALL_NAME_MAX 255
 #define UPCALL_AGENT_NAME_MAX 63
 
+/* The agents of a route, in the order in which they are asked: names with a comma between them. */
+#define UPCALL_ROUTE_AGENTS_MAX 4
+#define UPCALL_AGENT_NAMES_MAX (UPCALL_ROUTE_AGENTS_MAX * (UPCALL_AGENT_NAME_MAX + 1) - 1)
+
 /* How a run time calls a container (runc allows 1024), and what it says of it (image, pod): any text, which decides nothing. */
 #define UPCALL_RUNTIME_ID_MAX 1024
 #define UPCALL_LABEL_MAX 512
@@ -156,7 +160,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_WORKERS = 24,     /* u32 */
         UPCALL_FIELD_SEQNO = 25,       /* u64 */
         UPCALL_FIELD_VERB = 26,        /* u32: enum upcall_verb */
-        UPCALL_FIELD_AGENT = 27,       /* text */
+        UPCALL_FIELD_AGENT = 27,       /* text; of a route: names, with a comma between them */
         UPCALL_FIELD_STATE = 28,       /* u32: enum upcall_container_state */
         UPCALL_FIELD_PARENT = 29,      /* id: the parent's contid */
         UPCALL_FIELD_COUNT = 30,       /* u32 */
@@ -189,6 +193,13 @@ enum upcall_field_tag {
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
         UPCALL_FIELD_KEYS_KEPT = 72,   /* u64: that root may not invalidate */
 
+        UPCALL_FIELD_OPERATION = 150,  /* u32: enum upcall_operation */
+        UPCALL_FIELD_CALLER_UID = 151, /* u32: 0: any, else a caller's uid + 1, as seen in the container whose routes these are */
+        UPCALL_FIELD_ROUTE_FLAGS = 152, /* u32: set of enum upcall_route_flag */
+        UPCALL_FIELD_RESULT = 153,     /* u32: enum upcall_route_result */
+        UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
+        UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
+
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
         UPCALL_FIELD_TID = 101,         /* u32 */
@@ -217,6 +228,30 @@ enum upcall_field_tag {
 enum upcall_origin {
         UPCALL_ORIGIN_USER = 0,   /* request_key(2) */
         UPCALL_ORIGIN_KERNEL = 1, /* a file system, under the kernel's own credentials */
+};
+
+/* What the kernel wants done: its first argument to /sbin/request-key. It has only ever been "create" (security/keys/request_key.c). */
+enum upcall_operation {
+        UPCALL_OPERATION_CREATE = 0,
+};
+
+enum upcall_route_flag {
+        UPCALL_ROUTE_NESTED = 1 << 0,       /* also for callers in containers within this one */
+        UPCALL_ROUTE_SHARED_CACHE = 1 << 1, /* also for types of which the kernel has one cache for all containers */
+        UPCALL_ROUTE_FLAGS = UPCALL_ROUTE_NESTED | UPCALL_ROUTE_SHARED_CACHE,
+};
+
+/* Where an agent's process is. */
+enum upcall_agent_place {
+        UPCALL_PLACE_CONTAINER = 0,
+        UPCALL_PLACE_HOST = 1, /* in no container: the host's initial pid and user namespaces */
+};
+
+/* What a route is to an upcall that is tried on it. */
+enum upcall_route_result {
+        UPCALL_ROUTE_CHOSEN = 1,  /* it answers */
+        UPCALL_ROUTE_MATCHES = 2, /* it would, if it were not for the chosen one */
+        UPCALL_ROUTE_MISSES = 3,
 };
 
 enum upcall_flag {
@@ -278,6 +313,8 @@ enum upcall_verb {
         UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
         UPCALL_VERB_KEY_LEFT = 42, /* DONE says in TEXT the contid of a container that is active no more and of whose keys nobody has said that they are
                                     * forgotten, or nothing */
+        UPCALL_VERB_AGENT_ALLOW = 60,    /* AGENT serves SERVES as well, whose routes may lead to it from now on */
+        UPCALL_VERB_AGENT_DISALLOW = 61, /* no more */
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

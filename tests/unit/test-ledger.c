@@ -355,7 +355,7 @@ static void test_a_change_of_any_column_shows(void **state) {
         static const char *const columns[] = {
                 "id", "retry", "contid", "boot_id", "state", "key", "key_type", "description", "agent", "mode", "found", "origin", "caller_pid",
                 "caller_uid", "caller_loginuid", "caller_sessionid", "caller_comm", "nested", "time_open", "dispatch_serial", "dispatch_ms",
-                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "claim", "seqno", "chain_hash",
+                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "claim", "failed", "seqno", "chain_hash",
         };
         struct fixture *fixture = *state;
         char sql[600];
@@ -387,7 +387,7 @@ static void test_a_claim_is_in_the_chain_where_there_is_one(void **state) {
                 { "instantiated", "UPDATE ledger SET claim = NULL", 1 },
                 { "instantiated", "UPDATE ledger SET claim = 'negated'", 1 },
                 { NULL, "UPDATE ledger SET claim = 'negated'", 1 },
-                { NULL, "DROP TRIGGER container_keys_left; DROP TABLE keys_left; DROP INDEX ledger_keys; DROP INDEX container_runtime; DROP INDEX container_living; DROP TRIGGER container_taken_back; DROP TABLE affinity; DROP TABLE run; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* the version before it */
+                { NULL, "DROP TRIGGER container_keys_left; DROP TABLE keys_left; DROP INDEX ledger_keys; DROP INDEX container_runtime; DROP INDEX container_living; DROP TRIGGER container_taken_back; DROP TABLE affinity; DROP TABLE run; DROP TABLE route_agent; DROP TABLE agent_serves; ALTER TABLE route ADD COLUMN agent INTEGER; ALTER TABLE ledger DROP COLUMN failed; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4", 0 }, /* the version before it */
         };
         struct fixture *fixture = *state;
 
