@@ -16,6 +16,11 @@ const char *agent_place(const Agent *agent) {
         return agent->container ? agent->container->name : "the host";
 }
 
+/* A program is started when it is needed. */
+bool agent_is_there(const Agent *agent) {
+        return agent->kind != UPCALL_AGENT_RESIDENT || agent->n_sessions > 0;
+}
+
 /* ---- looking things up ---- */
 
 Agent *agent_find(Broker *broker, Container *container, const char *name) {
@@ -84,6 +89,12 @@ void agent_serve_no_more(Agent *agent, Container *container) {
 
 /* ---- life ---- */
 
+static void *memdup(const void *data, size_t size) {
+        void *copy = malloc(size);
+
+        return copy ? memcpy(copy, data, size) : NULL;
+}
+
 int agent_add(Broker *broker, Container *container, const struct registry_agent *row) {
         Agent *agent;
 
@@ -91,10 +102,16 @@ int agent_add(Broker *broker, Container *container, const struct registry_agent 
         if (!agent)
                 return -ENOMEM;
         agent->name = strdup(row->name);
-        if (!agent->name) {
+        agent->arguments = row->arguments_size > 0 ? memdup(row->arguments, row->arguments_size) : NULL;
+        if (!agent->name || (row->arguments_size > 0 && !agent->arguments)) {
+                free(agent->arguments);
+                free(agent->name);
                 free(agent);
                 return -ENOMEM;
         }
+        agent->arguments_size = row->arguments_size;
+        agent->kind = row->kind;
+        agent->lend = row->lend;
         agent->broker = broker;
         agent->container = container;
         agent->row = row->id;
@@ -120,6 +137,7 @@ Agent *agent_free(Agent *agent) {
         TAILQ_REMOVE(agents_of(agent->broker, agent->container), agent, link);
         agent->broker->n_agents--;
         free(agent->serves);
+        free(agent->arguments);
         free(agent->name);
         free(agent);
         return NULL;

@@ -28,6 +28,10 @@ struct Agent {
         int64_t row;
         char *name;
         uint32_t uid; /* as inside, or on the host */
+        uint32_t kind; /* enum upcall_agent_kind: from here on what is no resident's does not change */
+        bool lend;
+        void *arguments; /* words, each with its NUL; NULL: a resident agent */
+        size_t arguments_size;
         struct session_list sessions;
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
@@ -125,6 +129,8 @@ Agent *agent_free(Agent *agent);
 int agent_serve(Agent *agent, Container *container);
 void agent_serve_no_more(Agent *agent, Container *container);
 struct agent_list *agents_of(Broker *broker, Container *container); /* of the host: NULL */
+
+bool agent_is_there(const Agent *agent); /* it can be asked now, or when one of its workers is free */
 
 /* Where it is, for people. */
 const char *agent_place(const Agent *agent);

@@ -7,6 +7,33 @@
 #include "broker/evidence.h"
 #include "broker/session.h"
 #include "util/error.h"
+#include "util/macros.h"
+
+static uint32_t agent_kind(const struct message_control *request) {
+        return request->agent_kind ? request->agent_kind : UPCALL_AGENT_RESIDENT;
+}
+
+/* A helper is a path in the container; a host program is a name, which the client finds among those that root allows. */
+static bool program_valid(const struct message_control *request) {
+        const char *program = request->arguments.data;
+
+        return request->agent_kind == UPCALL_AGENT_HELPER ? program[0] == '/' : message_name_valid(wire_text(program), UPCALL_NAME_MAX);
+}
+
+/* What a helper needs, and a resident agent must not have. */
+static int agent_kind_check(Control *control) {
+        const struct message_control *request = &control->request;
+
+        if (agent_kind(request) == UPCALL_AGENT_RESIDENT)
+                return request->lend || request->arguments.data ?
+                               control_refuse(control, EINVAL, "a resident agent has no program, and no authority is lent to it") : 0;
+        if (!message_arguments_valid(request->arguments) || !macros_known(request->arguments))
+                return control_refuse(control, EINVAL, "a helper is a program with at most %d arguments, of which those that begin with %% are macros (%s)",
+                                      UPCALL_ARGUMENTS_COUNT_MAX - 1, MACROS_WORDS);
+        if (!program_valid(request))
+                return control_refuse(control, EINVAL, "a helper's program is a path in its container that begins with /, a host program's a name without any /");
+        return 0;
+}
 
 /* ---- whom it serves ---- */
 
@@ -24,6 +51,8 @@ static int check_serves(Control *control, const Container *own, const Agent *age
                 return control_refuse(control, ESHUTDOWN, "container %s, which is to be served, has ended", (*ret_container)->name);
         if (*ret_container == own)
                 return control_refuse(control, EINVAL, "an agent serves the container that it is in without being allowed to");
+        if (agent && agent->kind != UPCALL_AGENT_RESIDENT)
+                return control_refuse(control, EINVAL, "agent %s is a program, which is started in its own container alone", control->agent);
         other = container_reach_agent(*ret_container, control->agent);
         if (other)
                 return control_refuse(control, EEXIST, other == agent ? "agent %s of %s serves container %s already" :
@@ -128,7 +157,9 @@ static int check_name(Control *control, Container *container) {
                                       control->agent);
         if (control->request.uid == (uint32_t) -1)
                 return control_refuse(control, EINVAL, "4294967295 is nobody's uid");
-        return 0;
+        if (agent_kind(&control->request) != UPCALL_AGENT_RESIDENT && (!container || control->serves[0]))
+                return control_refuse(control, EINVAL, "a program is started in the container that it belongs to: it is not on the host, and serves no other one");
+        return agent_kind_check(control);
 }
 
 static int check_new(Control *control, Container **ret_container, Container **ret_served) {
@@ -150,7 +181,8 @@ static int agent_add_check(Control *control) {
 }
 
 static int agent_add_apply(Control *control) {
-        struct registry_agent row = { .name = control->agent, .uid = control->request.uid };
+        struct registry_agent row = { .name = control->agent, .uid = control->request.uid, .kind = agent_kind(&control->request),
+                                      .lend = control->request.lend, .arguments = control->request.arguments.data, .arguments_size = control->request.arguments.size };
         Container *container, *served;
         int r;
 
@@ -210,6 +242,7 @@ static const char *served_names(const Agent *agent, char *text, size_t size) {
 
 static void send_agent(Control *control, const Agent *agent) {
         struct message_agent row = { .agent = wire_text(agent->name), .uid = agent->uid, .count = agent->n_sessions,
+                                     .kind = agent->kind, .lend = agent->lend, .arguments = wire_span(agent->arguments, agent->arguments_size),
                                      .place = agent->container ? UPCALL_PLACE_CONTAINER : UPCALL_PLACE_HOST };
         const Session *session;
         char serves[4096];

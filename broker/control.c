@@ -146,6 +146,7 @@ static void describe_request(Control *control) {
                 { "serves", request->serves },
                 { "runtime-id", request->runtime_id }, { "type", request->key_type }, { "description", request->description }, { "callout", request->callout },
         };
+        const char *word = NULL;
         size_t length = 0;
 
         length += (size_t) snprintf(control->command, sizeof(control->command), "%s", control->verb->op);
@@ -153,6 +154,14 @@ static void describe_request(Control *control) {
                 if (parts[i].value.data)
                         length += (size_t) snprintf(control->command + length, sizeof(control->command) - length, " %s=%.*s", parts[i].name,
                                                     (int) parts[i].value.size, (const char *) parts[i].value.data);
+        if (!message_arguments_valid(request->arguments))
+                return;
+        if (length < sizeof(control->command))
+                length += (size_t) snprintf(control->command + length, sizeof(control->command) - length, " %s%s=",
+                                            request->agent_kind == UPCALL_AGENT_HELPER ? "helper" : "host-program", request->lend ? ",lend" : "");
+        while ((word = message_arguments_next(request->arguments, word)) && length < sizeof(control->command))
+                length += (size_t) snprintf(control->command + length, sizeof(control->command) - length, "%s%s",
+                                            word == request->arguments.data ? "" : " ", word);
 }
 
 static int copy_texts(Control *control) {

@@ -51,8 +51,8 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_STATE] = "UPDATE container SET state = ?2, time_end = ?3, reason = ?4 WHERE id = ?1 AND state <> 3",
         [STATEMENT_CONTAINER_CGROUP] = "UPDATE container SET cgroup = ?2, cgroup_path = ?3, cgroup_pending = 0 WHERE id = ?1 AND cgroup_pending = 1 AND state <> 3",
         [STATEMENT_CONTAINER_DELETE] = "DELETE FROM container WHERE id = ?1",
-        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
-        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid) VALUES (?1, ?2, ?3)",
+        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid, kind, lend, arguments FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
+        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid, kind, lend, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         [STATEMENT_AGENT_REMOVE] = "DELETE FROM agent WHERE id = ?1",
         [STATEMENT_ROUTE_EACH] = "SELECT id, container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, "
                                  "(SELECT group_concat(agent) FROM (SELECT agent FROM route_agent WHERE route = route.id ORDER BY place)) "
@@ -98,7 +98,7 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_LEDGER_DONE] = "UPDATE ledger SET state = 3, outcome = ?2, reason = ?3, error = ?4, time_done = ?5 "
                                   "WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_CLAIM] = "UPDATE ledger SET claim = ?2 WHERE seqno = ?1 AND finished = 0",
-        [STATEMENT_LEDGER_FAILED_OVER] = "UPDATE ledger SET agent = ?2, failed = ?3 WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_FAILED_OVER] = "UPDATE ledger SET agent = ?2, failed = ?3, mode = ?4 WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_CLOSED] = "UPDATE ledger SET state = 4, finished = 1, completion_serial = ?2, completion_ms = ?3, "
                                     CHAINED("?4", "?5", "4", "?2", "?3", "reason") " WHERE seqno = ?1 AND state = 3 RETURNING chain_hash",
         [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2, "

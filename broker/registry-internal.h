@@ -138,6 +138,7 @@ Query query_begin(Registry *registry, enum statement statement, const char *acti
 void query_endp(Query *query);
 
 void query_int(Query *query, int64_t value);
+void query_null(Query *query);
 void query_int_or_null(Query *query, int64_t value); /* 0 is NULL */
 void query_u64(Query *query, uint64_t value);
 void query_text(Query *query, const char *text); /* NULL is NULL */
@@ -170,6 +171,7 @@ uint32_t column_u32(struct columns *columns);  /* NULL is 0 */
 uint64_t column_u64(struct columns *columns);
 const char *column_text(struct columns *columns, bool nullable);
 const void *column_blob(struct columns *columns, size_t *ret_size);
+const void *column_blob_or_null(struct columns *columns, size_t *ret_size);
 void column_id(struct columns *columns, uint8_t ret_id[static 16]); /* NULL is all zero */
 
 /* registry-chain.c */

@@ -165,12 +165,13 @@ int registry_ledger_claim(Registry *registry, int64_t seqno, const char *claim) 
         return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
 }
 
-int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *agent, const char *failed) {
+int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *agent, const char *failed, const char *mode) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_FAILED_OVER, "noting that another agent is asked");
 
         query_int(&query, seqno);
         query_text(&query, agent);
         query_text(&query, failed);
+        query_text(&query, mode);
         return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
 }
 

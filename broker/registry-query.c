@@ -32,7 +32,7 @@ void query_int(Query *query, int64_t value) {
                 query->code = sqlite3_bind_int64(query->statement, query->next++, value);
 }
 
-static void query_null(Query *query) {
+void query_null(Query *query) {
         if (query_ready(query))
                 query->code = sqlite3_bind_null(query->statement, query->next++);
 }
@@ -194,6 +194,11 @@ const void *column_blob(struct columns *columns, size_t *ret_size) {
         data = sqlite3_column_blob(columns->statement, column);
         *ret_size = (size_t) sqlite3_column_bytes(columns->statement, column);
         return data ?: "";
+}
+
+const void *column_blob_or_null(struct columns *columns, size_t *ret_size) {
+        *ret_size = 0;
+        return column_null(columns) ? NULL : column_blob(columns, ret_size);
 }
 
 void column_id(struct columns *columns, uint8_t ret_id[static 16]) {

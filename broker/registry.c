@@ -87,6 +87,9 @@ int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn
                 row.container = column_int(&columns);
                 row.name = column_text(&columns, false);
                 row.uid = column_u32(&columns);
+                row.kind = column_u32(&columns);
+                row.lend = column_u32(&columns);
+                row.arguments = column_blob_or_null(&columns, &row.arguments_size);
                 r = each_end(registry, &columns, query.action);
                 if (r >= 0)
                         r = fn(userdata, &row);
@@ -188,6 +191,12 @@ int registry_add_agent(Registry *registry, struct registry_agent *agent) {
         query_int_or_null(&query, agent->container);
         query_text(&query, agent->name);
         query_int(&query, agent->uid);
+        query_int(&query, agent->kind);
+        query_int(&query, agent->lend);
+        if (agent->arguments_size > 0)
+                query_blob(&query, agent->arguments, agent->arguments_size);
+        else
+                query_null(&query);
         return run_add(&query, &agent->id);
 }
 

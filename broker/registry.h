@@ -51,6 +51,10 @@ struct registry_agent {
         int64_t id, container; /* row numbers; container 0: a process of the host */
         const char *name;
         uint32_t uid;          /* as inside the container, or on the host */
+        uint32_t kind;         /* enum upcall_agent_kind */
+        uint32_t lend;         /* 1: it gets the authority */
+        const void *arguments; /* of a helper or a host program: words, each with its NUL */
+        size_t arguments_size; /* 0: none */
 };
 
 struct registry_route {
@@ -179,7 +183,7 @@ int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets se
 int registry_ledger_dispatched(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
 int registry_ledger_done(Registry *registry, int64_t seqno, const char *outcome, const char *reason, uint32_t error, uint64_t time_done);
 /* Another agent is asked: which one, and who was asked before. */
-int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *agent, const char *failed);
+int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *agent, const char *failed, const char *mode);
 /* The agent's word on the outcome, which was another one: instantiated, negated or rejected. Before the row is finished. */
 int registry_ledger_claim(Registry *registry, int64_t seqno, const char *claim);
 int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);

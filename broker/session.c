@@ -140,7 +140,7 @@ static const struct turned_away *session_identify(const Session *session, Contai
         if (container->state != UPCALL_CONTAINER_ACTIVE)
                 return &container_ended;
         agent = agent_find(session->broker, container, session->name);
-        if (!agent)
+        if (!agent || agent->kind != UPCALL_AGENT_RESIDENT) /* a helper is started, and connects to nobody */
                 return &no_agent;
         if (!has_uid(session, container_uid_outside(container, agent->uid)))
                 return &wrong_uid;

@@ -61,6 +61,10 @@ static uint64_t turn_of(const Upcall *upcall) {
 void upcall_dispatch(Upcall *upcall) {
         Agent *agent = upcall->decision.agent;
 
+        if (agent->kind != UPCALL_AGENT_RESIDENT) {
+                upcall_run_helper(upcall, agent);
+                return;
+        }
         upcall->turn = turn_of(upcall);
         if (upcall_ask(upcall))
                 return;

@@ -29,6 +29,8 @@ static struct upcall_decision ask(Container *owner, const struct route *route) {
                 else if (agent)
                         decision.next[decision.n_next++] = agent;
         }
+        if (decision.agent && decision.agent->lend)
+                decision.mode = "lend";
         return decision;
 }
 
@@ -233,9 +235,9 @@ static void upcall_count(Upcall *upcall) {
 
 static bool somebody_is_there(const struct upcall_decision *decision) {
         for (unsigned i = 0; i < decision->n_next; i++)
-                if (decision->next[i]->n_sessions > 0)
+                if (agent_is_there(decision->next[i]))
                         return true;
-        return decision->agent && decision->agent->n_sessions > 0;
+        return decision->agent && agent_is_there(decision->agent);
 }
 
 /* Agents that would be asked, but are not there */

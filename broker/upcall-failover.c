@@ -22,12 +22,13 @@ static void take_next(Upcall *upcall) {
         decision->agent = decision->next[0];
         decision->n_next--;
         memmove(&decision->next[0], &decision->next[1], decision->n_next * sizeof(decision->next[0]));
+        decision->mode = decision->agent->lend ? "lend" : "payload";
         (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", decision->agent->name);
 }
 
 static bool somebody_is_next(const struct upcall_decision *decision) {
         for (unsigned i = 0; i < decision->n_next; i++)
-                if (decision->next[i]->n_sessions > 0)
+                if (agent_is_there(decision->next[i]))
                         return true;
         return false;
 }
@@ -35,7 +36,7 @@ static bool somebody_is_next(const struct upcall_decision *decision) {
 void upcall_pass_over_absent(Upcall *upcall) {
         struct upcall_decision *decision = &upcall->decision;
 
-        while (decision->agent && decision->agent->n_sessions == 0 && somebody_is_next(decision)) {
+        while (decision->agent && !agent_is_there(decision->agent) && somebody_is_next(decision)) {
                 note_failed(upcall, "no-agent");
                 take_next(upcall);
         }
@@ -46,7 +47,7 @@ static int record_again(Upcall *upcall) {
         int r = 0;
 
         if (upcall->seqno > 0)
-                r = registry_ledger_failed_over(upcall->broker->registry, upcall->seqno, upcall->agent_name, upcall->failed);
+                r = registry_ledger_failed_over(upcall->broker->registry, upcall->seqno, upcall->agent_name, upcall->failed, upcall->decision.mode);
         if (r < 0)
                 upcall_row_lost(upcall);
         if (r < 0 && !upcall->unconditional)

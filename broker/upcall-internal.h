@@ -43,6 +43,7 @@ void upcall_complete(Upcall *upcall);            /* its completion record, once 
 void upcall_close(Upcall *upcall); /* once both records have their fate: ends the ledger row, and the upcall */
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
+void upcall_run_helper(Upcall *upcall, const Agent *agent); /* tells the client to */
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
 void upcall_proceed(Upcall *upcall);  /* once its dispatch record has its fate */
 

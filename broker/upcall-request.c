@@ -74,7 +74,10 @@ static void upcall_dry_run(Upcall *upcall, const struct process_facts *facts) {
                 done = upcall_observe(&decision, reason);
         else
                 (void) snprintf(reason, sizeof(reason), "%s", decision.reason);
-        if (decision.agent)
+        if (decision.agent && decision.agent->kind != UPCALL_AGENT_RESIDENT)
+                (void) snprintf(text, sizeof(text), "container %s, route %" PRId64 ", agent %s (runs %s)%s%s", container, route->id, decision.agent->name,
+                                (const char *) decision.agent->arguments, reason[0] ? ", reason " : "", reason);
+        else if (decision.agent)
                 (void) snprintf(text, sizeof(text), "container %s, route %" PRId64 ", agent %s (%u connections)%s%s", container, route->id, decision.agent->name,
                                 decision.agent->n_sessions, reason[0] ? ", reason " : "", reason);
         else

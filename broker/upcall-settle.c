@@ -109,12 +109,12 @@ void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
                 upcall_conclude(upcall);
 }
 
-/* A defer takes as long as the host's own program does; any other client has little left to do. */
+/* A program takes as long as it does, be it the host's or a helper; any other client has little left to do. */
 int upcall_await_outcome(Upcall *upcall, uint32_t action) {
         Broker *broker = upcall->broker;
         int r;
 
-        if (action == UPCALL_ACTION_DEFER)
+        if (action == UPCALL_ACTION_DEFER || action == UPCALL_ACTION_HELPER)
                 return upcall_arm(upcall, upcall->client_deadline + UPCALL_CLIENT_MARGIN_USEC);
         if (TAILQ_EMPTY(&broker->settling)) {
                 r = sd_event_source_set_time_relative(broker->settle_timer, SETTLE_USEC);

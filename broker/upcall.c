@@ -152,6 +152,22 @@ static void upcall_defer(Upcall *upcall) {
         upcall_send_verdict(upcall, &verdict, -1);
 }
 
+/* Its own process starts the program, and says what became of it: nobody else here may enter a container. */
+void upcall_run_helper(Upcall *upcall, const Agent *agent) {
+        const Container *container = agent->container;
+        struct message_verdict verdict = {
+                .action = UPCALL_ACTION_HELPER,
+                .agent_kind = agent->kind,
+                .lend = agent->lend,
+                .arguments = wire_span(agent->arguments, agent->arguments_size),
+                .container = wire_text(container->name),
+        };
+
+        memcpy(verdict.id, upcall->id, sizeof(verdict.id));
+        memcpy(verdict.contid, container->contid, sizeof(verdict.contid));
+        upcall_send_verdict(upcall, &verdict, container->pidfd);
+}
+
 void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error) {
         upcall->claim = upcall_outcome_words[instantiated ? UPCALL_OUTCOME_INSTANTIATED :
                                              clamp_error(error) == ENOKEY ? UPCALL_OUTCOME_NEGATED : UPCALL_OUTCOME_REJECTED];

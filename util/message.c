@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "util/cleanup.h"
 #include "util/message.h"
 
@@ -104,11 +106,16 @@ MESSAGE_LAYOUT(request, REQUEST, 1, 1);
 
 static const struct wire_field message_verdict_fields[] = {
         ID(message_verdict, MUST, ID, id),
-        U32_BETWEEN(message_verdict, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_DEFER),
+        U32_BETWEEN(message_verdict, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_HELPER),
         U32_BETWEEN(message_verdict, MAY, ERROR, error, 1, ERRNO_MAX),
         U32_BETWEEN(message_verdict, MAY, SECONDS, seconds, 0, UPCALL_SECONDS_MAX),
         BYTES(message_verdict, MAY, PAYLOAD, payload, UPCALL_INLINE_MAX),
         TEXT(message_verdict, MAY, TEXT, text, 0, TEXT_MAX),
+        U32_BETWEEN(message_verdict, MAY, AGENT_KIND, agent_kind, UPCALL_AGENT_HELPER, UPCALL_AGENT_HOST_PROGRAM),
+        U32_BETWEEN(message_verdict, MAY, LEND, lend, 1, 1),
+        BYTES(message_verdict, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
+        ID(message_verdict, MAY, CONTID, contid),
+        TEXT(message_verdict, MAY, CONTAINER, container, 1, UPCALL_NAME_MAX),
 };
 MESSAGE_LAYOUT(verdict, VERDICT, 0, 1);
 
@@ -201,6 +208,9 @@ static const struct wire_field message_control_fields[] = {
         U64(message_control, MAY, KEYS_INVALIDATED, keys_invalidated),
         U64(message_control, MAY, KEYS_GONE, keys_gone),
         U64(message_control, MAY, KEYS_KEPT, keys_kept),
+        U32_BETWEEN(message_control, MAY, AGENT_KIND, agent_kind, UPCALL_AGENT_RESIDENT, UPCALL_AGENT_HOST_PROGRAM),
+        U32_BETWEEN(message_control, MAY, LEND, lend, 1, 1),
+        BYTES(message_control, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
 };
 MESSAGE_LAYOUT(control, CONTROL, 0, 1);
 
@@ -252,6 +262,9 @@ static const struct wire_field message_agent_fields[] = {
         U32(message_agent, MUST, UID, uid),
         U32(message_agent, MUST, COUNT, count),
         U32(message_agent, MUST, WORKERS, workers),
+        U32_BETWEEN(message_agent, MUST, AGENT_KIND, kind, UPCALL_AGENT_RESIDENT, UPCALL_AGENT_HOST_PROGRAM),
+        U32_BETWEEN(message_agent, MAY, LEND, lend, 1, 1),
+        BYTES(message_agent, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
 };
 MESSAGE_LAYOUT(agent, AGENT, 0, 0);
 
@@ -344,4 +357,21 @@ bool message_name_valid(struct wire_span name, size_t max) {
                 if (!is_alphanumeric(text[i]) && !is_punctuation(text[i]))
                         return false;
         return true;
+}
+
+const char *message_arguments_next(struct wire_span arguments, const char *word) {
+        const char *start = arguments.data, *end = start + arguments.size, *next = word ? word + strlen(word) + 1 : start;
+
+        return start && next < end ? next : NULL;
+}
+
+bool message_arguments_valid(struct wire_span arguments) {
+        const char *text = arguments.data;
+        size_t n = 0;
+
+        if (!text || arguments.size == 0 || arguments.size > UPCALL_ARGUMENTS_MAX || text[0] == '\0' || text[arguments.size - 1] != '\0')
+                return false;
+        for (const char *word = message_arguments_next(arguments, NULL); word; word = message_arguments_next(arguments, word))
+                n++;
+        return n <= UPCALL_ARGUMENTS_COUNT_MAX;
 }

@@ -36,6 +36,10 @@ struct message_verdict {
         uint32_t error, seconds;  /* (optional) */
         struct wire_span payload; /* (optional) */
         struct wire_span text;    /* (optional) for --dry-run */
+        uint32_t agent_kind, lend; /* HELPER: which kind, and whether it gets the authority; all from here on (optional) */
+        struct wire_span arguments; /* HELPER: its program and arguments, with their macros */
+        uint8_t contid[16];
+        struct wire_span container; /* its name */
 };
 
 struct message_outcome {
@@ -108,6 +112,8 @@ struct message_control {
         struct wire_span runtime_id, image, pod; /* container register: for people, and for finding the container again; runtime_id also: key list */
         uint64_t seqno;             /* key list */
         uint64_t keys_invalidated, keys_gone, keys_kept; /* key forgotten */
+        uint32_t agent_kind, lend;  /* agent add: enum upcall_agent_kind, 0: resident; whether it gets the authority */
+        struct wire_span arguments; /* agent add: the program and its arguments */
 };
 
 struct message_status {
@@ -147,6 +153,8 @@ struct message_agent {
         uint32_t uid;
         uint32_t count;   /* connections at present */
         uint32_t workers; /* of all connections */
+        uint32_t kind, lend;        /* enum upcall_agent_kind; (optional) 1: it gets the authority */
+        struct wire_span arguments; /* (optional) the program and its arguments */
 };
 
 struct message_route {
@@ -214,5 +222,10 @@ extern const struct wire_layout *const message_layouts[];
 
 /* Whether a name is one that containers (or agents, with their own maximum) may carry: protocol.h, UPCALL_NAME_MAX. */
 bool message_name_valid(struct wire_span name, size_t max);
+
+/* Arguments as they travel: words, each with its NUL. Whether they are: 1 to UPCALL_ARGUMENTS_COUNT_MAX of them, the first one not empty. */
+bool message_arguments_valid(struct wire_span arguments);
+/* The first word when word is NULL, else the one behind it; NULL: there is none. */
+const char *message_arguments_next(struct wire_span arguments, const char *word);
 
 #endif

@@ -73,6 +73,10 @@ extern "C" {
 #define UPCALL_ROUTE_AGENTS_MAX 4
 #define UPCALL_AGENT_NAMES_MAX (UPCALL_ROUTE_AGENTS_MAX * (UPCALL_AGENT_NAME_MAX + 1) - 1)
 
+/* A helper's program and its arguments, each with its NUL: all of them in bytes, and how many. */
+#define UPCALL_ARGUMENTS_MAX 4096
+#define UPCALL_ARGUMENTS_COUNT_MAX 64
+
 /* How a run time calls a container (runc allows 1024), and what it says of it (image, pod): any text, which decides nothing. */
 #define UPCALL_RUNTIME_ID_MAX 1024
 #define UPCALL_LABEL_MAX 512
@@ -106,7 +110,8 @@ enum upcall_message_type {
 
         /* upcall.sock */
         UPCALL_MESSAGE_REQUEST = 16, /* client to broker, 1 descriptor: the caller's pidfd */
-        UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd */
+        UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd (ANSWER), or the pidfd of the
+                                      * container's first process (HELPER) */
         UPCALL_MESSAGE_OUTCOME = 18, /* client to broker, no descriptor */
 
         /* agent.sock */
@@ -199,6 +204,9 @@ enum upcall_field_tag {
         UPCALL_FIELD_RESULT = 153,     /* u32: enum upcall_route_result */
         UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
         UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
+        UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
+        UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
+        UPCALL_FIELD_ARGUMENTS = 142,  /* bytes: a helper's program and its arguments with their macros, each with its NUL */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -269,6 +277,14 @@ enum upcall_action {
         UPCALL_ACTION_ANSWER = 1, /* instantiate with the payload; SECONDS is its lifetime */
         UPCALL_ACTION_REJECT = 2, /* refuse with ERROR; SECONDS is the time-out */
         UPCALL_ACTION_DEFER = 3,  /* hand to the host's own request-key */
+        UPCALL_ACTION_HELPER = 4, /* run a helper in the container whose first process the descriptor is; its own policy allowing */
+};
+
+/* What answers for a container. */
+enum upcall_agent_kind {
+        UPCALL_AGENT_RESIDENT = 1,     /* a process in the container that is connected */
+        UPCALL_AGENT_HELPER = 2,       /* a program of the container's, started in it for one upcall */
+        UPCALL_AGENT_HOST_PROGRAM = 3, /* a program of the host's, allowed by name, started in all of the container but its files */
 };
 
 /* What became of the key. */

@@ -412,7 +412,7 @@ test_ledger_of_the_version_before() {
         verify_world
         stop_broker
         settled_log
-        tamper "DROP TRIGGER container_keys_left; DROP TABLE keys_left; DROP INDEX ledger_keys; DROP INDEX container_runtime; DROP INDEX container_living; DROP TRIGGER container_taken_back; DROP TABLE affinity; DROP TABLE run; DROP TABLE route_agent; DROP TABLE agent_serves; ALTER TABLE route ADD COLUMN agent INTEGER; ALTER TABLE ledger DROP COLUMN failed; ALTER TABLE ledger DROP COLUMN claim; PRAGMA user_version = 4"
+        tamper "$(< tests/ledger-of-version-4.sql)"
         verify 2
         verified 'made by an older upcalld: start this one once'
         start_broker chain-interval=1

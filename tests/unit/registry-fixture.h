@@ -107,7 +107,7 @@ static _unused_ int64_t add_container(Registry *registry, uint8_t number, const 
 }
 
 static _unused_ int64_t add_agent(Registry *registry, int64_t container, const char *name) {
-        struct registry_agent agent = { .container = container, .name = name };
+        struct registry_agent agent = { .container = container, .name = name, .kind = UPCALL_AGENT_RESIDENT };
 
         assert_int_equal(registry_add_agent(registry, &agent), 0);
         return agent.id;

@@ -316,7 +316,7 @@ static void make_first_process(struct world *world) {
 static void make_container(struct world *world) {
         const struct container_registration registration = { .name = "web-1", .contid = { 1 }, .facts = &world->facts, .registrar = &world->facts };
         const struct container_plan plan = { .found = UPCALL_FOUND_PIDNS };
-        struct registry_agent agent = { .name = "nfs-a" };
+        struct registry_agent agent = { .name = "nfs-a", .kind = UPCALL_AGENT_RESIDENT };
         struct registry_route route = { .action = UPCALL_ACTION_ANSWER, .key_type = "user", .description = "db:*" };
 
         assert_int_equal(container_register(world->broker, &registration, &plan, dup(world->pidfd), -1, -1, &world->container), 0);

@@ -24,6 +24,24 @@ static bool span_is(struct wire_span span, const char *text) {
         return span.size == strlen(text) && memcmp(span.data, text, span.size) == 0;
 }
 
+static void test_a_helper_and_its_arguments_are_words(void **state) {
+        static const char text[] = "[agent a]\nlend=yes\nhelper= /bin/db-key \t -x  %d\n[agent b]\nhost-program=cifs.upcall\n";
+        _cleanup_(policy_freep) Policy *policy = NULL;
+        struct message_control request;
+
+        (void) state;
+        assert_int_equal(policy_parse("p", text, &policy), 0);
+        assert_int_equal(policy_request(&policy->orders[0], "web", &request), 0);
+        assert_int_equal(request.agent_kind, UPCALL_AGENT_HELPER);
+        assert_int_equal(request.lend, 1);
+        assert_int_equal(request.arguments.size, 18);
+        assert_memory_equal(request.arguments.data, "/bin/db-key\0-x\0%d", 18);
+        assert_int_equal(policy_request(&policy->orders[1], "web", &request), 0);
+        assert_int_equal(request.agent_kind, UPCALL_AGENT_HOST_PROGRAM);
+        assert_int_equal(request.lend, 0);
+        assert_int_equal(request.arguments.size, 12);
+}
+
 static void test_agents_and_routes_become_requests(void **state) {
         static const char text[] = "# comment\n[policy]\nannotation = yes\nagent-socket = mount\n\n"
                                    "[route db]\nagent=keys\ntype=user\ndescription=db:*\ncallout=c*\norigin=user\npriority=7\n"
@@ -91,6 +109,12 @@ static const char *const bad_texts[] = {
         "[agent ../x]\nresident=yes\n",
         "[agent a b]\nresident=yes\n",
         "[agent keys]\nuid=0\n",
+        "[agent keys]\nuid=1000\n",
+        "[agent keys]\nresident=yes\nlend=yes\n",
+        "[agent keys]\nresident=yes\nhelper=/bin/x\n",
+        "[agent keys]\nhelper=/bin/x\nuid=0\n",
+        "[agent keys]\nhelper=  \n",
+        "[agent keys]\nhelper=request-key\n",
         "[agent keys]\nresident=no\n",
         "[agent keys]\nresident=yes\nresident=yes\n",
         "[agent keys]\nresident=yes\nuid=-1\n",
@@ -270,6 +294,7 @@ static void test_file_that_is_none_is_refused(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_agents_and_routes_become_requests),
+                cmocka_unit_test(test_a_helper_and_its_arguments_are_words),
                 cmocka_unit_test(test_nothing_is_said_by_default),
                 cmocka_unit_test(test_bad_texts_are_refused),
                 cmocka_unit_test(test_long_lines_are_refused),

@@ -217,13 +217,20 @@ static void test_each_rule_for_agents_and_routes_is_kept(void **state) {
                 struct registry_agent row;
                 int error;
         } agent_cases[] = {
-                { { .container = web, .name = "nfs-b", .uid = UINT32_MAX }, 0 },
-                { { .container = web, .name = "nfs-a" }, -EEXIST },
-                { { .container = 999, .name = "nfs-c" }, -ENOENT },
-                { { .container = web, .name = "" }, -EINVAL },
-                { { .container = web, .name = NULL }, -EINVAL },
-                { { .container = web, .name = "0123456789012345678901234567890123456789012345678901234567890123" }, -EINVAL },
-                { { .container = web, .name = "012345678901234567890123456789012345678901234567890123456789012" }, 0 },
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = "nfs-b", .uid = UINT32_MAX }, 0 },
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = "nfs-a" }, -EEXIST },
+                { { .container = 999, .kind = UPCALL_AGENT_RESIDENT, .name = "nfs-c" }, -ENOENT },
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = "" }, -EINVAL },
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = NULL }, -EINVAL },
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = "0123456789012345678901234567890123456789012345678901234567890123" }, -EINVAL },
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = "012345678901234567890123456789012345678901234567890123456789012" }, 0 },
+                { { .container = web, .kind = UPCALL_AGENT_HELPER, .name = "h", .arguments = "/bin/h\0%k", .arguments_size = 10 }, 0 },
+                { { .container = web, .kind = UPCALL_AGENT_HOST_PROGRAM, .lend = 1, .name = "p", .arguments = "p", .arguments_size = 2 }, 0 },
+                { { .container = web, .kind = UPCALL_AGENT_HELPER, .name = "i" }, -EINVAL }, /* no program */
+                { { .container = web, .kind = UPCALL_AGENT_RESIDENT, .name = "j", .arguments = "j", .arguments_size = 2 }, -EINVAL },
+                { { .container = web, .kind = 4, .name = "k", .arguments = "k", .arguments_size = 2 }, -EINVAL },
+                { { .container = web, .name = "l" }, -EINVAL },
+                { { .container = web, .kind = UPCALL_AGENT_HELPER, .lend = 2, .name = "m", .arguments = "m", .arguments_size = 2 }, -EINVAL },
         };
         const struct {
                 struct registry_route row;
@@ -264,8 +271,8 @@ static void test_each_rule_for_agents_and_routes_is_kept(void **state) {
                 if (r != route_cases[i].error)
                         fail_msg("route %zu: %d (%s)", i, r, registry_error(registry));
         }
-        assert_int_equal(agents(registry, web), 3);
-        assert_int_equal(agents(registry, 0), 4);
+        assert_int_equal(agents(registry, web), 5);
+        assert_int_equal(agents(registry, 0), 6);
         assert_int_equal(routes(registry, web), 4);
         assert_int_equal(routes(registry, db), 0);
 }
@@ -437,6 +444,10 @@ static int check_agent(void *userdata, const struct registry_agent *row) {
         *(int *) userdata += 1;
         assert_string_equal(row->name, "nfs-a");
         assert_int_equal(row->uid, 1000);
+        assert_int_equal(row->kind, UPCALL_AGENT_HELPER);
+        assert_int_equal(row->lend, 1);
+        assert_int_equal(row->arguments_size, 10);
+        assert_memory_equal(row->arguments, "/bin/h\0%k", 10);
         return 0;
 }
 
@@ -444,7 +455,8 @@ static void test_registrations_come_back_as_they_were(void **state) {
         struct fixture *fixture = *state;
         Registry *registry = reopen(fixture);
         struct registry_container child = sample(2);
-        struct registry_agent agent = { .name = "nfs-a", .uid = 1000 };
+        struct registry_agent agent = { .name = "nfs-a", .uid = 1000, .kind = UPCALL_AGENT_HELPER, .lend = 1,
+                                        .arguments = "/bin/h\0%k", .arguments_size = 10 };
         struct registry_route route = { .action = UPCALL_ACTION_REJECT, .error = 126, .key_type = "user", .description = "\x01\xff\n'\"",
                                         .origin = 1, .priority = UINT32_MAX };
         int n = 0;

@@ -266,6 +266,11 @@ static void assert_order(const struct bench *bench, const struct message_control
         assert_int_equal(order->flags, expected->flags);
         assert_memory_equal(order->contid, expected->contid, 16);
         assert_int_equal(order->uid, expected->uid);
+        assert_int_equal(order->agent_kind, expected->agent_kind);
+        assert_int_equal(order->lend, expected->lend);
+        assert_int_equal(order->arguments.size, expected->arguments.size);
+        if (expected->arguments.size > 0)
+                assert_memory_equal(order->arguments.data, expected->arguments.data, expected->arguments.size);
         assert_int_equal(order->action, expected->action);
         assert_int_equal(order->error, expected->error);
         assert_int_equal(order->origin, expected->origin);
@@ -315,6 +320,15 @@ static void test_orders_arrive_as_said(void **state) {
                   { .verb = UPCALL_VERB_AGENT_ADD, .agent = SPAN("nfs-a"), .container = SPAN("web-1") } },
                 { { "agent", "add", "--container=web-1", "--uid", "4294967294", "--resident", "--", "nfs-a" },
                   { .verb = UPCALL_VERB_AGENT_ADD, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .uid = 4294967294u } },
+                { { "agent", "add", "db", "--container", "web-1", "--helper", "/bin/db-key", "--json", "%d", "" },
+                  { .verb = UPCALL_VERB_AGENT_ADD, .agent = SPAN("db"), .container = SPAN("web-1"), .agent_kind = UPCALL_AGENT_HELPER,
+                    .arguments = { "/bin/db-key\0--json\0%d\0", 23 } } },
+                { { "agent", "add", "own", "--container", "web-1", "--lend", "--helper", "request-key" },
+                  { .verb = UPCALL_VERB_AGENT_ADD, .agent = SPAN("own"), .container = SPAN("web-1"), .agent_kind = UPCALL_AGENT_HELPER, .lend = 1,
+                    .arguments = { "/sbin/request-key\0%o\0%k\0%u\0%g\0%T\0%P\0%S", 39 } } },
+                { { "agent", "add", "krb", "--container", "web-1", "--lend", "--host-program", "cifs.upcall", "%k" },
+                  { .verb = UPCALL_VERB_AGENT_ADD, .agent = SPAN("krb"), .container = SPAN("web-1"), .agent_kind = UPCALL_AGENT_HOST_PROGRAM, .lend = 1,
+                    .arguments = { "cifs.upcall\0%k", 15 } } },
                 { { "agent", "remove", "nfs-a", "--container", "web-1" },
                   { .verb = UPCALL_VERB_AGENT_REMOVE, .agent = SPAN("nfs-a"), .container = SPAN("web-1") } },
                 { { "route", "add", "--container", "web-1", "--agent", "nfs-a", "--type", "user", "--description", "db:*" },
@@ -450,8 +464,11 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
             .key_type = SPAN("*"), .description = SPAN("\x1b[2J\n\\x\xc3\xa4\xff\xc2\x9b\xed\xa0\x80"), .callout = SPAN("c"),       \
             .origin = UPCALL_ORIGIN_KERNEL + 1)
 #define AGENT_1                                                                                                       \
-        SAY(agent, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .contid = { 1 }, .uid = 33, .count = 2, .workers = 16, \
+        SAY(agent, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .contid = { 1 }, .uid = 33, .count = 2, .workers = 16, .kind = UPCALL_AGENT_RESIDENT, \
             .serves = SPAN("web-2,web-3"))
+#define AGENT_2 \
+        SAY(agent, .agent = SPAN("db"), .container = SPAN("web-1"), .contid = { 1 }, .kind = UPCALL_AGENT_HELPER, .lend = 1, \
+            .arguments = { "/bin/db\x1b\0%d\0", 13 })
 #define STATUS                                                                                                        \
         SAY(status, .version = SPAN("0.1.0"), .pid = 99, .containers = 2, .agents = 3, .in_flight = 4, .upcalls = 5000000000, \
             .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8, \
@@ -480,10 +497,11 @@ static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
                 "12     web-1      reject  -      EKEYREJECTED  *     \\x1b[2J\\x0a\\\\x\\xc3\\xa4\\xff\\xc2\\x9b\\xed\\xa0\\x80  "
                 "c        kernel  -    -      0\n");
 
-        run(bench, SCRIPT(AGENT_1, DONE), WORDS("agent", "list"));
+        run(bench, SCRIPT(AGENT_1, AGENT_2, DONE), WORDS("agent", "list"));
         assert_string_equal(bench->out,
-                "AGENT  CONTAINER  CONTID                                UID  CONNECTIONS  WORKERS  PLACE      SERVES\n"
-                "nfs-a  web-1      01000000-0000-0000-0000-000000000000  33   2            16       container  web-2,web-3\n");
+                "AGENT  CONTAINER  CONTID                                UID  CONNECTIONS  WORKERS  KIND      MODE     PROGRAM          PLACE      SERVES\n"
+                "nfs-a  web-1      01000000-0000-0000-0000-000000000000  33   2            16       resident  payload  -                container  web-2,web-3\n"
+                "db     web-1      01000000-0000-0000-0000-000000000000  0    0            0        helper    lend     /bin/db\\x1b %d   container  -\n");
 }
 
 /* What upcallctl status sees in /etc/upcalld/client.d and elsewhere is this machine's, and not the test's to say */
@@ -758,10 +776,10 @@ static void test_routes_and_agents_come_back_from_json(void **state) {
         assert_json_text(row, "origin", "kernel");
         json_object_put(array);
 
-        run(bench, SCRIPT(AGENT_1, DONE), WORDS("agent", "list", "--json"));
+        run(bench, SCRIPT(AGENT_1, AGENT_2, DONE), WORDS("agent", "list", "--json"));
         array = parse(bench);
         row = json_object_array_get_idx(array, 0);
-        assert_int_equal(json_object_object_length(row), 8);
+        assert_int_equal(json_object_object_length(row), 11);
         assert_json_text(row, "place", "container");
         assert_json_text(row, "serves", "web-2,web-3");
         assert_json_text(row, "agent", "nfs-a");
@@ -770,6 +788,13 @@ static void test_routes_and_agents_come_back_from_json(void **state) {
         assert_json_number(row, "uid", 33);
         assert_json_number(row, "connections", 2);
         assert_json_number(row, "workers", 16);
+        assert_json_text(row, "kind", "resident");
+        assert_json_text(row, "mode", "payload");
+        assert_null(json_object_object_get(row, "program"));
+        row = json_object_array_get_idx(array, 1);
+        assert_json_text(row, "kind", "helper");
+        assert_json_text(row, "mode", "lend");
+        assert_string_equal(json_object_to_json_string_ext(json_object_object_get(row, "program"), JSON_C_TO_STRING_PLAIN), "[\"\\/bin\\/db\\u001b\",\"%d\",\"\"]");
         json_object_put(array);
 }
 
@@ -1088,7 +1113,13 @@ static void test_wrong_command_lines_never_reach_the_broker(void **state) {
                 { { "container", "show" }, 2, "is missing" },
                 { { "container", "show", "a", "b" }, 2, "one word too many: b" },
                 { { "container", "show", "a", "--", "b" }, 2, "one word too many: b" },
-                { { "agent", "add", "a", "--container", "c" }, 2, "--resident is missing" },
+                { { "agent", "add", "a", "--container", "c" }, 2, "say one of --resident, --helper" },
+                { { "agent", "add", "a", "--container", "c", "--resident", "--helper", "/x" }, 2, "say one of" },
+                { { "agent", "add", "a", "--container", "c", "--helper" }, 2, "--helper needs a program" },
+                { { "agent", "add", "a", "--container", "c", "--helper=/x" }, 2, "--helper needs a program" },
+                { { "agent", "add", "a", "--container", "c", "--uid", "1", "--helper", "/x" }, 2, "--uid is a resident agent's" },
+                { { "agent", "add", "a", "--container", "c", "--lend", "--resident" }, 2, "--lend is a program's" },
+                { { "agent", "add", "a", "--container", "c", "--helper", "request-key" }, 2, "needs --lend" },
                 { { "agent", "add", "--container", "c", "--resident" }, 2, "is missing" },
                 { { "agent", "remove", "a" }, 2, "--container CONTAINER or --host" },
                 { { ROUTE_ADD }, 2, "one of --agent AGENT, --defer and --reject" },

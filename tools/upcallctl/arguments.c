@@ -59,6 +59,9 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_SHARED_CACHE] = { "accept-shared-cache", NULL },
         [OPTION_HOST] = { "host", NULL },
         [OPTION_SERVES] = { "serves", "CONTAINER" },
+        [OPTION_LEND] = { "lend", NULL },
+        [OPTION_HELPER] = { "helper", "PROGRAM" },
+        [OPTION_HOST_PROGRAM] = { "host-program", "NAME" },
 };
 
 const char *option_name(enum option_id option) {

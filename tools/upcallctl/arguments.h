@@ -62,6 +62,9 @@ enum option_id {
         OPTION_SHARED_CACHE,
         OPTION_HOST,
         OPTION_SERVES,
+        OPTION_LEND,
+        OPTION_HELPER,
+        OPTION_HOST_PROGRAM,
         OPTION_COUNT, /* 64 at most: option_set */
 };
 
@@ -74,7 +77,8 @@ typedef uint64_t option_set;
 struct arguments {
         const char *values[OPTION_COUNT]; /* NULL: not given; "" for an option without a value */
         const char *operand;               /* NULL: none */
-        char **program;                    /* run: what stands behind "--"; NULL: nothing does */
+        char **program;                    /* what stands behind "--" of run, or behind --helper or --host-program; NULL: nothing does */
+        struct wire_span words;            /* a helper's program and arguments, each with its NUL, where they are not in program */
 };
 
 /* Reads argv[1] and on into arguments, which keeps what it has from an earlier call (the global options in front of the verb).

@@ -57,9 +57,12 @@ static const struct verb verbs[] = {
           "CONTAINER | --ended",
           "Makes the keys useless that were made for a container, or for all that have ended, as far as root may. CONTAINER may have ended." },
         { "agent", "add", verb_agent_add, NULL, OPERAND_REQUIRED,
-          OPTION_BIT(RESIDENT), OPTION_BIT(CONTAINER) | OPTION_BIT(HOST) | OPTION_BIT(UID) | OPTION_BIT(SERVES),
-          "AGENT (--container CONTAINER | --host) --resident [--uid UID] [--serves CONTAINER]",
-          "Says that a process in CONTAINER (its uid 0, or UID), or of user UID on the host, may answer upcalls as AGENT." },
+          0, OPTION_BIT(CONTAINER) | OPTION_BIT(HOST) | OPTION_BIT(RESIDENT) | OPTION_BIT(UID) | OPTION_BIT(SERVES) | OPTION_BIT(LEND) |
+          OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM),
+          "AGENT (--container CONTAINER | --host) (--resident [--uid UID] [--serves CONTAINER] | [--lend] (--helper PROGRAM | --host-program NAME) "
+          "[ARGUMENT...])",
+          "Says who may answer upcalls as AGENT: a process in CONTAINER (its uid 0, or UID), or of user UID on the host, or a program that is started for "
+          "each upcall." },
         { "agent", "allow", verb_agent_allow, NULL, OPERAND_REQUIRED, OPTION_BIT(SERVES), OPTION_BIT(CONTAINER) | OPTION_BIT(HOST),
           "AGENT (--container CONTAINER | --host) --serves CONTAINER",
           "Says that an agent may also be asked by the routes of the container that it --serves, in which it is not." },
@@ -242,18 +245,32 @@ static int verb_mistake(const struct verb *verb, int r, int argc, char **argv) {
         return EXIT_DONE;
 }
 
+/* Where a helper's own words begin: they are not ours to read. argc: there are none. */
+static int helper_index(const struct verb *verb, int argc, char **argv) {
+        int i;
+
+        for (i = 1; i < argc && (verb->optional & OPTION_BIT(HELPER)); i++)
+                if (strcmp(argv[i], "--helper") == 0 || strcmp(argv[i], "--host-program") == 0)
+                        return i;
+        return argc;
+}
+
 /* argv[0] is the verb's last word. */
 static int verb_run(const struct verb *verb, struct arguments *arguments, int argc, char **argv) {
         char context[sizeof(struct verb_label) + 2];
-        int index, r;
+        int index, r, own = helper_index(verb, argc, argv);
 
         if (verb->main)
                 return argc > 1 && is_help(argv[1]) ? help(verb->group ? verb->group : verb->name, verb->group ? verb->name : NULL) : verb->main(argc, argv);
 
         (void) snprintf(context, sizeof(context), "%s: ", verb_label(verb).text);
-        r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, verb->operand == OPERAND_PROGRAM, argc, argv, &index);
+        r = arguments_parse(arguments, context, verb->required | verb->optional | OPTIONS_GLOBAL, verb->operand == OPERAND_PROGRAM, own, argv, &index);
         if (r != 0)
                 return verb_mistake(verb, r, argc, argv);
+        if (own < argc) {
+                arguments->values[strcmp(argv[own], "--helper") == 0 ? OPTION_HELPER : OPTION_HOST_PROGRAM] = "";
+                arguments->program = argv + own + 1;
+        }
         if (index < argc && strcmp(argv[index - 1], "--") == 0)
                 arguments->program = argv + index;
         if (option_given(arguments, OPTION_HELP))

@@ -12,6 +12,7 @@
 #include "tools/upcallctl/output.h"
 #include "util/deadline.h"
 #include "util/error.h"
+#include "util/message.h"
 #include "util/wire.h"
 
 /* Levels of a tree that are shown by indenting: the kernel allows 32 pid namespaces in one another, and any number of cgroups. */
@@ -205,6 +206,35 @@ static int cell_text(const struct output_column *column, const void *value, stru
         return cell_complete(ret_cell, false);
 }
 
+static int cell_words(const struct output_column *column _unused_, const void *value, struct cell *ret_cell) {
+        const struct wire_span *span = value;
+        struct cell cell = { .json = json_object_new_array() };
+        const char *word = NULL;
+        _cleanup_free_ char *line = NULL;
+
+        if (!span->data) {
+                json_object_put(cell.json);
+                return cell_none(ret_cell);
+        }
+        line = malloc(span->size + 1);
+        if (line) {
+                memcpy(line, span->data, span->size);
+                for (size_t i = 0; i + 1 < span->size; i++)
+                        line[i] = line[i] ? line[i] : ' ';
+                cell.text = text_escape(line, span->size - 1, true);
+        }
+        while (cell.json && (word = message_arguments_next(*span, word))) {
+                struct json_object *item = json_text(word, strlen(word));
+
+                if (!item || json_object_array_add(cell.json, item) < 0) {
+                        json_object_put(item);
+                        cell.json = (json_object_put(cell.json), NULL);
+                }
+        }
+        *ret_cell = cell;
+        return cell_complete(ret_cell, false);
+}
+
 static int cell_ids(const struct output_column *column _unused_, const void *value, struct cell *ret_cell) {
         const struct wire_span *span = value;
         struct cell cell = { .json = json_object_new_array() };
@@ -337,7 +367,7 @@ typedef int (*cell_fn)(const struct output_column *column, const void *value, st
 static const cell_fn cell_fns[] = {
         [OUTPUT_U32] = cell_u32,   [OUTPUT_U64] = cell_u64,         [OUTPUT_TEXT] = cell_text, [OUTPUT_ID] = cell_id,
         [OUTPUT_TIME] = cell_time, [OUTPUT_WORD] = cell_of_words, [OUTPUT_SET] = cell_set,   [OUTPUT_ERROR] = cell_error,
-        [OUTPUT_IDS] = cell_ids,   [OUTPUT_PLUS_ONE] = cell_plus_one,
+        [OUTPUT_IDS] = cell_ids,   [OUTPUT_PLUS_ONE] = cell_plus_one, [OUTPUT_WORDS] = cell_words,
 };
 
 int output_new(const struct output_column *columns, size_t n_columns, Output **ret_output) {

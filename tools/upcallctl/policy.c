@@ -19,14 +19,18 @@ struct kind {
 };
 
 static const struct kind kinds[] = {
-        [POLICY_AGENT] = { "agent", agent_request, OPTION_BIT(RESIDENT), OPTION_BIT(UID) },
+        [POLICY_AGENT] = { "agent", agent_request, 0,
+                           OPTION_BIT(RESIDENT) | OPTION_BIT(UID) | OPTION_BIT(LEND) | OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM) },
         [POLICY_ROUTE] = { "route", route_request, OPTION_BIT(TYPE) | OPTION_BIT(DESCRIPTION),
                            OPTION_BIT(AGENT) | OPTION_BIT(DEFER) | OPTION_BIT(REJECT) | OPTION_BIT(CALLOUT) | OPTION_BIT(ORIGIN) | OPTION_BIT(PRIORITY) |
                            OPTION_BIT(OPERATION) | OPTION_BIT(UID) | OPTION_BIT(NESTED) | OPTION_BIT(SHARED_CACHE) },
 };
 
 /* Options that take no value on the command line are said with "yes". */
-#define FLAGS (OPTION_BIT(RESIDENT) | OPTION_BIT(DEFER) | OPTION_BIT(NESTED) | OPTION_BIT(SHARED_CACHE))
+#define FLAGS (OPTION_BIT(RESIDENT) | OPTION_BIT(LEND) | OPTION_BIT(DEFER) | OPTION_BIT(NESTED) | OPTION_BIT(SHARED_CACHE))
+
+/* A program and its arguments, with blanks between them. */
+#define PROGRAMS (OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM))
 
 struct setting {
         const char *name;
@@ -96,9 +100,9 @@ static struct policy_order *order_find(Policy *policy, const char *section) {
 
 static bool has_agent_called(const Policy *policy, const char *name, size_t size) {
         for (size_t i = 0; i < policy->n_orders; i++) {
-                const char *other = policy->orders[i].arguments.operand;
+                const struct policy_order *order = &policy->orders[i];
 
-                if (policy->orders[i].kind == POLICY_AGENT && strlen(other) == size && memcmp(other, name, size) == 0)
+                if (order->kind == POLICY_AGENT && strlen(order->arguments.operand) == size && memcmp(order->arguments.operand, name, size) == 0)
                         return true;
         }
         return false;
@@ -156,6 +160,22 @@ static struct policy_order *order_add(struct parser *parser, enum policy_kind ki
         return order;
 }
 
+/* Words with one NUL behind each, in the place of the text that has blanks between them. */
+static struct wire_span split_words(char *text) {
+        char *out = text;
+
+        for (const char *in = text + strspn(text, " \t"); *in; in += strspn(in, " \t")) {
+                size_t size = strcspn(in, " \t");
+                bool last = in[size] == '\0';
+
+                memmove(out, in, size);
+                out[size] = '\0';
+                out += size + 1;
+                in += size + !last;
+        }
+        return wire_span(text, (size_t) (out - text));
+}
+
 static int order_set(struct parser *parser, struct policy_order *order, const char *name, const char *value) {
         const struct kind *kind = &kinds[order->kind];
 
@@ -167,6 +187,8 @@ static int order_set(struct parser *parser, struct policy_order *order, const ch
                 if ((FLAGS & OPTION_SET(i)) && strcmp(value, "yes") != 0)
                         return bad(parser, "[%s]: %s=%s: only 'yes' can be said, or nothing", order->section, name, value);
                 order->arguments.values[i] = keep_text(parser->policy, value);
+                if (order->arguments.values[i] && (PROGRAMS & OPTION_SET(i)))
+                        order->arguments.words = split_words((char *) order->arguments.values[i]);
                 return order->arguments.values[i] ? INI_GOOD : bad(parser, "[%s]: %s is too much", order->section, name);
         }
         return bad(parser, "[%s]: %s is not known, see upcalld-policy(5)", order->section, name);

@@ -121,6 +121,7 @@ static void compare_retry(struct differences *differences, const struct ledger_r
 
 /* Who was asked in the end, and before */
 static void compare_agent(struct differences *differences, const struct ledger_row *row) {
+        compare_text(differences, "answer-mode", row->mode);
         compare_text(differences, "agent", row->agent);
         compare_text(differences, "terminal", row->agent);
         if (row->failed)
@@ -133,7 +134,7 @@ static void compare_agent(struct differences *differences, const struct ledger_r
 static void compare_agent_then(struct differences *differences, const struct ledger_row *row) {
         const struct trail_field *failed = trail_field(differences->record, "failed");
         size_t size = failed ? failed->size : 0;
-        struct ledger_row then = { .failed = NULL };
+        struct ledger_row then = { .mode = row->mode };
         char text[FAILED_MAX + 1], agent[FAILED_MAX + 1];
 
         if (!row->failed || strlen(row->failed) > FAILED_MAX || size >= strlen(row->failed) ||
@@ -146,6 +147,10 @@ static void compare_agent_then(struct differences *differences, const struct led
         (void) snprintf(agent, sizeof(agent), "%s", row->failed + size + (failed ? 1 : 0));
         agent[strcspn(agent, "/")] = '\0';
         then.failed = failed ? text : NULL;
+        if (trail_field_is(differences->record, "answer-mode", "lend")) /* each agent's own */
+                then.mode = "lend";
+        else if (trail_field_is(differences->record, "answer-mode", "payload"))
+                then.mode = "payload";
         then.agent = agent;
         compare_agent(differences, &then);
 }
@@ -196,7 +201,6 @@ void fields_compare(const struct trail_record *record, const struct ledger_row *
         compare_retry(&differences, row);
         compare_text(&differences, "found", row->found);
         compare_text(&differences, "origin", row->origin);
-        compare_text(&differences, "answer-mode", row->mode);
         if (row->nested > 0)
                 compare_number(&differences, "nested", row->nested);
         else

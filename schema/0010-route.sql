@@ -9,10 +9,14 @@ CREATE TABLE new_agent (
         id        INTEGER PRIMARY KEY AUTOINCREMENT,
         container INTEGER REFERENCES container (id) ON DELETE CASCADE ON UPDATE RESTRICT, -- NULL: a process of the host
         name      TEXT    NOT NULL CHECK (length(name) BETWEEN 1 AND 63),
-        uid       INTEGER NOT NULL CHECK (uid BETWEEN 0 AND 4294967295)
+        uid       INTEGER NOT NULL CHECK (uid BETWEEN 0 AND 4294967295),
+        kind      INTEGER NOT NULL DEFAULT 1 CHECK (kind IN (1, 2, 3)), -- resident, helper, host program
+        lend      INTEGER NOT NULL DEFAULT 0 CHECK (lend IN (0, 1)),
+        arguments BLOB    CHECK ((kind = 1) = (arguments IS NULL)) CHECK (length(arguments) BETWEEN 2 AND 4096),
+        CHECK (container IS NOT NULL OR kind = 1)
 ) STRICT;
 
-INSERT INTO new_agent (id, container, name, uid) SELECT id, container, name, uid FROM agent;
+INSERT INTO new_agent (id, container, name, uid, kind, lend, arguments) SELECT id, container, name, uid, kind, lend, arguments FROM agent;
 
 -- A number names one thing for ever: those of agents and routes that were taken away are not given again.
 DELETE FROM sqlite_sequence WHERE name = 'new_agent';
