@@ -50,7 +50,7 @@ upcall_agent *upcall_agent_close(upcall_agent *agent);
 /* A descriptor for poll(2): POLLIN when upcall_agent_receive() has something to do. Owned by the connection. */
 int upcall_agent_fd(const upcall_agent *agent);
 
-/* The container this agent is attached to: its contid (16 bytes) and its name. */
+/* The container this agent is attached to: its contid (16 bytes) and its name. All zero and "" for an agent of the host. */
 const uint8_t *upcall_agent_contid(const upcall_agent *agent);
 const char *upcall_agent_container(const upcall_agent *agent);
 
@@ -78,7 +78,7 @@ uint32_t upcall_uid(const upcall *upcall);            /* the caller's, as seen i
 uint32_t upcall_gid(const upcall *upcall);
 uint32_t upcall_pid(const upcall *upcall);            /* the same; 0: not seen there */
 const char *upcall_origin(const upcall *upcall);      /* "kernel": a file system asks; "user": request_key(2) */
-const uint8_t *upcall_contid(const upcall *upcall);   /* 16 bytes: the container that asks */
+const uint8_t *upcall_contid(const upcall *upcall);   /* 16 bytes: the container that asks; not always the agent's own */
 unsigned upcall_retry(const upcall *upcall);          /* how often this question was asked before */
 int upcall_left_ms(const upcall *upcall);             /* what is left of the deadline */
 
