@@ -159,6 +159,7 @@ void upcall_run_helper(Upcall *upcall, const Agent *agent) {
                 .action = UPCALL_ACTION_HELPER,
                 .agent_kind = agent->kind,
                 .lend = agent->lend,
+                .seconds = clamp_lifetime(upcall->broker, 0),
                 .arguments = wire_span(agent->arguments, agent->arguments_size),
                 .container = wire_text(container->name),
         };

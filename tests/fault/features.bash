@@ -241,7 +241,7 @@ off payload-shape tools/upcall-request-key/carry-out.c \
         's/if \(!shape_fits\(/if (false \&\& !shape_fits(/' \
         client/payload_of_the_wrong_shape_is_refused
 off lifetime tools/upcall-request-key/carry-out.c \
-        's/r = key_set_timeout\(key, seconds\);/r = 0;/' \
+        's/r = key_set_timeout\(key, seconds .*/r = 0;/' \
         answer/lifetime_is_set
 off verdict-of-another-upcall tools/upcall-request-key/ask.c \
         's/return memcmp\(ret_verdict->id, request->id, UPCALL_ID_SIZE\) == 0 \? 0 : ASK_NONSENSE;/return 0;/' \
@@ -1096,7 +1096,7 @@ off ended-descriptors-closed broker/container.c \
         's/close_fd\(container->user_ns\);/;/' \
         life/short_lived_containers_leave_nothing_behind
 off keys-given-to-the-group tools/upcall-request-key/carry-out.c \
-        's/allow_group\(key, decision->group, upcall->key\.permissions\);/(void) allow_group;/' \
+        's/allow_group\(key, group, upcall->key\.permissions\);/(void) allow_group;/' \
         life/keys_are_invalidated_when_the_container_is_unregistered
 off keys-invalidated-at-unregister tools/upcallctl/container.c \
         's/return r != 0 \? r : invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
@@ -1114,6 +1114,65 @@ off keys-looked-at-first tools/upcallctl/keys.c \
         's/!span_equal\(found\.description, key->description\)/false/' \
         life/number_that_is_another_keys_now_is_left_alone
 
+# ---- helpers ----------------------------------------------------------------------------------------------------------------
+
+off helper-callers-container-alone tools/upcall-request-key/helper.c \
+        's/r = container_open\(order->pidfd, &order->upcall->request\.caller, &container, ret_reason\);/& r = r == -EPERM ? 0 : r;/' \
+        helper-attack/evil_broker_gets_a_program_into_no_other_container
+off helper-pod-by-its-cgroup tools/upcall-request-key/container.c \
+        's/return first->n_cgroups > 0 \&\& cgroups_have\(caller, first->cgroups\[0\]\) \&\&/return/' \
+        unit/test-helper
+off helper-never-the-hosts-files tools/upcall-request-key/container.c \
+        's/if \(namespace_id_equal\(first->mnt_ns, host_mnt\) .*/if (false)/' \
+        unit/test-helper
+off helper-namespaces tools/upcall-request-key/enter.c \
+        's/\{ enter_namespaces, /{ filters_without, /' \
+        helper/helper_has_what_the_first_process_has_and_no_more
+off helper-bounding-set tools/upcall-request-key/enter.c \
+        's/\{ drop_bounding_set, /{ filters_without, /' \
+        helper-runc/helper_in_a_runc_container_has_its_capabilities_and_no_new_privileges
+off helper-no-new-privileges tools/upcall-request-key/enter.c \
+        's/\{ set_no_new_privileges, /{ filters_without, /' \
+        helper-runc/helper_in_a_runc_container_has_its_capabilities_and_no_new_privileges
+off helper-filters tools/upcall-request-key/helper-plan.c \
+        's/return plan_filters\(order, container, &likeness, plan\);/return 0;/' \
+        helper-runc/helper_has_the_first_process_filters
+off helper-ids tools/upcall-request-key/enter.c \
+        's/\{ set_ids, /{ filters_without, /' \
+        helper-runc/helper_runs_as_who_the_first_process_is
+off helper-limits tools/upcall-request-key/enter.c \
+        's/\{ set_limits, /{ filters_without, /' \
+        helper/helper_has_what_the_first_process_has_and_no_more
+off helper-cgroups tools/upcall-request-key/enter.c \
+        's/\{ join_cgroups, /{ filters_without, /' \
+        helper/fork_bomb_ends_at_the_containers_limit
+off helper-holds-no-authority tools/upcall-request-key/enter.c \
+        's/if \(plan->mode == PLAN_LEND\)/if (true)/' \
+        helper/instantiating_takes_authority_that_a_payload_needs_not
+off helper-leaves-nothing-behind tools/upcall-request-key/program.c \
+        's/^                descendants_kill\(program->keeper\);/                break;/' \
+        helper/daemon_that_it_leaves_behind_ends_with_it
+off helper-payload-maximum tools/upcall-request-key/program.c \
+        's/if \(n > 0 \&\& kept \&\& room == 0\)/if (false)/' \
+        helper/more_than_a_payload_may_hold
+off helper-ids-as-inside tools/upcall-request-key/idmap.c \
+        's/\*ret_inside = inside \+ \(outside - first\);/*ret_inside = outside;/' \
+        helper/helper_gets_the_callout_info_and_ids_as_they_are_inside
+off lend-clients-own-word tools/upcall-request-key/helper.c \
+        's/^        if \(lend_allowed\(order\)\)/        if (true)/' \
+        lend/nothing_is_lent_without_the_clients_own_word
+off lend-parsed-types tools/upcall-request-key/helper.c \
+        's/return !shape_is_parsed\(upcall->key\.type\) \|\|/return true ||/' \
+        lend/helper_may_not_make_what_the_kernel_parses
+off lend-authority-again tools/upcall-request-key/enter.c \
+        's/return key_assume_authority\(plan->key\);/return 0;/' \
+        lend/keyctl_instantiates_in_a_user_namespace
+off lend-outcome-observed tools/upcall-request-key/helper.c \
+        's/^        observe_or_reject\(upcall->arguments\.key.*/        *ret_outcome = (struct outcome){ .outcome = UPCALL_OUTCOME_INSTANTIATED };/' \
+        lend/helper_that_answers_nothing_or_another_key
+off host-programs-by-name tools/upcall-request-key/policy.c \
+        's/return name\[0\] != .*strchr\(name.*/return name[0];/' \
+        helper-attack/evil_broker_names_no_paths_of_the_host
 # routes, and the agents that they lead to
 off route-careful-origin broker/route.c \
         's/if \(subject->origin != UPCALL_ORIGIN_KERNEL && route->action != UPCALL_ACTION_REJECT\)/if (false)/' \

@@ -14,17 +14,21 @@
  *   exit             ends the program      wrong-id         an answer to another upcall
  *   garbage          no packet at all      unsealed         a payload in a file that can still change
  *   version          another version's error
+ *   helper:PID:PROGRAM, lend:PID:PROGRAM   a helper in the container whose first process is said to be PID
+ *   host:PID:NAME    a host program likewise
  *
  * Prints a line per packet: `request TYPE DESCRIPTION uid=N gid=N origin=N retry=N flags=N tid=N comm=TEXT callout=TEXT id=HEX`,
  * `outcome N error=N reason=WORD`, `end`.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -119,6 +123,20 @@ static int send_version_error(int fd) {
         return packet_send(fd, &message_error_layout, &error, NULL, 0);
 }
 
+/* "PID:PROGRAM" */
+static int run_helper(int fd, struct message_verdict *verdict, uint32_t kind, bool lend, const char *words) {
+        char *program = NULL;
+        _cleanup_close_ int pidfd = (int) syscall(SYS_pidfd_open, (pid_t) strtol(words, &program, 10), 0);
+
+        if (pidfd < 0)
+                return negative_errno();
+        verdict->action = UPCALL_ACTION_HELPER;
+        verdict->agent_kind = kind;
+        verdict->lend = lend;
+        verdict->arguments = wire_span(program + 1, strlen(program));
+        return packet_send(fd, &message_verdict_layout, verdict, &pidfd, 1);
+}
+
 /* Until so many microseconds before the second ends that the kernel sees: it changes at a tick, so one change is awaited first. */
 static void wait_for_end_of_second(uint64_t before) {
         uint64_t second = usec_now(CLOCK_REALTIME_COARSE) / USEC_PER_SEC, end;
@@ -165,6 +183,12 @@ static int do_step(int fd, struct fake *fake, const char *step, const struct mes
                 verdict.action = UPCALL_ACTION_DEFER;
                 return packet_send(fd, &message_verdict_layout, &verdict, NULL, 0);
         }
+        if (strncmp(step, "helper:", 7) == 0)
+                return run_helper(fd, &verdict, UPCALL_AGENT_HELPER, false, step + 7);
+        if (strncmp(step, "lend:", 5) == 0)
+                return run_helper(fd, &verdict, UPCALL_AGENT_HELPER, true, step + 5);
+        if (strncmp(step, "host:", 5) == 0)
+                return run_helper(fd, &verdict, UPCALL_AGENT_HOST_PROGRAM, false, step + 5);
         if (strcmp(step, "wrong-id") == 0) {
                 verdict.id[0] ^= 1;
                 memcpy(fake->payload, "wrong", 5);

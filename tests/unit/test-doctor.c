@@ -90,6 +90,23 @@ static void test_core_program(void **state _unused_) {
         }
 }
 
+static void test_audit_from_the_start_is_read_as_the_kernel_does(void **state) {
+        static const struct {
+                const char *line;
+                bool audited;
+        } cases[] = {
+                { "", false }, { "\n", false }, { "quiet ro\n", false }, { "audit=1", true }, { "quiet audit=1 ro\n", true }, { "audit=on\n", true },
+                { "audit=0\n", false }, { "audit=off\n", false }, { "audit=1 audit=0\n", false }, { "audit=0 audit=1\n", true }, { "audit=", false },
+                { "audit=10\n", false }, { "xaudit=1\n", false }, { "audit=1x\n", false }, { "audit_backlog_limit=8192\n", false }, { "ro -- audit=1\n", false },
+                { "audit=1 -- audit=0\n", true }, { "audit", false },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++)
+                if (text_audited_from_the_start(cases[i].line) != cases[i].audited)
+                        fail_msg("'%s'", cases[i].line);
+}
+
 /* ---- rules ---- */
 
 struct field {
@@ -200,6 +217,7 @@ static void test_broken_rules_are_not_read_beyond_their_end(void **state _unused
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_audit_from_the_start_is_read_as_the_kernel_does),
                 cmocka_unit_test(test_remote_file_systems),
                 cmocka_unit_test(test_network_in_front_of_files),
                 cmocka_unit_test(test_key_usage),

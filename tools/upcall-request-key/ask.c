@@ -134,7 +134,7 @@ int conversation_ask(struct conversation *conversation, struct message_request *
         }
 }
 
-int conversation_take_payload(struct conversation *conversation) {
+int conversation_take_descriptor(struct conversation *conversation) {
         return packet_take_descriptor(&conversation->packet, 0);
 }
 

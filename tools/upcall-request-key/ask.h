@@ -39,8 +39,8 @@ void conversation_begin(struct conversation *conversation);
  * has passed. Returns 0 and a verdict, which points into the conversation; a positive answer, or a negative errno. */
 int conversation_ask(struct conversation *conversation, struct message_request *request, int pidfd, struct message_verdict *ret_verdict);
 
-/* The payload's memfd, owned by the caller; -EBADMSG when the verdict came without. */
-int conversation_take_payload(struct conversation *conversation);
+/* What came with the verdict, a payload's memfd or a pidfd, owned by the caller; -EBADMSG when it came without. */
+int conversation_take_descriptor(struct conversation *conversation);
 
 /* Says what became of the key, to a broker that was asked. Does not wait: the caller sleeps until we exit. A broker that has gone meanwhile finds
  * in its ledger that it does not know. */

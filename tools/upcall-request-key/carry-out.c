@@ -61,20 +61,28 @@ static void allow_group(int32_t key, uint32_t group, uint32_t permissions) {
 }
 
 /* The lifetime goes first: a key that was instantiated lets nobody but its owner set one. */
-static int instantiate(const struct upcall *upcall, const struct decision *decision) {
+int carry_out_prepare(const struct upcall *upcall, uint32_t seconds, uint32_t group) {
         int32_t key = upcall->arguments.key;
-        uint32_t seconds = decision->seconds > UPCALL_SECONDS_MAX ? UPCALL_SECONDS_MAX : decision->seconds;
         int r;
 
         if (seconds > 0) {
                 let_second_begin(seconds);
-                r = key_set_timeout(key, seconds);
+                r = key_set_timeout(key, seconds > UPCALL_SECONDS_MAX ? UPCALL_SECONDS_MAX : seconds);
                 if (r < 0)
                         return r;
         }
-        allow_group(key, decision->group, upcall->key.permissions);
+        allow_group(key, group, upcall->key.permissions);
+        return 0;
+}
+
+static int instantiate(const struct upcall *upcall, const struct decision *decision) {
+        int r;
+
+        r = carry_out_prepare(upcall, decision->seconds, decision->group);
+        if (r < 0)
+                return r;
         /* No keyring: the kernel has linked the key to where the caller wanted it. */
-        return key_instantiate(key, decision->payload, decision->payload_size, 0);
+        return key_instantiate(upcall->arguments.key, decision->payload, decision->payload_size, 0);
 }
 
 static struct decision answer(const struct upcall *upcall, const struct decision *decision) {

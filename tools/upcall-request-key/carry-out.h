@@ -18,6 +18,9 @@ uint32_t sane_seconds(uint32_t seconds);
 /* Answers or refuses; what does not go well is refused. */
 void carry_out(const struct upcall *upcall, const struct decision *decision, struct outcome *ret_outcome);
 
+/* What must be done about a key before it is instantiated, by whomever: its lifetime (0: none), and who may make it useless later (0: nobody). */
+int carry_out_prepare(const struct upcall *upcall, uint32_t seconds, uint32_t group);
+
 /* Refuses, also before the facts of the upcall are known. */
 void carry_out_reject(int32_t key, const struct decision *decision, struct outcome *ret_outcome);
 

@@ -13,7 +13,9 @@
 #include "tools/upcall-request-key/carry-out.h"
 #include "tools/upcall-request-key/defer.h"
 #include "tools/upcall-request-key/dry-run.h"
+#include "tools/upcall-request-key/enter.h"
 #include "tools/upcall-request-key/guard.h"
+#include "tools/upcall-request-key/helper.h"
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/policy.h"
 #include "tools/upcall-request-key/unbrokered.h"
@@ -41,6 +43,7 @@ struct job {
         void *payload; /* out of a memfd */
         size_t payload_size;
         bool decided_by_broker; /* whose records tell of it, then */
+        struct message_verdict verdict; /* lies in the conversation */
 };
 
 static void job_init(struct job *job) {
@@ -102,7 +105,7 @@ static int take_payload(struct job *job, const struct message_verdict *verdict, 
                 return 0;
         if (verdict->payload.data)
                 return -EBADMSG;
-        fd = conversation_take_payload(&job->conversation);
+        fd = conversation_take_descriptor(&job->conversation);
         if (fd < 0)
                 return fd;
         r = payload_open(fd, &job->payload, &job->payload_size);
@@ -121,6 +124,8 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
         case UPCALL_ACTION_REJECT:
         case UPCALL_ACTION_DEFER:
                 return decision;
+        case UPCALL_ACTION_HELPER:
+                return job->conversation.packet.n_descriptors == 1 ? decision : decide_nonsense(job);
         case UPCALL_ACTION_ANSWER:
                 r = take_payload(job, verdict, &decision);
                 if (r == -ENOMEM)
@@ -132,14 +137,13 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
 }
 
 static struct decision decide_by_broker(struct job *job) {
-        struct message_verdict verdict;
         int r;
 
-        r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &verdict);
+        r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &job->verdict);
         switch (r) {
         case 0:
                 job->decided_by_broker = true;
-                return decide_by_verdict(job, &verdict);
+                return decide_by_verdict(job, &job->verdict);
         case ASK_OURSELVES:
                 return decide_defer("broker-asks");
         case ASK_DOWN:
@@ -170,6 +174,20 @@ static struct decision decide(struct job *job, const struct arguments *arguments
         return decide_by_broker(job);
 }
 
+static void run_helper(struct job *job, struct outcome *ret_outcome) {
+        _cleanup_close_ int pidfd = conversation_take_descriptor(&job->conversation);
+        const struct helper_order order = {
+                .upcall = &job->upcall,
+                .verdict = &job->verdict,
+                .pidfd = pidfd,
+                .policy = &job->policy,
+                .policy_folder = POLICY_FOLDER,
+                .deadline = job->conversation.end,
+        };
+
+        helper_answer(&order, ret_outcome);
+}
+
 /* An upcall from its beginning to its end, with authority assumed. */
 static void answer_upcall(const struct arguments *arguments, char **argv, char **environment, const struct inherited *inherited,
                           struct outcome *ret_outcome) {
@@ -193,7 +211,9 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
                 defer(&deferral, ret_outcome);
                 if (!ret_outcome->reason)
                         ret_outcome->reason = decision.reason;
-        } else
+        } else if (decision.action == UPCALL_ACTION_HELPER)
+                run_helper(&job, ret_outcome);
+        else
                 carry_out(&job.upcall, &decision, ret_outcome);
         conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
         if (!job.decided_by_broker)
@@ -236,6 +256,8 @@ int main(int argc, char **argv, char **environment) {
         struct outcome outcome = { .outcome = 0 };
         int32_t key;
 
+        if (enter_requested(argc, argv))
+                return enter_main(argv);
         if (options_given(argc, argv))
                 return command_run(argc, argv);
         guard_start(&inherited);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -9,6 +10,7 @@
 #include "tools/upcall-request-key/number.h"
 #include "tools/upcall-request-key/policy.h"
 #include "util/cleanup.h"
+#include "util/error.h"
 
 void policy_name(struct policy *policy, const char *name) {
         int64_t seconds;
@@ -17,6 +19,8 @@ void policy_name(struct policy *policy, const char *name) {
                 policy->on_broker_down_defer = true;
         if (strcmp(name, "observe") == 0)
                 policy->observe = true;
+        if (strcmp(name, "helper-without-seccomp") == 0)
+                policy->helper_without_seccomp = true;
         if (strcmp(name, "key-group") == 0)
                 policy->has_key_group = true;
         if (strncmp(name, "deadline-", 9) == 0 && number_parse(name + 9, 1, POLICY_DEADLINE_MAX, &seconds) == 0 &&
@@ -70,4 +74,43 @@ void policy_read(const char *folder, struct policy *ret_policy) {
                 take_entries(ret_policy, buffer, (size_t) n);
         if (ret_policy->has_key_group)
                 ret_policy->key_group = group_of(fd, "key-group");
+}
+
+/* Returns the subfolder's descriptor, or a negative errno. */
+static int open_subfolder(const char *folder, const char *subfolder) {
+        _cleanup_close_ int fd = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), sub = -1;
+
+        if (fd < 0)
+                return negative_errno();
+        sub = openat(fd, subfolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (sub < 0)
+                return negative_errno();
+        return trustworthy(fd) && trustworthy(sub) ? TAKE_FD(sub) : -EPERM;
+}
+
+/* One name and no path */
+static bool is_name(const char *name) {
+        return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
+}
+
+bool policy_has(const char *folder, const char *subfolder, const char *name) {
+        _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -1;
+        struct stat st;
+
+        return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int policy_program(const char *folder, const char *subfolder, const char *name, char *path, size_t size) {
+        _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -ENOENT;
+        struct stat st;
+        int n;
+
+        if (fd < 0)
+                return fd;
+        if (fstatat(fd, name, &st, 0) < 0)
+                return negative_errno();
+        if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+                return -EPERM;
+        n = snprintf(path, size, "%s/%s/%s", folder, subfolder, name);
+        return n < 0 || (size_t) n >= size ? -ENAMETOOLONG : 0;
 }

@@ -7,12 +7,17 @@
  *   observe                they go there whenever there is no verdict, whatever the reason; the broker is soon given up on, and the host's
  *                          program is given all the time that it may want
  *   key-group              the group that owns this file may invalidate the keys that are made for containers (upcallctl does, as root)
+ *   lend/TYPE              helpers may be lent the authority over keys of this type; where the kernel parses these, host programs alone
+ *   lend-unchecked/TYPE    any helper may, though nobody looks at what it makes the kernel parse
+ *   host-programs/NAME     a program of root's, or a link to one, that may be started for containers
+ *   helper-without-seccomp a helper runs also when the first process's filters could not be read, and then without any
  *   deadline-N             an upcall takes N seconds at most, 1 to 600; of several the smallest counts
  */
 #ifndef REQUEST_KEY_POLICY_H
 #define REQUEST_KEY_POLICY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define POLICY_DEADLINE_DEFAULT 20
@@ -22,7 +27,7 @@
 #define POLICY_OBSERVE_VERDICT_MS 2000
 
 struct policy {
-        bool on_broker_down_defer, observe, has_key_group;
+        bool on_broker_down_defer, observe, has_key_group, helper_without_seccomp;
         uint32_t key_group; /* 0: none, also when it is root's */
         uint32_t deadline; /* seconds; 0: no file says so */
 };
@@ -32,6 +37,12 @@ void policy_name(struct policy *policy, const char *name);
 
 /* Reads the folder. What cannot be read is as if absent: the defaults are the strict ones. */
 void policy_read(const char *folder, struct policy *ret_policy);
+
+/* Whether FOLDER/SUBFOLDER/NAME is there, both folders root's alone. */
+bool policy_has(const char *folder, const char *subfolder, const char *name);
+
+/* The same, and that it is a program, or a link to one, that root alone may change. Returns 0 and its path, or a negative errno. */
+int policy_program(const char *folder, const char *subfolder, const char *name, char *path, size_t size);
 
 /* Seconds for all of it. The host alone has no deadline: one that is observed is given the longest. */
 static inline uint32_t policy_deadline(const struct policy *policy) {

@@ -190,6 +190,13 @@ static const struct {
         { "dns_resolver", dns_resolver_fits },
 };
 
+bool shape_is_parsed(struct wire_span type) {
+        for (size_t i = 0; i < ELEMENTS(shapes); i++)
+                if (equals(type, shapes[i].type))
+                        return true;
+        return false;
+}
+
 bool shape_fits(struct wire_span type, struct wire_span description, const void *payload, size_t size) {
         for (size_t i = 0; i < ELEMENTS(shapes); i++)
                 if (equals(type, shapes[i].type))

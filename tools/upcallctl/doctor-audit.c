@@ -13,6 +13,7 @@
 #include "auditing/rules.h"
 #include "auditing/sender.h"
 #include "auditing/system.h"
+#include "tools/upcallctl/doctor-text.h"
 #include "tools/upcallctl/doctor.h"
 #include "util/deadline.h"
 
@@ -33,6 +34,20 @@ static void judge_queue(struct doctor *doctor, const struct audit_status *status
         if (status->lost > 0)
                 doctor_say(doctor, DOCTOR_FINDING, "look for what filled the queue (aureport --summary), then: auditctl --reset-lost",
                            "the kernel has lost %u records since that was last reset", status->lost);
+}
+
+/* Without it the kernel gives up a record that auditd does not take, and does not count it (kernel/audit.c, kauditd_hold_skb()). */
+static void judge_boot(struct doctor *doctor) {
+        char line[4096];
+        _cleanup_fclose_ FILE *file = fopen("/proc/cmdline", "re");
+
+        if (!file || !fgets(line, sizeof(line), file))
+                doctor_cannot(doctor, "the kernel's command line", file ? -EIO : -errno);
+        else if (!text_audited_from_the_start(line))
+                doctor_say(doctor, DOCTOR_FINDING, "put audit=1 on the kernel's command line for the next boot",
+                           "the kernel was not started with audit=1: it drops records that an auditd which hangs does not take, and does not count them");
+        else
+                doctor_say(doctor, DOCTOR_FINE, NULL, "the kernel was started with audit=1");
 }
 
 void doctor_audit_state(struct doctor *doctor) {
@@ -56,6 +71,7 @@ void doctor_audit_state(struct doctor *doctor) {
         if (status.failure == AUDIT_FAIL_SILENT)
                 doctor_say(doctor, DOCTOR_FINDING, "auditctl -f 1", "the kernel says nothing when it loses records (failure mode 0)");
         judge_queue(doctor, &status);
+        judge_boot(doctor);
 }
 
 /* ---- rules ---- */

@@ -75,3 +75,19 @@ size_t text_core_program(const char *pattern, const char **ret_program) {
         *ret_program = pattern;
         return strcspn(pattern, " \n");
 }
+
+bool text_audited_from_the_start(const char *command_line) {
+        static const char *const on[] = { "audit=1", "audit=on" }, *const end[] = { "--" };
+        static const char blanks[] = " \t\n";
+        bool audited = false;
+        size_t size;
+
+        for (;; command_line += size) {
+                command_line += strspn(command_line, blanks);
+                size = strcspn(command_line, blanks);
+                if (size == 0 || is_one_of(command_line, size, end, ELEMENTS(end)))
+                        return audited;
+                if (strncmp(command_line, "audit=", strlen("audit=")) == 0)
+                        audited = is_one_of(command_line, size, on, ELEMENTS(on));
+        }
+}

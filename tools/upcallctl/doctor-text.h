@@ -23,4 +23,7 @@ bool text_key_usage(const char *line, uint32_t uid, struct text_key_usage *ret_u
 /* The program that /proc/sys/kernel/core_pattern starts: its length, and where it begins; 0: none. */
 size_t text_core_program(const char *pattern, const char **ret_program);
 
+/* Whether the kernel was told at its start to audit: the last audit= of its command line, where "--" ends what is the kernel's. */
+bool text_audited_from_the_start(const char *command_line);
+
 #endif

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Upcalls that a program answers which is started in the container for each of them.
+. tests/kernel/helper.sh
+
+test_helpers_output_is_the_payload() {
+        helper_world -- --helper /bin/echo -n of %d
+        request_in web-1 user db:one
+        expect_answer ok "of db:one"
+        ended payload request-key
+        nothing_left
+}
+
+test_helper_in_a_user_namespace() {
+        helper_world --user -- --helper /bin/echo -n of %d
+        request_in web-1 user db:one
+        expect_answer ok "of db:one"
+        nothing_left
+}
+
+test_helper_gets_the_callout_info_and_ids_as_they_are_inside() {
+        helper_world --user -- --helper /bin/sh -c 'read -r line; echo -n "$line $*"' sh %o %t %u %g %c %C %N %% x
+        request_in web-1 --uid 1000 --gid 2000 user db:one question
+        expect_answer ok "question create user 1000 2000 question ${CONTID[web-1]} web-1 % x"
+}
+
+test_uid_that_does_not_show_in_the_container_is_refused() {
+        helper_world --user -- --helper /bin/echo -n payload
+        request_parse "$(nsenter -t "${PID[web-1]}" -a --preserve-credentials -- "$KERNEL_SHARE/request" user db:one)"
+        expect_answer EOVERFLOW
+        ended payload ids-not-mapped
+}
+
+# What cannot go right, each refused at once, said in the record, and nothing of it left
+
+test_program_that_is_not_there() {
+        helper_world -- --helper /bin/no-such-program
+        refused ENOENT payload helper-missing
+}
+
+test_program_that_is_not_executable() {
+        helper_world -- --helper /usr/share/dict
+        in_container web-1 /bin/sh -c 'echo "#!/bin/sh" > /tmp/x; chmod 0644 /tmp/x'
+        expect_ok upcallctl agent remove h --container web-1
+        helper_for web-1 --helper /tmp/x
+        refused EACCES payload helper-not-executable
+}
+
+test_symbolic_link_out_of_the_container() {
+        echo '#!/bin/sh' > "$WORK/outside" && chmod 0755 "$WORK/outside"
+        helper_world -- --helper /tmp/x
+        in_container web-1 ln -s "$WORK/outside" /tmp/x
+        refused ENOENT payload helper-missing
+        in_container web-1 ln -sf "/../../../../../../$WORK/outside" /tmp/x
+        refused ENOENT payload helper-missing
+}
+
+test_more_than_a_payload_may_hold() {
+        helper_world -- --helper /bin/sh -c 'exec cat /dev/zero'
+        refused EMSGSIZE payload helper-output-too-large
+}
+
+test_nothing_is_no_answer() {
+        helper_world -- --helper /bin/true
+        refused ENOKEY payload helper-silent
+}
+
+test_program_that_fails() {
+        helper_world -- --helper /bin/sh -c 'echo half; exit 3'
+        refused ENOKEY payload helper-refused
+}
+
+test_program_that_a_signal_ends() {
+        helper_world -- --helper /bin/sh -c 'echo half; kill -SEGV $$'
+        refused EIO payload helper-killed
+}
+
+test_child_that_holds_the_output() {
+        helper_world -- --helper /bin/sh -c 'setsid sleep 1000 & echo -n payload'
+        refused EIO payload helper-left-process
+}
+
+test_program_that_closes_its_output_and_sleeps() {
+        helper_world -- --helper /bin/sh -c 'echo -n payload; exec sleep 1000 > /dev/null'
+        refused EIO payload helper-not-ended
+}
+
+test_daemon_that_it_leaves_behind_ends_with_it() {
+        helper_world -- --helper /bin/sh -c 'setsid sh -c "sleep 1000 & sleep 1000" > /dev/null 2>&1 < /dev/null & echo -n payload'
+        request_in web-1 user db:one
+        expect_answer ok payload
+        nothing_left
+}
+
+test_program_that_hangs_gets_no_more_than_the_deadline() {
+        allow deadline-3
+        helper_world -- --helper /bin/sleep 1000
+        PROMPT=3500 refused ETIMEDOUT payload helper-timeout
+}
+
+test_instantiating_takes_authority_that_a_payload_needs_not() {
+        helper_world -- --helper /bin/sh -c 'keyctl instantiate "$1" mine @s && exit 1; keyctl negate "$1" 60 @s && exit 1; echo -n payload' sh %k
+        request_in web-1 user db:one
+        expect_answer ok payload
+}
+
+test_fork_bomb_ends_at_the_containers_limit() {
+        local folder=/sys/fs/cgroup/pids/upcalld-test-bomb
+        [[ -d /sys/fs/cgroup/pids ]] || folder=/sys/fs/cgroup/upcalld-test-bomb
+        mkdir "$folder" && machine_undo rmdir "$folder" || fail "no control group"
+        echo 40 > "$folder/pids.max" || skip "no limit of processes here"
+        helper_world --cgroup "$folder" -- --helper /bin/sh -c 'f() { while :; do (f) & done 2> /dev/null; }; f & f & while :; do sleep 0.1; done'
+        allow deadline-3
+        PROMPT=4500 refused ETIMEDOUT payload helper-timeout
+        expect_eq "$(wc -l < "$folder/cgroup.procs")" 1 "processes in the container's control group"
+}
+
+# What it has: more with real run times in test-helper-runc.sh
+
+test_helper_has_what_the_first_process_has_and_no_more() {
+        local pid
+        same_script
+        helper_world -- --helper "$KERNEL_SHARE/same"
+        pid=${PID[web-1]}
+        prlimit --pid "$pid" --nofile=100:200 --nproc=300:400 --core=0:1000000 --fsize=5000000:6000000
+        echo 321 > "/proc/$pid/oom_score_adj"
+        request_in web-1 user db:one
+        expect_answer ok payload
+        expect_same
+}
+
+test_helper_has_what_the_first_process_has_in_a_user_namespace() {
+        same_script
+        helper_world --user -- --helper "$KERNEL_SHARE/same"
+        request_in web-1 user db:one
+        expect_answer ok payload
+        expect_same
+}
+
+# Told apart by nothing but its control group: the program is in that one, and in no other
+test_helper_in_a_container_that_its_control_group_tells_apart() {
+        local folder=/sys/fs/cgroup/unified/upcalld-test-alone
+        [[ -d ${folder%/*} ]] || folder=/sys/fs/cgroup/upcalld-test-alone
+        mkdir "$folder" && machine_undo rmdir "$folder" || fail "no control group"
+        helper_world --share-pid --cgroup "$folder" -- --helper /bin/sh -c 'grep ^0: /proc/self/cgroup | tr -d "\\n"; readlink /proc/self/ns/mnt | tr -d "\\n"'
+        request_parse "$(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$folder" nsenter -t "${PID[web-1]}" -a -- "$KERNEL_SHARE/request" user db:one)"
+        expect_answer ok "0::/upcalld-test-alone$(readlink "/proc/${PID[web-1]}/ns/mnt")"
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The order is the kernel's: limits, control groups and /proc while we are the host's root and see its files; the files before the user namespace,
+ * after which nothing of the host can be entered; the bounding set before the ids; filters before the capabilities that
+ * installing them needs, unless no-new-privileges makes that right superfluous.
+ */
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tools/upcall-request-key/enter.h"
+#include "tools/upcall-request-key/number.h"
+#include "tools/upcall-request-key/plan.h"
+#include "util/cleanup.h"
+#include "util/error.h"
+#include "util/key.h"
+
+#define CAPABILITIES 64
+
+/* What the kernel gives its own helpers: kernel/umh.c, security/keys/request_key.c */
+static char *const environment[] = { (char *) "HOME=/", (char *) "PATH=/sbin:/bin:/usr/sbin:/usr/bin", NULL };
+
+/* ---- with the host's rights ---- */
+
+static int write_text(const char *path, const char *text) {
+        _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+        size_t size = strlen(text);
+
+        if (fd < 0)
+                return negative_errno();
+        return write(fd, text, size) == (ssize_t) size ? 0 : negative_errno();
+}
+
+static int set_oom_score(const struct plan *plan) {
+        return write_text("/proc/self/oom_score_adj", plan->oom_score_adj);
+}
+
+static int set_limits(const struct plan *plan) {
+        for (int i = 0; i < RLIM_NLIMITS; i++)
+                if (prlimit(0, i, &plan->limits[i], NULL) < 0)
+                        return negative_errno();
+        return 0;
+}
+
+/* The label that the program begins with. AppArmor says in which mode its profile is, and has a folder of its own where others are active, too. */
+static int set_label(const struct plan *plan) {
+        bool apparmor = access("/proc/thread-self/attr/apparmor/exec", F_OK) == 0;
+        char text[sizeof plan->label + sizeof "exec "];
+        int length = (int) strlen(plan->label);
+        const char *mode = strstr(plan->label, " (");
+
+        if (length == 0 || strcmp(plan->label, "unconfined") == 0)
+                return 0;
+        if (apparmor && mode)
+                length = (int) (mode - plan->label);
+        (void) snprintf(text, sizeof text, "%s%.*s", apparmor ? "exec " : "", length, plan->label);
+        return write_text(apparmor ? "/proc/thread-self/attr/apparmor/exec" : "/proc/thread-self/attr/exec", text);
+}
+
+static int join_cgroups(const struct plan *plan) {
+        for (size_t i = 0; i < plan->n_cgroups; i++)
+                if (write(plan->cgroups[i], "0", 1) != 1)
+                        return negative_errno();
+        return 0;
+}
+
+/* A host program keeps the host's files; and the host's pid namespace, since what a container's root can see it can take over, files and all. */
+static bool stays(const struct plan *plan, int kind) {
+        return plan->ns[kind] < 0 || (plan->host_program && (kind == CONTAINER_NS_MNT || kind == CONTAINER_NS_PID));
+}
+
+static int enter_namespaces(const struct plan *plan) {
+        for (int kind = 0; kind < CONTAINER_NS_USER; kind++)
+                if (!stays(plan, kind) && setns(plan->ns[kind], container_ns_flags[kind]) < 0)
+                        return negative_errno();
+        return 0;
+}
+
+/* The first process may have another root than its mount namespace has. */
+static int enter_root(const struct plan *plan) {
+        if (plan->host_program)
+                return chdir("/") < 0 ? negative_errno() : 0;
+        if (fchdir(plan->root) < 0 || chroot(".") < 0 || chdir("/") < 0)
+                return negative_errno();
+        return 0;
+}
+
+static int enter_user_namespace(const struct plan *plan) {
+        if (plan->ns[CONTAINER_NS_USER] >= 0 && setns(plan->ns[CONTAINER_NS_USER], CLONE_NEWUSER) < 0)
+                return negative_errno();
+        return 0;
+}
+
+/* ---- with the container's ---- */
+
+static bool has(uint64_t set, int capability) {
+        return set & (UINT64_C(1) << capability);
+}
+
+static int drop_bounding_set(const struct plan *plan) {
+        for (int capability = 0; capability < CAPABILITIES; capability++) {
+                if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0)
+                        return 0; /* the kernel knows no more */
+                if (!has(plan->capabilities[PLAN_CAP_BOUNDING], capability) && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0)
+                        return negative_errno();
+        }
+        return 0;
+}
+
+/* Raw: a libc does more than ask the kernel. Where groups may not be set, ours are none. */
+static int set_ids(const struct plan *plan) {
+        if (syscall(SYS_setgroups, plan->n_groups, plan->groups) < 0 && (errno != EPERM || syscall(SYS_getgroups, 0, NULL) > 0))
+                return negative_errno();
+        if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || syscall(SYS_setresgid, plan->gids[0], plan->gids[1], plan->gids[2]) < 0 ||
+            syscall(SYS_setresuid, plan->uids[0], plan->uids[1], plan->uids[2]) < 0)
+                return negative_errno();
+        return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? negative_errno() : 0;
+}
+
+/* Authority was lost with the user namespace. Without it the program has a keyring of its own, in which nothing is. */
+static int set_keys(const struct plan *plan) {
+        int r;
+
+        if (plan->mode == PLAN_LEND)
+                return key_assume_authority(plan->key);
+        r = key_assume_authority(0);
+        return r < 0 ? r : key_leave_session();
+}
+
+static int set_no_new_privileges(const struct plan *plan) {
+        return plan->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? negative_errno() : 0;
+}
+
+static int set_filters(const struct plan *plan) {
+        for (size_t i = 0; i < plan->n_filters; i++) {
+                const struct plan_filter *filter = &plan->filters[i];
+                struct sock_fprog program = { .len = (unsigned short) filter->count, .filter = (struct sock_filter *) &plan->instructions[filter->first] };
+
+                if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter->flags, &program) < 0)
+                        return negative_errno();
+        }
+        return 0;
+}
+
+static int filters_with_capability(const struct plan *plan) {
+        return plan->no_new_privileges ? 0 : set_filters(plan);
+}
+
+static int filters_without(const struct plan *plan) {
+        return plan->no_new_privileges ? set_filters(plan) : 0;
+}
+
+static int set_capabilities(const struct plan *plan) {
+        struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+        struct __user_cap_data_struct data[2];
+        const uint64_t *sets = plan->capabilities;
+
+        for (int i = 0; i < 2; i++)
+                data[i] = (struct __user_cap_data_struct){
+                        .effective = (uint32_t) (sets[PLAN_CAP_EFFECTIVE] >> (32 * i)),
+                        .permitted = (uint32_t) (sets[PLAN_CAP_PERMITTED] >> (32 * i)),
+                        .inheritable = (uint32_t) (sets[PLAN_CAP_INHERITABLE] >> (32 * i)),
+                };
+        if (syscall(SYS_capset, &header, data) < 0)
+                return negative_errno();
+        for (int capability = 0; capability < CAPABILITIES; capability++)
+                if (has(sets[PLAN_CAP_AMBIENT], capability) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0)
+                        return negative_errno();
+        return 0;
+}
+
+/* Nothing of the host's stays open; the plan is mapped. The program's own three, and the report, which closes when it runs. */
+static int close_rest(const struct plan *plan) {
+        unsigned status = (unsigned) plan->status;
+
+        if (fcntl(plan->status, F_SETFD, FD_CLOEXEC) < 0)
+                return negative_errno();
+        if ((status > 3 && syscall(SYS_close_range, 3u, status - 1, 0u) < 0) || syscall(SYS_close_range, status + 1, ~0u, 0u) < 0)
+                return negative_errno();
+        return 0;
+}
+
+static int new_session(const struct plan *plan _unused_) {
+        (void) umask(plan->mask);
+        return setsid() < 0 ? negative_errno() : 0;
+}
+
+static const struct step {
+        int (*take)(const struct plan *plan);
+        enum plan_failure failure;
+} steps[] = {
+        { new_session, FAILURE_NOT_STARTED },
+        { set_oom_score, FAILURE_NOT_STARTED },
+        { set_label, FAILURE_LABEL },
+        { join_cgroups, FAILURE_CGROUP },
+        { set_limits, FAILURE_LIMITS },
+        { enter_namespaces, FAILURE_NOT_ENTERED },
+        { enter_root, FAILURE_NOT_ENTERED },
+        { enter_user_namespace, FAILURE_NOT_ENTERED },
+        { close_rest, FAILURE_NOT_STARTED },
+        { drop_bounding_set, FAILURE_CAPABILITIES },
+        { set_ids, FAILURE_IDS },
+        { set_keys, FAILURE_KEYS },
+        { set_no_new_privileges, FAILURE_NOT_STARTED },
+        { filters_with_capability, FAILURE_SECCOMP },
+        { set_capabilities, FAILURE_CAPABILITIES },
+        { filters_without, FAILURE_SECCOMP },
+};
+
+/* ---- the program ---- */
+
+static void report(const struct plan *plan, enum plan_report_kind kind, int value, int error) {
+        const struct plan_report message = { .kind = kind, .value = value, .error = (uint32_t) -error };
+
+        /* with nobody there to read it there is nobody to tell, either */
+        if (write(plan->status, &message, sizeof message) < 0)
+                _exit(1);
+}
+
+static enum plan_failure failure_of(int error) {
+        switch (-error) {
+        case ENOENT:
+        case ENOTDIR:
+        case ELOOP:
+                return FAILURE_MISSING;
+        case EACCES:
+        case EPERM:
+        case ENOEXEC:
+        case EISDIR:
+                return FAILURE_NOT_EXECUTABLE;
+        default:
+                return FAILURE_NOT_STARTED;
+        }
+}
+
+static enum plan_failure fork_failure_of(int error) {
+        return error == -ENOMEM ? FAILURE_CONTAINER_ENDED : error == -EAGAIN ? FAILURE_PIDS_LIMIT : FAILURE_NOT_STARTED;
+}
+
+_Noreturn static void become(const struct plan *plan) {
+        char *argv[PLAN_WORDS_MAX + 1];
+        int r;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        (void) setsid();
+        for (size_t i = 0; i < plan->n_words; i++)
+                argv[i] = (char *) plan->text + plan->words[i];
+        argv[plan->n_words] = NULL;
+        (void) execve(plan->path, argv, environment);
+        r = negative_errno();
+        report(plan, REPORT_FAILED, (int) failure_of(r), r);
+        _exit(127);
+}
+
+/*
+ * The keeper, the first process that the container can see: the program's parent, and that of whatever the program leaves behind, so that the first
+ * stage finds all of it below this one. It ends when nothing is left. It has the container's rights and no more, and it may be killed by it.
+ */
+_Noreturn static void keep(const struct plan *plan) {
+        pid_t program, pid;
+        int status;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        (void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        program = fork();
+        if (program == 0)
+                become(plan);
+        if (program < 0)
+                report(plan, REPORT_FAILED, (int) fork_failure_of(negative_errno()), negative_errno());
+        (void) close(STDIN_FILENO);
+        (void) close(STDOUT_FILENO);
+        (void) close(STDERR_FILENO);
+        while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR)
+                if (pid == program)
+                        report(plan, REPORT_ENDED, status, 0);
+        _exit(0);
+}
+
+/* As the first stage's child, which waits for it: this process ends. */
+static int start_keeper(const struct plan *plan) {
+        long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
+
+        if (pid == 0)
+                keep(plan);
+        if (pid < 0) {
+                int r = negative_errno();
+
+                report(plan, REPORT_FAILED, (int) fork_failure_of(r), r);
+                return 1;
+        }
+        report(plan, REPORT_KEEPER, (int) pid, 0);
+        return 0;
+}
+
+static const struct plan *map_plan(const char *number) {
+        int64_t fd;
+        void *plan;
+
+        if (number_parse(number, 3, INT32_MAX, &fd) < 0)
+                return NULL;
+        plan = mmap(NULL, sizeof(struct plan), PROT_READ, MAP_SHARED, (int) fd, 0);
+        return plan == MAP_FAILED ? NULL : plan;
+}
+
+bool enter_requested(int argc, char *const *argv) {
+        return argc == 3 && strcmp(argv[1], ENTER_OPTION) == 0;
+}
+
+int enter_main(char **argv) {
+        const struct plan *plan = map_plan(argv[2]);
+
+        if (!plan || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+                return 1;
+        for (size_t i = 0; i < ELEMENTS(steps); i++) {
+                int r = steps[i].take(plan);
+
+                if (r < 0) {
+                        report(plan, REPORT_FAILED, (int) steps[i].failure, r);
+                        return 1;
+                }
+        }
+        return start_keeper(plan);
+}
