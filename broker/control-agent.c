@@ -20,13 +20,23 @@ static bool program_valid(const struct message_control *request) {
         return request->agent_kind == UPCALL_AGENT_HELPER ? program[0] == '/' : message_name_valid(wire_text(program), UPCALL_NAME_MAX);
 }
 
+/* Authority is lent where the client can see that the agent is in the caller's container, or around it. */
+static int resident_check(Control *control) {
+        const struct message_control *request = &control->request;
+
+        if (request->arguments.data)
+                return control_refuse(control, EINVAL, "a resident agent has no program");
+        if (request->lend && (request->place == UPCALL_PLACE_HOST || control->serves[0]))
+                return control_refuse(control, EINVAL, "authority is lent within an agent's own container alone: not to one on the host, nor for another container");
+        return 0;
+}
+
 /* What a helper needs, and a resident agent must not have. */
 static int agent_kind_check(Control *control) {
         const struct message_control *request = &control->request;
 
         if (agent_kind(request) == UPCALL_AGENT_RESIDENT)
-                return request->lend || request->arguments.data ?
-                               control_refuse(control, EINVAL, "a resident agent has no program, and no authority is lent to it") : 0;
+                return resident_check(control);
         if (!message_arguments_valid(request->arguments) || !macros_known(request->arguments))
                 return control_refuse(control, EINVAL, "a helper is a program with at most %d arguments, of which those that begin with %% are macros (%s)",
                                       UPCALL_ARGUMENTS_COUNT_MAX - 1, MACROS_WORDS);
@@ -51,6 +61,8 @@ static int check_serves(Control *control, const Container *own, const Agent *age
                 return control_refuse(control, ESHUTDOWN, "container %s, which is to be served, has ended", (*ret_container)->name);
         if (*ret_container == own)
                 return control_refuse(control, EINVAL, "an agent serves the container that it is in without being allowed to");
+        if (agent && agent->lend)
+                return control_refuse(control, EINVAL, "authority is lent to agent %s, within its own container alone", control->agent);
         if (agent && agent->kind != UPCALL_AGENT_RESIDENT)
                 return control_refuse(control, EINVAL, "agent %s is a program, which is started in its own container alone", control->agent);
         other = container_reach_agent(*ret_container, control->agent);

@@ -173,7 +173,7 @@ static int compare_routes(const struct route *a, const struct route *b, enum ord
         };
         enum order order = ORDER_KEY_TYPE;
 
-        while (orders[order] == 0 && order < ORDER_AGE)
+        while (order < ORDER_AGE && orders[order] == 0)
                 order++;
         *ret_order = order;
         return orders[order];

@@ -110,6 +110,7 @@ static const struct turned_away no_agent = { ENXIO, "this container has no agent
                                              "no-agent" };
 static const struct turned_away wrong_uid = { EACCES, "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container",
                                               "wrong-uid" };
+static const struct turned_away no_keyring = { EINVAL, "this agent was added with --lend: it must offer a keyring for the authority over keys", "no-keyring" };
 static const struct turned_away too_many_of_it = { EUSERS, "this agent has as many connections as it may have (max-connections-per-agent)", "over-limit" };
 static const struct turned_away too_many = { EUSERS, "the broker has as many agents' connections as it may have (max-agent-connections)", "over-limit" };
 
@@ -144,6 +145,8 @@ static const struct turned_away *session_identify(const Session *session, Contai
                 return &no_agent;
         if (!has_uid(session, container_uid_outside(container, agent->uid)))
                 return &wrong_uid;
+        if (agent->lend && session->keyring == 0)
+                return &no_keyring;
         *ret_agent = agent;
         return NULL;
 }
@@ -233,6 +236,7 @@ static int session_attach(Session *session, const struct packet *packet) {
         if (r < 0)
                 return r;
         session->workers = message.workers;
+        session->keyring = message.keyring;
         r = witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
         if (r < 0)
                 /* not its fault: it tries again */
@@ -256,6 +260,7 @@ int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
                 .callout = wire_span(upcall->callout, upcall->callout_size),
                 .origin = upcall->origin,
                 .timeout_ms = timeout_ms,
+                .lend = session->agent->lend,
         };
         int r;
 
@@ -263,12 +268,13 @@ int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
         memcpy(question.contid, upcall->contid, sizeof(question.contid));
         upcall_ids_at(upcall, session->agent->container, &question.uid, &question.gid, &question.pid);
         r = packet_send(session->fd, &message_question_layout, &question, NULL, 0);
-        if (r < 0)
-                return r;
+        return r < 0 ? r : 0;
+}
+
+void session_take(Session *session, Upcall *upcall) {
         TAILQ_INSERT_TAIL(&session->asked, upcall, agent_link);
         session->n_asked++;
         upcall->session = session;
-        return 0;
 }
 
 static int on_give_back_timeout(sd_event_source *source, uint64_t now, void *userdata) {
@@ -298,12 +304,15 @@ static void session_await_withdrawn(Session *session) {
 }
 
 void session_withdraw(Session *session, Upcall *upcall) {
-        struct withdrawn *withdrawn = &session->withdrawn[session->n_withdrawn++];
+        struct withdrawn *withdrawn;
         struct message_withdraw message = {};
 
         TAILQ_REMOVE(&session->asked, upcall, agent_link);
         session->n_asked--;
         upcall->session = NULL;
+        if (upcall->lending) /* it was not asked yet */
+                return;
+        withdrawn = &session->withdrawn[session->n_withdrawn++];
         memcpy(message.id, upcall->id, sizeof(message.id));
         memcpy(withdrawn->id, upcall->id, sizeof(withdrawn->id));
         withdrawn->deadline = usec_now(CLOCK_BOOTTIME) + GIVE_BACK_TIMEOUT_USEC;
@@ -330,7 +339,7 @@ static int session_take_asked(Session *session, const uint8_t id[static UPCALL_I
 
         *ret_upcall = NULL;
         TAILQ_FOREACH(upcall, &session->asked, agent_link)
-                if (memcmp(upcall->id, id, UPCALL_ID_SIZE) == 0) {
+                if (!upcall->lending && memcmp(upcall->id, id, UPCALL_ID_SIZE) == 0) {
                         TAILQ_REMOVE(&session->asked, upcall, agent_link);
                         session->n_asked--;
                         upcall->session = NULL;
@@ -399,6 +408,23 @@ static int session_refusal(Session *session, const struct packet *packet) {
         return r;
 }
 
+/* Whether it has, the client sees. */
+static int session_answered(Session *session, const struct packet *packet) {
+        struct message_answered message;
+        Upcall *upcall;
+        int r;
+
+        r = packet_decode(packet, &message_answered_layout, &message);
+        if (r < 0)
+                return r;
+        if (!session->agent->lend)
+                return -EBADMSG;
+        r = session_take_asked(session, message.id, &upcall);
+        if (r == 0 && upcall)
+                upcall_lent_answered(upcall);
+        return r;
+}
+
 static int session_handle(Session *session, struct packet *packet) {
         uint16_t type;
         int r;
@@ -413,6 +439,8 @@ static int session_handle(Session *session, struct packet *packet) {
                 return session_answer(session, packet);
         case UPCALL_MESSAGE_REFUSAL:
                 return session_refusal(session, packet);
+        case UPCALL_MESSAGE_ANSWERED:
+                return session_answered(session, packet);
         default:
                 return -EBADMSG;
         }

@@ -32,7 +32,21 @@ static bool upcall_ask(Upcall *upcall) {
                 uint64_t now = usec_now(CLOCK_BOOTTIME);
                 uint32_t left = now < upcall->turn ? (uint32_t) ((upcall->turn - now) / USEC_PER_MSEC) : 0;
 
+                upcall->lending = false;
+                if (agent->lend) {
+                        if (upcall_lend(upcall, session) < 0) {
+                                upcall_leave_queue(upcall);
+                                upcall_say(upcall, "client-gone");
+                                upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
+                                return true;
+                        }
+                        upcall->state = UPCALL_ASKED;
+                        if (upcall_arm(upcall, upcall->turn) < 0)
+                                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+                        return true;
+                }
                 if (session_ask(session, upcall, left > 0 ? left : 1) == 0) {
+                        session_take(session, upcall);
                         upcall->state = UPCALL_ASKED;
                         if (upcall_arm(upcall, upcall->turn) < 0)
                                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");

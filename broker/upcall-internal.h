@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of an upcall share: upcall.c (life, verdict, dispatch record), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
- * what is to be done), upcall-ask.c (the agent), upcall-failover.c (the next one), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
+ * what is to be done), upcall-ask.c (the agent), upcall-failover.c (the next one), upcall-lend.c (authority), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
 #ifndef BROKER_UPCALL_INTERNAL_H
 #define BROKER_UPCALL_INTERNAL_H
 
@@ -45,6 +45,8 @@ void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by i
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
 void upcall_run_helper(Upcall *upcall, const Agent *agent); /* tells the client to */
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
+int upcall_read_lent(Upcall *upcall, const struct packet *packet); /* what came of a verdict to lend */
+int upcall_lend(Upcall *upcall, Session *session); /* tells the client to; the session is asked when it has */
 void upcall_proceed(Upcall *upcall);  /* once its dispatch record has its fate */
 
 /* Before anything is recorded: who is not connected is passed over, as long as somebody behind it is. */

@@ -169,6 +169,13 @@ void upcall_run_helper(Upcall *upcall, const Agent *agent) {
         upcall_send_verdict(upcall, &verdict, container->pidfd);
 }
 
+void upcall_lent_answered(Upcall *upcall) {
+        struct message_verdict verdict = { .action = UPCALL_ACTION_LOOK };
+
+        memcpy(verdict.id, upcall->id, sizeof(verdict.id));
+        upcall_send_verdict(upcall, &verdict, -1);
+}
+
 void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error) {
         upcall->claim = upcall_outcome_words[instantiated ? UPCALL_OUTCOME_INSTANTIATED :
                                              clamp_error(error) == ENOKEY ? UPCALL_OUTCOME_NEGATED : UPCALL_OUTCOME_REJECTED];
@@ -410,6 +417,14 @@ static bool client_has_given_up(const Upcall *upcall) {
         return true;
 }
 
+static int upcall_read_answer(Upcall *upcall, const struct packet *packet) {
+        uint16_t type;
+
+        if (upcall->n_loans > 0 && wire_peek(packet->data, packet->size, &type) == 0 && type == UPCALL_MESSAGE_LENT)
+                return upcall_read_lent(upcall, packet);
+        return upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
+}
+
 void upcall_read(Upcall *upcall) {
         struct packet *packet = &upcall->broker->packet;
         int r;
@@ -425,7 +440,7 @@ void upcall_read(Upcall *upcall) {
         if (r == 0 && upcall->state == UPCALL_READING)
                 r = upcall_read_request(upcall, packet);
         else if (r == 0)
-                r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
+                r = upcall_read_answer(upcall, packet);
         if (r < 0) { /* whoever sent it may be anybody */
                 packet_drop(upcall->broker->closing, packet);
                 upcall_protocol_error(upcall, r);

@@ -83,6 +83,8 @@ struct Upcall {
         struct upcall_decision decision;
         char agent_name[UPCALL_AGENT_NAME_MAX + 1];
         char failed[UPCALL_FAILED_MAX]; /* who was asked before, for the record */
+        bool lending;   /* the client is lending the authority to its session, which has not been asked yet */
+        unsigned n_loans; /* verdicts to lend of which the client has not said what came of them */
         uint64_t turn; /* CLOCK_BOOTTIME: when it is the next agent's, or the deadline */
         Session *session;
 
@@ -115,6 +117,7 @@ void upcall_ids_at(const Upcall *upcall, Container *container, uint32_t *ret_uid
 void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error);
 /* The payload is either inline or in fd, a memfd that was checked; fd stays the caller's. */
 void upcall_answered(Upcall *upcall, struct wire_span payload, int fd, uint32_t seconds);
+void upcall_lent_answered(Upcall *upcall); /* the agent says that it has answered the key by itself */
 void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
 
 /* The agent has a worker that is free, or none left. */

@@ -106,7 +106,7 @@ MESSAGE_LAYOUT(request, REQUEST, 1, 1);
 
 static const struct wire_field message_verdict_fields[] = {
         ID(message_verdict, MUST, ID, id),
-        U32_BETWEEN(message_verdict, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_HELPER),
+        U32_BETWEEN(message_verdict, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_LOOK),
         U32_BETWEEN(message_verdict, MAY, ERROR, error, 1, ERRNO_MAX),
         U32_BETWEEN(message_verdict, MAY, SECONDS, seconds, 0, UPCALL_SECONDS_MAX),
         BYTES(message_verdict, MAY, PAYLOAD, payload, UPCALL_INLINE_MAX),
@@ -116,8 +116,17 @@ static const struct wire_field message_verdict_fields[] = {
         BYTES(message_verdict, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
         ID(message_verdict, MAY, CONTID, contid),
         TEXT(message_verdict, MAY, CONTAINER, container, 1, UPCALL_NAME_MAX),
+        U32_BETWEEN(message_verdict, MAY, KEYRING, keyring, 1, INT32_MAX),
 };
 MESSAGE_LAYOUT(verdict, VERDICT, 0, 1);
+
+static const struct wire_field message_lent_fields[] = {
+        ID(message_lent, MUST, ID, id),
+        U32_BETWEEN(message_lent, MUST, KEYRING, keyring, 0, INT32_MAX),
+        U32_BETWEEN(message_lent, MUST, ERROR, error, 0, ERRNO_MAX),
+        TEXT(message_lent, MAY, REASON, reason, 1, REASON_MAX),
+};
+MESSAGE_LAYOUT(lent, LENT, 0, 0);
 
 static const struct wire_field message_outcome_fields[] = {
         ID(message_outcome, MUST, ID, id),
@@ -135,6 +144,7 @@ MESSAGE_LAYOUT(hello, HELLO, 0, 0);
 static const struct wire_field message_attach_fields[] = {
         TEXT(message_attach, MUST, NAME, name, 1, UPCALL_AGENT_NAME_MAX),
         U32_BETWEEN(message_attach, MUST, WORKERS, workers, 1, WORKERS_MAX),
+        U32_BETWEEN(message_attach, MAY, KEYRING, keyring, 1, INT32_MAX),
 };
 MESSAGE_LAYOUT(attach, ATTACH, 0, 0);
 
@@ -157,8 +167,14 @@ static const struct wire_field message_question_fields[] = {
         U32(message_question, MUST, PID, pid),
         ID(message_question, MUST, CONTID, contid),
         U32(message_question, MUST, TIMEOUT_MS, timeout_ms),
+        U32_BETWEEN(message_question, MAY, LEND, lend, 1, 1),
 };
 MESSAGE_LAYOUT(question, QUESTION, 0, 0);
+
+static const struct wire_field message_answered_fields[] = {
+        ID(message_answered, MUST, ID, id),
+};
+MESSAGE_LAYOUT(answered, ANSWERED, 0, 0);
 
 static const struct wire_field message_answer_fields[] = {
         ID(message_answer, MUST, ID, id),
@@ -327,6 +343,8 @@ const struct wire_layout *const message_layouts[] = {
         &message_answer_layout,
         &message_refusal_layout,
         &message_withdraw_layout,
+        &message_answered_layout,
+        &message_lent_layout,
         &message_control_layout,
         &message_status_layout,
         &message_container_layout,

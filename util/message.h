@@ -40,6 +40,14 @@ struct message_verdict {
         struct wire_span arguments; /* HELPER: its program and arguments, with their macros */
         uint8_t contid[16];
         struct wire_span container; /* its name */
+        uint32_t keyring;           /* LEND: whose descriptor's process it belongs to */
+};
+
+struct message_lent {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t keyring;        /* as in the verdict */
+        uint32_t error;          /* errno, 0: it is lent */
+        struct wire_span reason; /* (optional) */
 };
 
 struct message_outcome {
@@ -56,6 +64,7 @@ struct message_hello {
 struct message_attach {
         struct wire_span name;
         uint32_t workers;
+        uint32_t keyring; /* (optional) for the authority over keys; 0: none */
 };
 
 struct message_attached {
@@ -72,6 +81,7 @@ struct message_question {
         uint32_t uid, gid, pid; /* as seen inside the agent's container; (uint32_t) -1, and pid 0, where they do not show there */
         uint8_t contid[16];     /* the container that asks */
         uint32_t timeout_ms;
+        uint32_t lend;          /* (optional) 1: the authority is in the agent's keyring */
 };
 
 struct message_answer {
@@ -84,6 +94,10 @@ struct message_refusal {
         uint8_t id[UPCALL_ID_SIZE];
         uint32_t error, seconds;
         struct wire_span reason; /* (optional) a word of [a-z-] for the record */
+};
+
+struct message_answered {
+        uint8_t id[UPCALL_ID_SIZE];
 };
 
 struct message_withdraw {
@@ -207,6 +221,8 @@ extern const struct wire_layout message_question_layout;
 extern const struct wire_layout message_answer_layout;
 extern const struct wire_layout message_refusal_layout;
 extern const struct wire_layout message_withdraw_layout;
+extern const struct wire_layout message_answered_layout;
+extern const struct wire_layout message_lent_layout;
 extern const struct wire_layout message_control_layout;
 extern const struct wire_layout message_status_layout;
 extern const struct wire_layout message_container_layout;

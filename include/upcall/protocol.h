@@ -111,8 +111,9 @@ enum upcall_message_type {
         /* upcall.sock */
         UPCALL_MESSAGE_REQUEST = 16, /* client to broker, 1 descriptor: the caller's pidfd */
         UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd (ANSWER), or the pidfd of the
-                                      * container's first process (HELPER) */
+                                      * container's first process (HELPER), or of the agent (LEND) */
         UPCALL_MESSAGE_OUTCOME = 18, /* client to broker, no descriptor */
+        UPCALL_MESSAGE_LENT = 19,    /* client to broker: the authority is in the agent's keyring (ERROR 0), or why it is not; another verdict follows */
 
         /* agent.sock */
         UPCALL_MESSAGE_HELLO = 32,    /* broker to agent, first on every connection */
@@ -121,6 +122,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_QUESTION = 35, /* broker to agent */
         UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
         UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
+        UPCALL_MESSAGE_ANSWERED = 39, /* agent to broker: it has answered the key by itself, with the authority that was lent to it */
         UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: give the question back, by a refusal (ECANCELED) unless it was answered meanwhile */
 
         /* control.sock */
@@ -203,6 +205,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_ROUTE_FLAGS = 152, /* u32: set of enum upcall_route_flag */
         UPCALL_FIELD_RESULT = 153,     /* u32: enum upcall_route_result */
         UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
+        UPCALL_FIELD_KEYRING = 156,    /* u32: serial of a keyring that an agent offers, for the authority over keys */
         UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
         UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
         UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
@@ -277,6 +280,8 @@ enum upcall_action {
         UPCALL_ACTION_ANSWER = 1, /* instantiate with the payload; SECONDS is its lifetime */
         UPCALL_ACTION_REJECT = 2, /* refuse with ERROR; SECONDS is the time-out */
         UPCALL_ACTION_DEFER = 3,  /* hand to the host's own request-key */
+        UPCALL_ACTION_LEND = 5,   /* link the authority into KEYRING, of the agent whose process the descriptor is; its own policy allowing */
+        UPCALL_ACTION_LOOK = 6,   /* after LEND: the agent says that it has answered; see what became of the key */
         UPCALL_ACTION_HELPER = 4, /* run a helper in the container whose first process the descriptor is; its own policy allowing */
 };
 

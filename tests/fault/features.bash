@@ -1228,3 +1228,23 @@ off serves-no-more broker/agent.c \
 off serves-after-a-restart broker/container-load.c \
         's/return container && agent \? agent_serve\(agent, container\) : 0;/(void) container;\n        (void) agent;\n        return 0;/' \
         serve/both_kinds_survive_a_restart
+
+# authority that is lent to resident agents
+off loan-policy tools/upcall-request-key/lend.c \
+        's/if \(!allowed\(order\)\)/if (false \&\& !allowed(order))/' \
+        loan/nothing_is_lent_without_the_clients_own_policy
+off loan-parsed-types tools/upcall-request-key/lend.c \
+        's/return !shape_is_parsed\(type\) && policy_has/return policy_has/' \
+        loan/types_that_the_kernel_parses_need_another_word
+off loan-keyring-owner tools/upcall-request-key/lend.c \
+        's/return description\.uid == loan->uid \? 0 : -EPERM;/return 0;/' \
+        loan/keyring_that_belongs_to_another
+off loan-is-looked-at tools/upcall-request-key/main.c \
+        's/return decide_reject\(ENOKEY, RATHER_SOON, "agent-not-answered"\);/return (struct decision){ .action = UPCALL_ACTION_ANSWER, .payload = "" };/' \
+        loan/agent_that_lies_has_it_refused
+off loan-needs-a-keyring broker/session.c \
+        's/if \(agent->lend && session->keyring == 0\)/if (false)/' \
+        loan/agent_without_a_keyring_and_agents_elsewhere
+off loan-next-agent broker/upcall-lend.c \
+        's/if \(!upcall_fail_over\(upcall, reason\)\)/if (true)/' \
+        loan/next_agent_answers_when_nothing_can_be_lent

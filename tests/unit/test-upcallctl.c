@@ -1118,7 +1118,6 @@ static void test_wrong_command_lines_never_reach_the_broker(void **state) {
                 { { "agent", "add", "a", "--container", "c", "--helper" }, 2, "--helper needs a program" },
                 { { "agent", "add", "a", "--container", "c", "--helper=/x" }, 2, "--helper needs a program" },
                 { { "agent", "add", "a", "--container", "c", "--uid", "1", "--helper", "/x" }, 2, "--uid is a resident agent's" },
-                { { "agent", "add", "a", "--container", "c", "--lend", "--resident" }, 2, "--lend is a program's" },
                 { { "agent", "add", "a", "--container", "c", "--helper", "request-key" }, 2, "needs --lend" },
                 { { "agent", "add", "--container", "c", "--resident" }, 2, "is missing" },
                 { { "agent", "remove", "a" }, 2, "--container CONTAINER or --host" },

@@ -6,6 +6,7 @@
  * The caller sleeps until this process exits and cannot be killed: every path ends in an answer, which main() sees to.
  */
 #include <stdbool.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tools/upcall-request-key/arguments.h"
@@ -17,6 +18,7 @@
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/helper.h"
 #include "tools/upcall-request-key/kmsg.h"
+#include "tools/upcall-request-key/lend.h"
 #include "tools/upcall-request-key/policy.h"
 #include "tools/upcall-request-key/unbrokered.h"
 #include "tools/upcall-request-key/upcall.h"
@@ -124,6 +126,8 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
         case UPCALL_ACTION_REJECT:
         case UPCALL_ACTION_DEFER:
                 return decision;
+        case UPCALL_ACTION_LOOK: /* unless the agent has answered it, it is refused */
+                return decide_reject(ENOKEY, RATHER_SOON, "agent-not-answered");
         case UPCALL_ACTION_HELPER:
                 return job->conversation.packet.n_descriptors == 1 ? decision : decide_nonsense(job);
         case UPCALL_ACTION_ANSWER:
@@ -136,10 +140,34 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
         }
 }
 
+/* Until the broker has another verdict: the agent has answered, or has not, or another one is to. */
+static int lend_and_ask(struct job *job) {
+        _cleanup_close_ int pidfd = conversation_take_descriptor(&job->conversation);
+        const struct loan_order order = { .upcall = &job->upcall, .verdict = &job->verdict, .pidfd = pidfd, .policy_folder = POLICY_FOLDER,
+                                          .group = job->policy.key_group };
+        struct message_lent lent = { .keyring = job->verdict.keyring };
+        const char *reason = NULL;
+        struct loan loan;
+        int r;
+
+        r = loan_begin(&order, &loan, &reason);
+        if (r < 0) {
+                kmsg("key %d: no authority is lent to the agent: %s, error %d", job->upcall.arguments.key, reason, -r);
+                lent.error = (uint32_t) -r;
+                lent.reason = wire_text(reason);
+        }
+        memcpy(lent.id, job->upcall.request.id, sizeof lent.id);
+        r = conversation_lent(&job->conversation, &job->upcall.request, &lent, &job->verdict);
+        loan_end(&loan);
+        return r;
+}
+
 static struct decision decide_by_broker(struct job *job) {
         int r;
 
         r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &job->verdict);
+        while (r == 0 && job->verdict.action == UPCALL_ACTION_LEND)
+                r = lend_and_ask(job);
         switch (r) {
         case 0:
                 job->decided_by_broker = true;

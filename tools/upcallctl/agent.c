@@ -121,10 +121,7 @@ int agent_request(const struct arguments *arguments, struct message_control *req
         }
         if (!resident)
                 return agent_program(arguments, request);
-        if (option_given(arguments, OPTION_LEND)) {
-                complain("agent add: --lend is a program's; no authority is lent to a resident agent");
-                return EXIT_USAGE;
-        }
+        request->lend = option_given(arguments, OPTION_LEND);
 
         /* root on the host is nobody's default */
         if (request->place == UPCALL_PLACE_HOST && !option_given(arguments, OPTION_UID)) {

@@ -59,7 +59,7 @@ static const struct verb verbs[] = {
         { "agent", "add", verb_agent_add, NULL, OPERAND_REQUIRED,
           0, OPTION_BIT(CONTAINER) | OPTION_BIT(HOST) | OPTION_BIT(RESIDENT) | OPTION_BIT(UID) | OPTION_BIT(SERVES) | OPTION_BIT(LEND) |
           OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM),
-          "AGENT (--container CONTAINER | --host) (--resident [--uid UID] [--serves CONTAINER] | [--lend] (--helper PROGRAM | --host-program NAME) "
+          "AGENT (--container CONTAINER | --host) (--resident [--lend] [--uid UID] [--serves CONTAINER] | [--lend] (--helper PROGRAM | --host-program NAME) "
           "[ARGUMENT...])",
           "Says who may answer upcalls as AGENT: a process in CONTAINER (its uid 0, or UID), or of user UID on the host, or a program that is started for "
           "each upcall." },
