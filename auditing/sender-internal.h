@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of a sender share: sender.c (the owner's side), sender-thread.c (the thread, and what outlives both). */
+/* What the files of a sender share: sender.c (the owner's side), sender-thread.c (the thread, and what outlives both), sender-silent.c (none of it). */
 #ifndef AUDITING_SENDER_INTERNAL_H
 #define AUDITING_SENDER_INTERNAL_H
 
@@ -40,6 +40,8 @@ TAILQ_HEAD(job_list, SenderJob);
 STAILQ_HEAD(thread_list, SenderJob);
 
 struct Sender {
+        bool silent; /* nothing is sent: sender-silent.c */
+
         /* set up before the thread is started */
         unsigned read_back_ms;
         pid_t pid;
@@ -79,6 +81,14 @@ void sender_clear(int fd);
 int sender_reopen(Sender *sender);
 
 void *sender_run(void *userdata); /* the thread; userdata is its Sender */
+
+Sender *sender_allocate(void); /* NULL: out of memory */
+/* What has become of a job, to its owner; the job is gone when it returns, or when the thread is done with it. */
+void sender_complete(Sender *sender, SenderJob *job, int error, const struct sender_receipt *receipt);
+
+void silent_submit(Sender *sender, SenderJob *job);
+void silent_dispatch(Sender *sender);
+Sender *silent_free(Sender *sender);
 
 Sender *sender_destroy(Sender *sender); /* without a thread */
 DEFINE_CLEANUP(Sender, sender_destroy)

@@ -51,7 +51,7 @@ static int init_lock(Sender *sender) {
         return -r;
 }
 
-static Sender *sender_allocate(void) {
+Sender *sender_allocate(void) {
         Sender *sender = calloc(1, sizeof(*sender));
 
         if (!sender)
@@ -155,6 +155,8 @@ Sender *sender_free(Sender *sender) {
 
         if (!sender)
                 return NULL;
+        if (sender->silent)
+                return silent_free(sender);
         (void) pthread_mutex_lock(&sender->lock);
         while ((job = TAILQ_FIRST(&sender->jobs))) {
                 TAILQ_REMOVE(&sender->jobs, job, link);
@@ -182,7 +184,7 @@ int sender_fd(const Sender *sender) {
         return sender->epoll_fd;
 }
 
-static void complete(Sender *sender, SenderJob *job, int error, const struct sender_receipt *receipt) {
+void sender_complete(Sender *sender, SenderJob *job, int error, const struct sender_receipt *receipt) {
         TAILQ_REMOVE(&sender->jobs, job, link);
         sender->n_jobs--;
         if (job->done)
@@ -199,7 +201,7 @@ static void match(Sender *sender, const struct readback *record) {
 
         TAILQ_FOREACH(job, &sender->jobs, link)
                 if (readback_matches(record, (uint16_t) job->type, job->text, job->text_size)) {
-                        complete(sender, job, 0, &receipt);
+                        sender_complete(sender, job, 0, &receipt);
                         return;
                 }
 }
@@ -242,7 +244,7 @@ static void complete_failed(Sender *sender) {
                 if (r > 0)
                         return; /* nor is any sent that came later */
                 if (r < 0) {
-                        complete(sender, job, r, NULL);
+                        sender_complete(sender, job, r, NULL);
                         n++;
                 }
         }
@@ -284,7 +286,7 @@ static int expire(Sender *sender) {
                 next = TAILQ_NEXT(job, link);
                 job->deadline = job_deadline(sender, job, now);
                 if (job->deadline <= now) {
-                        complete(sender, job, -ENODATA, NULL);
+                        sender_complete(sender, job, -ENODATA, NULL);
                         n++;
                 }
         }
@@ -306,6 +308,10 @@ int sender_dispatch(Sender *sender) {
         bool ready[WATCHES] = {};
         int n, r = 0;
 
+        if (sender->silent) {
+                silent_dispatch(sender);
+                return 0;
+        }
         n = epoll_wait(sender->epoll_fd, events, WATCHES, 0);
         for (int i = 0; i < n; i++)
                 ready[events[i].data.u32] = true;
@@ -382,7 +388,7 @@ int sender_submit(Sender *sender, const struct sender_record *record, sender_don
         job->done = done;
         job->userdata = userdata;
         job->deadline = deadline_in_ms(sender->read_back_ms);
-        if (!sender->timer_armed && arm_timer(sender, job->deadline) < 0) {
+        if (!sender->silent && !sender->timer_armed && arm_timer(sender, job->deadline) < 0) {
                 free(job);
                 return -ENOMEM;
         }
@@ -390,7 +396,10 @@ int sender_submit(Sender *sender, const struct sender_record *record, sender_don
         TAILQ_INSERT_TAIL(&sender->jobs, job, link);
         if (ret_job)
                 *ret_job = job;
-        enqueue(sender, job);
+        if (sender->silent)
+                silent_submit(sender, job);
+        else
+                enqueue(sender, job);
         return 0;
 }
 

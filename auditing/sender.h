@@ -46,6 +46,9 @@ typedef void (*sender_done_t)(void *userdata, int error, const struct sender_rec
  * for. Returns 0; -EPERM without CAP_AUDIT_READ; another negative errno. */
 int sender_new(unsigned queue_max, unsigned read_back_ms, Sender **ret_sender);
 
+/* One for where there is no audit system: whatever is submitted counts as made, and its receipt has no serial. 0 or a negative errno. */
+int sender_new_silent(unsigned queue_max, Sender **ret_sender);
+
 /* Waits for the thread, at most read_back_ms; jobs still in the queue are sent without being read back, and no callback is
  * called any more. Not from a callback. */
 Sender *sender_free(Sender *sender);

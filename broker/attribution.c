@@ -27,6 +27,7 @@ struct sorted {
 };
 
 struct AttributionIndex {
+        uint64_t home_pid_ns, home_user_ns; /* inodes */
         struct sorted by_pid_ns;  /* those that own theirs */
         struct sorted by_cgroup;  /* those that have one */
         struct sorted by_user_ns; /* those that only a cgroup tells apart, but that have a user namespace of their own */
@@ -139,6 +140,8 @@ AttributionIndex *attribution_index_new(void) {
 
         if (!index)
                 return NULL;
+        index->home_pid_ns = PROCESS_INIT_PID_NS;
+        index->home_user_ns = PROCESS_INIT_USER_NS;
         index->by_pid_ns.key_of = entry_pid_ns;
         index->by_cgroup.key_of = entry_cgroup;
         index->by_user_ns.key_of = entry_user_ns;
@@ -156,6 +159,19 @@ AttributionIndex *attribution_index_free(AttributionIndex *index) {
         return NULL;
 }
 
+void attribution_index_set_home(AttributionIndex *index, struct namespace_id pid_ns, struct namespace_id user_ns) {
+        index->home_pid_ns = pid_ns.inode;
+        index->home_user_ns = user_ns.inode;
+}
+
+bool attribution_home_is_ownable(const AttributionIndex *index) {
+        return index->home_pid_ns != PROCESS_INIT_PID_NS;
+}
+
+bool attribution_is_home_user_ns(const AttributionIndex *index, struct namespace_id user_ns) {
+        return user_ns.inode == index->home_user_ns;
+}
+
 static const struct attribution_run *find_run(const AttributionIndex *index, uint64_t cgroup) {
         for (size_t i = 0; i < index->n_runs; i++)
                 if (index->runs[i]->cgroup == cgroup)
@@ -163,14 +179,14 @@ static const struct attribution_run *find_run(const AttributionIndex *index, uin
         return NULL;
 }
 
-static bool has_user_ns_of_its_own(const struct attribution_entry *entry) {
-        return entry->user_ns.inode != PROCESS_INIT_USER_NS &&
+static bool has_user_ns_of_its_own(const AttributionIndex *index, const struct attribution_entry *entry) {
+        return entry->user_ns.inode != index->home_user_ns &&
                (!entry->parent || !namespace_id_equal(entry->user_ns, entry->parent->user_ns));
 }
 
 /* Whether only its cgroup tells it apart, so that leaving the cgroup is what shows its user namespace. */
-static bool is_watched_by_user_ns(const struct attribution_entry *entry) {
-        return !entry->owns_pid_ns && has_user_ns_of_its_own(entry);
+static bool is_watched_by_user_ns(const AttributionIndex *index, const struct attribution_entry *entry) {
+        return !entry->owns_pid_ns && has_user_ns_of_its_own(index, entry);
 }
 
 /* Several containers that own their pid namespaces may sit in one cgroup (a shell that starts two of them): it tells none of them apart,
@@ -203,7 +219,7 @@ int attribution_index_add(AttributionIndex *index, const struct attribution_entr
                 sorted_insert(&index->by_pid_ns, entry);
         if (entry->cgroup != 0)
                 sorted_insert(&index->by_cgroup, entry);
-        if (is_watched_by_user_ns(entry))
+        if (is_watched_by_user_ns(index, entry))
                 sorted_insert(&index->by_user_ns, entry);
         return 0;
 }
@@ -280,8 +296,8 @@ static bool cgroups_believable(const AttributionIndex *index, const struct proce
 static bool facts_believable(const AttributionIndex *index, const struct process_facts *facts) {
         uint64_t device = facts->pid_ns.ids[0].device;
 
-        return chain_believable(&facts->pid_ns, PROCESS_INIT_PID_NS, device) &&
-               chain_believable(&facts->user_ns, PROCESS_INIT_USER_NS, device) && cgroups_believable(index, facts);
+        return chain_believable(&facts->pid_ns, index->home_pid_ns, device) && chain_believable(&facts->user_ns, index->home_user_ns, device) &&
+               cgroups_believable(index, facts);
 }
 
 /* What is known of the caller while the rules are gone through. */
@@ -361,7 +377,7 @@ static struct attribution judge_cgroup(const struct caller *caller, size_t posit
         return n == 1 && !only->owns_pid_ns ? judge_cgroup_only(caller, only) : answer(ATTRIBUTION_AMBIGUOUS);
 }
 
-/* Both namespaces are the initial ones. */
+/* Both namespaces are those of home. */
 static bool is_outside_of_namespaces(const struct process_facts *facts) {
         return namespace_chain_length(&facts->pid_ns) == 1 && namespace_chain_length(&facts->user_ns) == 1;
 }
@@ -372,7 +388,7 @@ static bool is_outside_of_namespaces(const struct process_facts *facts) {
  * registered. Never the host: a run whose container has ended does not get the host's keys.
  */
 static struct attribution judge_run(const struct caller *caller, const struct attribution_run *run) {
-        if (caller->owner)
+        if (caller->owner && caller->owner->pid_ns.inode != caller->index->home_pid_ns)
                 return attribution_contains(run->entry, caller->owner) ? judge_owner(caller) : answer(ATTRIBUTION_AMBIGUOUS);
         if (!is_outside_of_namespaces(caller->facts))
                 return answer(ATTRIBUTION_AMBIGUOUS);
@@ -389,6 +405,13 @@ static struct attribution judge_without_cgroup(const struct caller *caller) {
         if (is_outside_of_namespaces(facts))
                 return answer(ATTRIBUTION_HOST);
         return answer(left_its_cgroup(caller) ? ATTRIBUTION_AMBIGUOUS : ATTRIBUTION_UNREGISTERED);
+}
+
+bool attribution_is_home(const AttributionIndex *index, const struct attribution *attribution, const struct process_facts *facts) {
+        if (attribution->verdict == ATTRIBUTION_HOST)
+                return true;
+        return attribution->verdict == ATTRIBUTION_CONTAINER && !attribution->run && attribution->found == UPCALL_FOUND_PIDNS &&
+                attribution->entry->pid_ns.inode == index->home_pid_ns && is_outside_of_namespaces(facts);
 }
 
 struct attribution attribution_find(const AttributionIndex *index, const struct process_facts *facts) {

@@ -40,6 +40,14 @@ AttributionIndex *attribution_index_new(void); /* NULL: out of memory */
 AttributionIndex *attribution_index_free(AttributionIndex *index);
 DEFINE_CLEANUP(AttributionIndex, attribution_index_free)
 
+/*
+ * What stands for the host: the broker's own namespaces, where they are not the initial ones. They are the last that it sees of any chain. Before anything is
+ * added. Such a pid namespace may belong to a container, too: the one that the broker itself is in; then nobody is the host's own any more.
+ */
+void attribution_index_set_home(AttributionIndex *index, struct namespace_id pid_ns, struct namespace_id user_ns);
+bool attribution_home_is_ownable(const AttributionIndex *index);
+bool attribution_is_home_user_ns(const AttributionIndex *index, struct namespace_id user_ns);
+
 /* -EEXIST: its pid namespace (when it owns it), or its cgroup (when it does not), belongs to another entry. -EINVAL: nothing tells it
  * apart: it owns neither. -ENOMEM. */
 int attribution_index_add(AttributionIndex *index, const struct attribution_entry *entry);
@@ -66,6 +74,9 @@ struct attribution {
 };
 
 struct attribution attribution_find(const AttributionIndex *index, const struct process_facts *facts);
+
+/* Whether a process is at home: the host's own, or where home is a container, that one's, and in no namespace within. */
+bool attribution_is_home(const AttributionIndex *index, const struct attribution *attribution, const struct process_facts *facts);
 
 /* Whether container is ancestor or one of its descendants. */
 bool attribution_contains(const struct attribution_entry *ancestor, const struct attribution_entry *container);

@@ -17,6 +17,7 @@
 #include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
+#include "broker/upstream.h"
 #include "util/deadline.h"
 #include "util/error.h"
 
@@ -97,7 +98,8 @@ static void on_witness_lost(void *userdata) {
 
 static void listen_on_all(Broker *broker, int enabled) {
         for (enum broker_listener i = 0; i < LISTENERS; i++)
-                (void) sd_event_source_set_enabled(broker->listener_sources[i], enabled);
+                if (broker->listener_sources[i])
+                        (void) sd_event_source_set_enabled(broker->listener_sources[i], enabled);
 }
 
 static int on_resume(sd_event_source *source, uint64_t now, void *userdata) {
@@ -141,6 +143,8 @@ static int open_listeners(Broker *broker, const char *runtime_dir) {
 
         r = sd_event_add_time_relative(broker->event, &broker->resume_source, CLOCK_BOOTTIME, 0, USEC_PER_MSEC, on_resume, broker);
         for (enum broker_listener i = 0; r >= 0 && i < LISTENERS; i++) {
+                if (i == LISTENER_UPCALL && broker->upstream)
+                        continue; /* upcalls come from there */
                 r = sockets_listen(runtime_dir, i, TAKE_FD(broker->listeners[i]));
                 if (r < 0)
                         return r;
@@ -216,7 +220,8 @@ static int open_registry(Broker *broker, const char *state_dir) {
 static int start_sender(Broker *broker) {
         int r;
 
-        r = sender_new(AUDIT_QUEUE_MAX, broker->config.read_back_ms, &broker->sender);
+        r = broker->config.audit == CONFIG_AUDIT_NONE ? sender_new_silent(AUDIT_QUEUE_MAX, &broker->sender) :
+                                                       sender_new(AUDIT_QUEUE_MAX, broker->config.read_back_ms, &broker->sender);
         if (r < 0) {
                 fprintf(stderr, "the audit system cannot be reached: %s\n", r == -EPERM ? audit_problem_text(r) : strerror(-r));
                 return r;
@@ -235,6 +240,24 @@ static int open_spool(Broker *broker) {
         return r;
 }
 
+/* In a container the host is what the broker itself is in. */
+static int settle_in(Broker *broker) {
+        struct namespace_id pid_ns, user_ns;
+        int r;
+
+        if (!broker->config.upstream[0])
+                return 0;
+        r = process_own_namespaces(&pid_ns, &user_ns);
+        if (r < 0)
+                return r;
+        if (pid_ns.inode == PROCESS_INIT_PID_NS) {
+                fprintf(stderr, "upstream is for a broker in a container with a pid namespace of its own, and this one is in the host's\n");
+                return -EINVAL;
+        }
+        attribution_index_set_home(broker->index, pid_ns, user_ns);
+        return upstream_new(broker, &broker->upstream);
+}
+
 static int broker_start(Broker *broker, const struct broker_start *start) {
         int r;
 
@@ -246,6 +269,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
                 r = watch_signals(broker); /* before any thread, which inherits the mask */
         if (r >= 0)
                 r = read_boot_id(broker->boot_id);
+        if (r >= 0)
+                r = settle_in(broker);
         if (r >= 0)
                 r = witness_new(broker->event, start->witness_fd, broker->config.witness_timeout_ms, on_witness_lost, broker, &broker->witness);
         if (r >= 0)
@@ -270,6 +295,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
                 r = upcall_load_unfinished(broker);
         if (r >= 0)
                 r = open_listeners(broker, start->runtime_dir);
+        if (r >= 0 && broker->upstream)
+                r = upstream_start(broker->upstream);
         if (r >= 0)
                 keys_left_load(broker);
         if (r >= 0 && broker->config.mode == CONFIG_MODE_OBSERVE)
@@ -338,6 +365,7 @@ static void free_connections(Broker *broker) {
 
         while ((control = TAILQ_FIRST(&broker->controls)))
                 control_free(control);
+        broker->upstream = upstream_free(broker->upstream);
         upcall_settle_all(broker);
         while ((upcall = TAILQ_FIRST(&broker->upcalls)))
                 upcall_free(upcall);

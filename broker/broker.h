@@ -7,7 +7,8 @@
  *          │            └─ route
  *          ├─ Agent (of the host)
  *          ├─ Run (a process of the host that acts for a Container)
- *          ├─ Upcall (one connection of upcall-request-key), asked of a Session
+ *          ├─ Upcall (one connection of upcall-request-key, or one question of the broker outside), asked of a Session
+ *          ├─ Upstream (the connection to the broker outside, if we are in a container)
  *          └─ Control (one connection of upcallctl)
  */
 #ifndef BROKER_BROKER_H
@@ -36,6 +37,7 @@ typedef struct Session Session;
 typedef struct Upcall Upcall;
 typedef struct Control Control;
 typedef struct Run Run;
+typedef struct Upstream Upstream;
 
 TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(agent_list, Agent);
@@ -72,6 +74,7 @@ struct Broker {
         Witness *witness;
         AttributionIndex *index;
         Affinity *affinity; /* whom kernel threads can mean */
+        Upstream *upstream; /* the broker outside of our container; NULL: we are on the host */
 
         struct container_list containers;  /* active and held */
         struct agent_list host_agents;     /* in no container */

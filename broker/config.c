@@ -9,10 +9,11 @@
 #include "broker/config.h"
 #include "util/cleanup.h"
 #include "util/error.h"
+#include "util/message.h"
 
 static const char *const unregistered_words[] = { "reject", "defer", NULL };
 static const char *const kernel_threads_words[] = { "reject", "defer", "affinity", NULL };
-static const char *const audit_words[] = { "required", "best-effort", NULL };
+static const char *const audit_words[] = { "required", "best-effort", "none", NULL };
 const char *const config_mode_words[] = { "enforce", "observe", NULL };
 
 struct setting {
@@ -21,27 +22,31 @@ struct setting {
         unsigned value; /* the default */
         unsigned min, max;
         const char *const *words; /* the value is the index of one of these */
+        unsigned text_max;        /* it is a text of so many bytes at most; 0: it is none */
 };
 
 #define SETTING(member) offsetof(struct config, member)
+#define TEXT(name, member, max) { name, SETTING(member), 0, 0, 0, NULL, max } /* the default is none */
 
 static const struct setting settings[] = {
-        { "upcall-timeout", SETTING(upcall_timeout), 20, 1, 600, NULL },
-        { "max-in-flight", SETTING(max_in_flight), 256, 2, 4096, NULL },
-        { "reserved-in-flight", SETTING(reserved_in_flight), 32, 0, 4095, NULL },
-        { "max-per-container", SETTING(max_per_container), 64, 1, 4096, NULL },
-        { "max-lifetime", SETTING(max_lifetime), 86400, 0, INT_MAX, NULL },
-        { "max-refusal", SETTING(max_refusal), 3600, 0, INT_MAX, NULL },
-        { "max-agent-connections", SETTING(max_agent_connections), 1024, 1, 8192, NULL },
-        { "max-connections-per-agent", SETTING(max_per_agent), 64, 1, 8192, NULL },
-        { "witness-timeout-ms", SETTING(witness_timeout_ms), 1000, 10, 60000, NULL },
-        { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL },
-        { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL },
-        { "spool-max-kib", SETTING(spool_max_kib), 65536, 0, 16777216, NULL },
-        { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words },
-        { "kernel-threads", SETTING(kernel_threads), CONFIG_KTHREADS_REJECT, 0, 0, kernel_threads_words },
-        { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words },
-        { "mode", SETTING(mode), CONFIG_MODE_ENFORCE, 0, 0, config_mode_words },
+        { "upcall-timeout", SETTING(upcall_timeout), 20, 1, 600, NULL, 0 },
+        { "max-in-flight", SETTING(max_in_flight), 256, 2, 4096, NULL, 0 },
+        { "reserved-in-flight", SETTING(reserved_in_flight), 32, 0, 4095, NULL, 0 },
+        { "max-per-container", SETTING(max_per_container), 64, 1, 4096, NULL, 0 },
+        { "max-lifetime", SETTING(max_lifetime), 86400, 0, INT_MAX, NULL, 0 },
+        { "max-refusal", SETTING(max_refusal), 3600, 0, INT_MAX, NULL, 0 },
+        { "max-agent-connections", SETTING(max_agent_connections), 1024, 1, 8192, NULL, 0 },
+        { "max-connections-per-agent", SETTING(max_per_agent), 64, 1, 8192, NULL, 0 },
+        { "witness-timeout-ms", SETTING(witness_timeout_ms), 1000, 10, 60000, NULL, 0 },
+        { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL, 0 },
+        { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL, 0 },
+        { "spool-max-kib", SETTING(spool_max_kib), 65536, 0, 16777216, NULL, 0 },
+        { "unregistered", SETTING(unregistered), CONFIG_UNREGISTERED_REJECT, 0, 0, unregistered_words, 0 },
+        { "kernel-threads", SETTING(kernel_threads), CONFIG_KTHREADS_REJECT, 0, 0, kernel_threads_words, 0 },
+        { "audit", SETTING(audit), CONFIG_AUDIT_REQUIRED, 0, 0, audit_words, 0 },
+        { "mode", SETTING(mode), CONFIG_MODE_ENFORCE, 0, 0, config_mode_words, 0 },
+        TEXT("upstream", upstream, CONFIG_UPSTREAM_MAX),
+        TEXT("upstream-agent", upstream_agent, CONFIG_UPSTREAM_AGENT_MAX),
 };
 
 struct parser {
@@ -73,8 +78,21 @@ static int parse_word(const struct setting *setting, const char *text, unsigned 
         return -EINVAL;
 }
 
+static int parse_text(const struct setting *setting, const char *text, char *ret) {
+        size_t length = strlen(text);
+
+        if (length > setting->text_max)
+                return -EINVAL;
+        memcpy(ret, text, length + 1);
+        return 0;
+}
+
 static void complain_value(const struct parser *parser, const struct setting *setting, const char *text) {
         fprintf(stderr, "%s: %s=%s is not possible: ", parser->path, setting->name, text);
+        if (setting->text_max > 0) {
+                fprintf(stderr, "a text of up to %u bytes is wanted\n", setting->text_max);
+                return;
+        }
         if (!setting->words) {
                 fprintf(stderr, "a number from %u to %u is wanted\n", setting->min, setting->max);
                 return;
@@ -83,6 +101,12 @@ static void complain_value(const struct parser *parser, const struct setting *se
         for (size_t i = 0; setting->words[i]; i++)
                 fprintf(stderr, " %s", setting->words[i]);
         fprintf(stderr, "\n");
+}
+
+static int parse_value(const struct setting *setting, const char *text, void *target) {
+        if (setting->text_max > 0)
+                return parse_text(setting, text, target);
+        return setting->words ? parse_word(setting, text, target) : parse_number(setting, text, target);
 }
 
 /* inih's callback: 1 is good, 0 is an error */
@@ -94,12 +118,11 @@ static int parse_setting(void *userdata, const char *section, const char *name, 
                 return 0;
         }
         for (size_t i = 0; i < ELEMENTS(settings); i++) {
-                unsigned *target = (unsigned *) ((char *) &parser->config + settings[i].offset);
                 int r;
 
                 if (strcmp(settings[i].name, name) != 0)
                         continue;
-                r = settings[i].words ? parse_word(&settings[i], value, target) : parse_number(&settings[i], value, target);
+                r = parse_value(&settings[i], value, (char *) &parser->config + settings[i].offset);
                 if (r < 0)
                         complain_value(parser, &settings[i], value);
                 return r == 0;
@@ -190,20 +213,60 @@ static int load_drop_ins(struct parser *parser, const char *path) {
         return r;
 }
 
+bool config_same_place(const struct config *a, const struct config *b) {
+        return strcmp(a->upstream, b->upstream) == 0 && strcmp(a->upstream_agent, b->upstream_agent) == 0 &&
+                (a->audit == CONFIG_AUDIT_NONE) == (b->audit == CONFIG_AUDIT_NONE);
+}
+
+/* Settings that do not go together: what is wrong, or NULL */
+static const char *config_problem(const struct config *config) {
+        bool nested = config->upstream[0];
+        const struct {
+                bool wrong;
+                const char *text;
+        } problems[] = {
+                { config->reserved_in_flight >= config->max_in_flight, "reserved-in-flight must be less than max-in-flight" },
+                { nested != (config->upstream_agent[0] != '\0'), "upstream and upstream-agent go together: where the broker outside listens, and which of its agents this "
+                                                                "one is" },
+                { nested && config->upstream[0] != '/', "upstream must be an absolute path" },
+                { nested && !message_name_valid(wire_text(config->upstream_agent), CONFIG_UPSTREAM_AGENT_MAX),
+                  "upstream-agent is no name that an agent may have: letters, digits and . _ : -, the first one a letter or a digit" },
+                { nested && config->audit != CONFIG_AUDIT_NONE, "with upstream it must be audit=none: the kernel takes no records from a container, those of the broker "
+                                                                "outside are the evidence" },
+                { !nested && config->audit == CONFIG_AUDIT_NONE, "audit=none goes with upstream alone: nobody else would record anything" },
+                { nested && config->mode == CONFIG_MODE_OBSERVE, "mode=observe defers, and in a container (upstream) there is nobody to defer to" },
+                { nested && config->unregistered == CONFIG_UNREGISTERED_DEFER, "unregistered=defer: in a container (upstream) there is nobody to defer to" },
+                { nested && config->kernel_threads != CONFIG_KTHREADS_REJECT, "kernel-threads must be reject with upstream: the broker outside decides what they get" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(problems); i++)
+                if (problems[i].wrong)
+                        return problems[i].text;
+        return NULL;
+}
+
+static void set_defaults(struct config *config) {
+        *config = (struct config){ 0 };
+        for (size_t i = 0; i < ELEMENTS(settings); i++)
+                if (settings[i].text_max == 0)
+                        *(unsigned *) ((char *) config + settings[i].offset) = settings[i].value;
+}
+
 int config_load(const char *path, struct config *ret_config) {
         struct parser parser = { .path = path };
+        const char *problem;
         int r;
 
-        for (size_t i = 0; i < ELEMENTS(settings); i++)
-                *(unsigned *) ((char *) &parser.config + settings[i].offset) = settings[i].value;
+        set_defaults(&parser.config);
 
         r = load_file(&parser, path);
         if (r == 0 || r == -ENOENT)
                 r = load_drop_ins(&parser, path);
         if (r < 0)
                 return r;
-        if (parser.config.reserved_in_flight >= parser.config.max_in_flight) {
-                fprintf(stderr, "%s: reserved-in-flight must be less than max-in-flight\n", path);
+        problem = config_problem(&parser.config);
+        if (problem) {
+                fprintf(stderr, "%s: %s\n", path, problem);
                 return -EINVAL;
         }
         *ret_config = parser.config;

@@ -3,6 +3,7 @@
 #ifndef BROKER_CONFIG_H
 #define BROKER_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,11 @@ enum config_mode {
 enum config_audit {
         CONFIG_AUDIT_REQUIRED,
         CONFIG_AUDIT_BEST_EFFORT, /* no verdict waits for a record; what could not be recorded is kept, and recorded later */
+        CONFIG_AUDIT_NONE,        /* in a container there is no audit system: the broker outside makes the records */
 };
+
+#define CONFIG_UPSTREAM_MAX 107 /* sockaddr_un */
+#define CONFIG_UPSTREAM_AGENT_MAX 63 /* UPCALL_AGENT_NAME_MAX */
 
 struct config {
         unsigned upcall_timeout;        /* seconds an agent has at most */
@@ -44,9 +49,14 @@ struct config {
         unsigned kernel_threads; /* enum config_kernel_threads */
         unsigned audit;        /* enum config_audit */
         unsigned mode;         /* enum config_mode */
+        char upstream[CONFIG_UPSTREAM_MAX + 1]; /* the agents' socket of the broker outside of our container; "": there is none, we are on the host */
+        char upstream_agent[CONFIG_UPSTREAM_AGENT_MAX + 1]; /* which agent we are there */
 };
 
 extern const char *const config_mode_words[];
+
+/* What takes effect at the next start only, and decides what the broker is: whether it is the same in both. */
+bool config_same_place(const struct config *a, const struct config *b);
 
 /* Reads path, then the files path.d/(*).conf in the order of their names, of which each may change what was said before. Prints the problem, with file
  * and line, to standard error. A file or folder that does not exist gives the defaults. Returns 0, or -EINVAL when a line is bad or -errno when a file

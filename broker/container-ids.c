@@ -51,14 +51,19 @@ static uint32_t map_outward(const struct id_map *map, uint32_t id) {
         return (uint32_t) -1;
 }
 
+/* The kernel shows the map of our own user namespace as its parent sees it: in a container that is not us. */
+static bool has_our_ids(const Container *container) {
+        return attribution_is_home_user_ns(container->broker->index, container->entry.user_ns);
+}
+
 uint32_t container_uid_inside(Container *container, uint32_t uid) {
-        return map_inward(container_map(container, &container->uids, "uid_map"), uid);
+        return has_our_ids(container) ? uid : map_inward(container_map(container, &container->uids, "uid_map"), uid);
 }
 
 uint32_t container_gid_inside(Container *container, uint32_t gid) {
-        return map_inward(container_map(container, &container->gids, "gid_map"), gid);
+        return has_our_ids(container) ? gid : map_inward(container_map(container, &container->gids, "gid_map"), gid);
 }
 
 uint32_t container_uid_outside(Container *container, uint32_t uid) {
-        return map_outward(container_map(container, &container->uids, "uid_map"), uid);
+        return has_our_ids(container) ? uid : map_outward(container_map(container, &container->uids, "uid_map"), uid);
 }

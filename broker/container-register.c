@@ -107,11 +107,16 @@ static bool cgroup_is_own(const struct container_registration *registration, con
         return registrar->n_cgroups == 0 || registrar->cgroups[0] != facts->cgroups[0];
 }
 
-static bool pid_ns_is_own(const struct process_facts *facts, const Container *parent) {
+static bool is_home(const struct process_facts *facts) {
+        return namespace_chain_length(&facts->pid_ns) < 2;
+}
+
+/* That of home is one only where home is a container itself. */
+static bool pid_ns_is_own(const Broker *broker, const struct process_facts *facts, const Container *parent) {
         struct namespace_id own = facts->pid_ns.ids[0];
 
-        if (namespace_chain_length(&facts->pid_ns) < 2)
-                return false; /* the initial one */
+        if (is_home(facts) && !attribution_home_is_ownable(broker->index))
+                return false;
         return !parent || !namespace_id_equal(own, parent->entry.pid_ns);
 }
 
@@ -188,6 +193,14 @@ static int check_criteria(const struct container_registration *registration, con
         return -EINVAL;
 }
 
+/* A container's parent is settled for good: those in it would be beside it. */
+static int check_home(const Broker *broker, const struct process_facts *facts, uint32_t found, char *problem, size_t size) {
+        if (!(found & UPCALL_FOUND_PIDNS) || !is_home(facts) || TAILQ_EMPTY(&broker->containers))
+                return 0;
+        say(problem, size, "the container that this broker is in is registered before those in it: unregister these first");
+        return -EBUSY;
+}
+
 static int check_names(Broker *broker, const struct container_registration *registration, const Container *parent, char *problem, size_t size) {
         const Container *container;
         int r;
@@ -230,8 +243,10 @@ int container_plan(Broker *broker, const struct container_registration *registra
                 r = check_process(broker, facts, plan.parent, problem, problem_size);
         if (r < 0)
                 return r;
-        plan.found = (pid_ns_is_own(facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
+        plan.found = (pid_ns_is_own(broker, facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
         r = check_criteria(registration, plan.parent, plan.found, problem, problem_size);
+        if (r == 0)
+                r = check_home(broker, facts, plan.found, problem, problem_size);
         if (r == 0)
                 r = check_names(broker, registration, plan.parent, problem, problem_size);
         if (r == 0)

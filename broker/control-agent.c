@@ -26,6 +26,8 @@ static int resident_check(Control *control) {
 
         if (request->arguments.data)
                 return control_refuse(control, EINVAL, "a resident agent has no program");
+        if (request->lend && control->broker->upstream)
+                return control_refuse(control, EINVAL, "this broker is in a container (upstream): it has no authority to lend");
         if (request->lend && (request->place == UPCALL_PLACE_HOST || control->serves[0]))
                 return control_refuse(control, EINVAL, "authority is lent within an agent's own container alone: not to one on the host, nor for another container");
         return 0;
@@ -37,6 +39,9 @@ static int agent_kind_check(Control *control) {
 
         if (agent_kind(request) == UPCALL_AGENT_RESIDENT)
                 return resident_check(control);
+        if (control->broker->upstream)
+                return control_refuse(control, EINVAL, "this broker is in a container (upstream): nobody starts programs for it; let a resident agent do so, such as "
+                                                       "upcall-agent");
         if (!message_arguments_valid(request->arguments) || !macros_known(request->arguments))
                 return control_refuse(control, EINVAL, "a helper is a program with at most %d arguments, of which those that begin with %% are macros (%s)",
                                       UPCALL_ARGUMENTS_COUNT_MAX - 1, MACROS_WORDS);

@@ -111,6 +111,8 @@ static int check_route(Control *control, Container **ret_container, struct route
                 return control_refuse(control, EINVAL, "a route needs a key type and a description, each may be a glob");
         if (control->agent[0] ? control->request.action != 0 : control->request.action == 0)
                 return control_refuse(control, EINVAL, "a route leads to an agent, or defers, or rejects: one of the three");
+        if (control->broker->upstream && route.action == UPCALL_ACTION_DEFER)
+                return control_refuse(control, EINVAL, "this broker is in a container (upstream): there is no host's own request-key to defer to");
         problem = route_problem(&route);
         if (problem)
                 return control_refuse(control, EINVAL, "%s", problem);

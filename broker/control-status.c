@@ -3,6 +3,13 @@
 #include <errno.h>
 
 #include "broker/control-internal.h"
+#include "broker/upstream.h"
+
+static const char *audit_text(const Broker *broker) {
+        if (broker->config.audit == CONFIG_AUDIT_NONE)
+                return "none: the broker outside makes the records";
+        return broker->audit_problem[0] ? broker->audit_problem : "ok";
+}
 
 static int status_check(Control *control) {
         Broker *broker = control->broker;
@@ -16,7 +23,8 @@ static int status_check(Control *control) {
                 .upcalls = broker->counters.upcalls,
                 .time = broker->time_started,
                 .unregistered = broker->config.unregistered == CONFIG_UNREGISTERED_DEFER ? UPCALL_ACTION_DEFER : UPCALL_ACTION_REJECT,
-                .audit = wire_text(broker->audit_problem[0] ? broker->audit_problem : "ok"),
+                .audit = wire_text(audit_text(broker)),
+                .upstream = wire_text(broker->upstream ? upstream_text(broker->upstream) : NULL),
                 .mode = broker->config.mode == CONFIG_MODE_OBSERVE ? UPCALL_MODE_OBSERVE : UPCALL_MODE_ENFORCE,
                 .records_lost = broker->counters.records_lost,
                 .rows_lost = broker->counters.rows_lost,

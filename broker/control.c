@@ -200,9 +200,10 @@ static int copy_request(Control *control) {
  * host's user namespace is uid 0, too: it counts for nothing. */
 static bool is_administrator(const Control *control) {
         const struct process_facts *by = &control->by;
+        struct attribution attribution = container_attribute(control->broker, by);
 
         return control->uid == 0 && by->euid == 0 && (by->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN)) && by->n_pids == 1 &&
-                container_attribute(control->broker, by).verdict == ATTRIBUTION_HOST;
+                attribution_is_home(control->broker->index, &attribution, by);
 }
 
 /* Whoever acts for a container is no administrator meanwhile: what it orders would be neither's. */

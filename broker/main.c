@@ -108,13 +108,37 @@ static void raise_descriptor_limit(void) {
         }
 }
 
+/* In a container: the folder that it is shown by the broker outside is not ours. We would take that one's socket away, and be our own upstream. */
+static int check_upstream(const struct folders *folders, const struct config *config) {
+        char outside[sizeof(config->upstream)], *slash;
+        struct stat theirs, ours;
+
+        if (!config->upstream[0])
+                return 0;
+        memcpy(outside, config->upstream, sizeof(outside));
+        slash = strrchr(outside, '/');
+        *slash = '\0';
+        if (strcmp(outside, folders->agent) != 0 &&
+            (stat(outside, &theirs) < 0 || stat(folders->agent, &ours) < 0 || theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino))
+                return privileges_check_nested();
+        fprintf(stderr, "upstream=%s is in %s, where this broker makes its own agents' socket: start it with another RUNTIME_DIRECTORY\n", config->upstream,
+                folders->agent);
+        return -EINVAL;
+}
+
 /* The sockets first: looking up a user may make an upcall, which is known for ours then. Returns the lock. */
-static int prepare(struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
+static int prepare(const struct config *config, struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
         int r;
 
         r = find_folders(folders);
         if (r == 0)
+                r = check_upstream(folders, config);
+        if (r == 0)
                 r = sockets_take(folders->runtime, ret_listeners);
+        if (r == 0 && config->upstream[0] && ret_listeners[LISTENER_UPCALL] >= 0) {
+                fprintf(stderr, "with upstream there is no socket for upcalls: stop upcalld-upcall.socket, or what else passes one\n");
+                r = -EINVAL;
+        }
         if (r < 0)
                 return r;
         r = privileges_find_user(BROKER_USER, ret_uid, ret_gid);
@@ -139,7 +163,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return -EPERM;
         }
         (void) umask(0077);
-        lock = prepare(&folders, listeners, &uid, &gid);
+        lock = prepare(config, &folders, listeners, &uid, &gid);
         if (lock < 0)
                 return lock;
         raise_descriptor_limit();
@@ -148,7 +172,7 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 fprintf(stderr, "%s cannot be started: %s\n", arguments->witness, strerror(-r));
                 return r;
         }
-        r = privileges_drop(uid, gid);
+        r = privileges_drop(uid, gid, config->audit != CONFIG_AUDIT_NONE);
         if (r < 0) {
                 close_fd(fd);
                 return r;

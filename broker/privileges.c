@@ -49,11 +49,34 @@ int privileges_make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid) 
         return 0;
 }
 
-static int drop_capabilities(uid_t uid, gid_t gid) {
-        int r;
+int privileges_check_nested(void) {
+        static const struct {
+                unsigned capability;
+                const char *text;
+        } needed[] = {
+                { CAP_SYS_PTRACE, "CAP_SYS_PTRACE (upcalld-witness looks by it into which container a caller is)" },
+                { CAP_SETUID, "CAP_SETUID" },
+                { CAP_SETGID, "CAP_SETGID" },
+                { CAP_SETPCAP, "CAP_SETPCAP" },
+                { CAP_CHOWN, "CAP_CHOWN" },
+        };
+        int r = 0;
+
+        (void) capng_get_caps_process();
+        for (size_t i = 0; i < ELEMENTS(needed); i++)
+                if (!capng_have_capability(CAPNG_EFFECTIVE, needed[i].capability)) {
+                        fprintf(stderr, "this container has no %s: give it to the container, or to the process that starts upcalld in it\n", needed[i].text);
+                        r = -EPERM;
+                }
+        return r;
+}
+
+static int drop_capabilities(uid_t uid, gid_t gid, bool audit) {
+        int r = 0;
 
         capng_clear(CAPNG_SELECT_BOTH);
-        r = capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_AUDIT_WRITE, CAP_AUDIT_READ, -1);
+        if (audit)
+                r = capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_AUDIT_WRITE, CAP_AUDIT_READ, -1);
         if (r == 0)
                 r = capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING | CAPNG_CLEAR_AMBIENT);
         if (r == 0)
@@ -63,11 +86,11 @@ static int drop_capabilities(uid_t uid, gid_t gid) {
         return -EPERM;
 }
 
-int privileges_drop(uid_t uid, gid_t gid) {
+int privileges_drop(uid_t uid, gid_t gid, bool audit) {
         const struct rlimit no_core = { 0, 0 };
         int r;
 
-        r = drop_capabilities(uid, gid);
+        r = drop_capabilities(uid, gid, audit);
         if (r < 0)
                 return r;
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &no_core) < 0) {

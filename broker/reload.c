@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Settings that change while the broker runs, and what is said of the mode. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,12 +47,19 @@ void broker_announce_mode(Broker *broker, const struct process_facts *by) {
 }
 
 int broker_reload(Broker *broker, const struct process_facts *by) {
+        struct config settings;
         unsigned before = broker->config.mode;
         int r;
 
         /* with the time, by which a service manager knows that this is the reload it asked for (Type=notify-reload, systemd 253) */
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, usec_now(CLOCK_MONOTONIC));
-        r = config_load(broker->config_path, &broker->config);
+        r = config_load(broker->config_path, &settings);
+        if (r == 0 && !config_same_place(&settings, &broker->config)) {
+                fprintf(stderr, "%s: upstream, upstream-agent and audit=none take effect when the broker is started anew\n", broker->config_path);
+                r = -EINVAL;
+        }
+        if (r == 0)
+                broker->config = settings;
         if (r < 0)
                 fprintf(stderr, "the settings in effect stay as they were\n");
         else

@@ -51,6 +51,7 @@ static Session *session_end(Session *session, const char *reason) {
         Agent *agent = session->agent;
 
         session_unlink(session);
+        session_forget_outcomes(session);
         leave_asked(session, reason);
         if (agent)
                 upcall_ask_waiting(agent); /* perhaps it was the last connection */
@@ -237,6 +238,7 @@ static int session_attach(Session *session, const struct packet *packet) {
                 return r;
         session->workers = message.workers;
         session->keyring = message.keyring;
+        session->is_broker = message.flags & UPCALL_FLAG_BROKER;
         r = witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
         if (r < 0)
                 /* not its fault: it tries again */
@@ -262,12 +264,12 @@ int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
                 .timeout_ms = timeout_ms,
                 .lend = session->agent->lend,
         };
-        int r;
+        int caller = session_caller_of(session, upcall), r;
 
         memcpy(question.id, upcall->id, sizeof(question.id));
         memcpy(question.contid, upcall->contid, sizeof(question.contid));
         upcall_ids_at(upcall, session->agent->container, &question.uid, &question.gid, &question.pid);
-        r = packet_send(session->fd, &message_question_layout, &question, NULL, 0);
+        r = packet_send(session->fd, &message_question_layout, &question, &caller, caller >= 0 ? 1 : 0);
         return r < 0 ? r : 0;
 }
 
@@ -368,6 +370,7 @@ static int session_answer(Session *session, struct packet *packet) {
                 return r;
         r = session_take_asked(session, message.id, &upcall);
         if (r == 0 && upcall) {
+                session_expect_outcome(session, upcall);
                 upcall_claimed(upcall, true, 0);
                 upcall_answered(upcall, message.payload, fd, message.seconds);
         }
@@ -402,6 +405,7 @@ static int session_refusal(Session *session, const struct packet *packet) {
                 (void) wire_text_copy(message.reason, reason, sizeof(reason));
         r = session_take_asked(session, message.id, &upcall);
         if (r == 0 && upcall) {
+                session_expect_outcome(session, upcall);
                 upcall_claimed(upcall, false, message.error);
                 upcall_refused(upcall, message.error, message.seconds, reason);
         }
@@ -544,6 +548,7 @@ int session_accept(Broker *broker, int fd) {
         session->fd = fd;
         session->pidfd = -1;
         TAILQ_INIT(&session->asked);
+        TAILQ_INIT(&session->answered);
         make_room(broker);
         TAILQ_INSERT_TAIL(&broker->unattached, session, link);
         broker->n_unattached++;

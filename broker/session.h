@@ -27,9 +27,11 @@ struct Session {
         char name[UPCALL_AGENT_NAME_MAX + 1]; /* "" until it has said it */
         uint32_t workers;
         uint32_t keyring; /* that it offers; 0: none */
+        bool is_broker; /* by its own word: see session-broker.c */
         Agent *agent; /* NULL until it is let in */
         struct upcall_list asked;
         unsigned n_asked;
+        struct upcall_list answered; /* whose outcome it wants to hear */
         struct withdrawn *withdrawn; /* not yet given back by the agent, the oldest first */
         unsigned n_withdrawn;
 };
@@ -41,6 +43,13 @@ bool session_has_room(const Session *session);
 void session_take(Session *session, Upcall *upcall); /* takes one of its workers */
 int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms); /* 0 or a negative errno: then cut it off */
 void session_withdraw(Session *session, Upcall *upcall);                /* the upcall is no longer asked of it */
+
+/* For an agent that is a broker itself (session-broker.c): the descriptor that goes with a question, -1: none; it stays the upcall's. */
+int session_caller_of(const Session *session, const Upcall *upcall);
+void session_expect_outcome(Session *session, Upcall *upcall);
+void session_tell_outcome(Upcall *upcall, uint32_t outcome); /* what became of the key, if it was to be heard */
+void session_forget_outcome(Upcall *upcall);
+void session_forget_outcomes(Session *session);
 
 /* Says why, if it can, and ends the connection. */
 void session_cut_off(Session *session, int error, const char *text, const char *reason);

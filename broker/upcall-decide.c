@@ -61,11 +61,10 @@ static struct upcall_decision decide_kernel_thread(const Broker *broker, const s
         return rule.defer ? defer(rule.reason) : reject(ENOKEY, UPCALL_SHORT_REFUSAL, rule.reason);
 }
 
-struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
+static struct upcall_decision decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
                                      const Upcall *outer, const struct route **ret_route) {
         Container *container;
 
-        *ret_route = NULL;
         if (outer)
                 return decide_nested(outer);
         switch (attribution->verdict) {
@@ -86,6 +85,18 @@ struct upcall_decision upcall_decide(const Broker *broker, const struct attribut
                 break;
         }
         return reject(ENOKEY, KERNEL_REFUSAL, "ambiguous");
+}
+
+/* In a container there is no host's own request-key to defer to. */
+struct upcall_decision upcall_decide(const Broker *broker, const struct attribution *attribution, const struct route_subject *subject,
+                                     const Upcall *outer, const struct route **ret_route) {
+        struct upcall_decision decision;
+
+        *ret_route = NULL;
+        decision = decide(broker, attribution, subject, outer, ret_route);
+        if (broker->upstream && decision.action == UPCALL_ACTION_DEFER)
+                decision = reject(ENOKEY, UPCALL_SHORT_REFUSAL, decision.reason);
+        return decision;
 }
 
 /*
@@ -279,7 +290,7 @@ static void upcall_resolve(Upcall *upcall) {
 void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
         struct route_subject subject = upcall_subject(upcall);
         struct attribution attribution = upcall_who(upcall->broker, facts, &subject);
-        const Upcall *outer = find_living_outer(upcall);
+        const Upcall *outer = upcall->fd >= 0 ? find_living_outer(upcall) : NULL; /* outside that was looked at already */
         const struct route *route;
         int r;
 

@@ -19,7 +19,9 @@
 /* Indexed by enum upcall_outcome, as in the records. */
 extern const char *const upcall_outcome_words[UPCALL_OUTCOME_ABANDONED + 1];
 
-Upcall *upcall_new(Broker *broker);
+extern const struct upcall_source upcall_from_client;
+
+Upcall *upcall_new(Broker *broker, const struct upcall_source *source);
 struct route_subject upcall_subject(const Upcall *upcall); /* borrows from it */
 void upcall_say(Upcall *upcall, const char *reason); /* why, for the record */
 int upcall_arm(Upcall *upcall, uint64_t when);       /* the one timer; CLOCK_BOOTTIME */
@@ -29,8 +31,13 @@ void upcall_leave_agent(Upcall *upcall);              /* the same, for good */
 void upcall_discount(Upcall *upcall);                 /* it is not in flight any more */
 void upcall_disconnect(Upcall *upcall);
 
-/* The verdict was sent. 0 or a negative errno. */
+/* The verdict was sent to a client. 0 or a negative errno. */
 int upcall_await_outcome(Upcall *upcall, uint32_t action);
+
+/* What became of the key, as whoever asked says it */
+void upcall_take_outcome(Upcall *upcall, const struct message_outcome *outcome);
+/* Whoever asked is gone, or has withdrawn it: the upcall may be gone when this returns. */
+void upcall_gone(Upcall *upcall);
 
 /* These end in a verdict or in a completion record: the upcall may be gone when they return. */
 void upcall_reject(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
@@ -57,6 +64,10 @@ bool upcall_fail_over(Upcall *upcall, const char *reason); /* false: there is no
 void upcall_read(Upcall *upcall);
 
 /* The client's first packet. 0, or a negative errno: turned away. */
-int upcall_read_request(Upcall *upcall, const struct packet *packet);
+int upcall_read_request(Upcall *upcall, struct packet *packet);
+
+/* The question, without the caller; and what begins when the caller is known. */
+int upcall_copy(Upcall *upcall, const struct message_request *request);
+void upcall_begin_for(Upcall *upcall, const struct process_facts *caller);
 
 #endif

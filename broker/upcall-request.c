@@ -7,7 +7,7 @@
 #include "broker/upcall-internal.h"
 #include "util/error.h"
 
-static int upcall_copy(Upcall *upcall, const struct message_request *request) {
+int upcall_copy(Upcall *upcall, const struct message_request *request) {
         uint64_t now = usec_now(CLOCK_BOOTTIME), own = now + upcall->broker->config.upcall_timeout * USEC_PER_SEC;
         char *text;
 
@@ -19,13 +19,6 @@ static int upcall_copy(Upcall *upcall, const struct message_request *request) {
         upcall->origin = request->origin;
         upcall->uid = request->uid;
         upcall->gid = request->gid;
-        upcall->tid = request->caller.tid;
-        upcall->tgid = request->caller.tgid;
-        upcall->start_time = request->caller.start_time;
-        upcall->caller_uid = request->caller.ruid;
-        upcall->loginuid = request->caller.loginuid;
-        upcall->sessionid = request->caller.sessionid;
-        memcpy(upcall->comm, request->caller.comm, sizeof(upcall->comm));
         upcall->client_deadline = now + request->timeout_ms * USEC_PER_MSEC;
         upcall->deadline = upcall->client_deadline > now + 2 * UPCALL_CLIENT_MARGIN_USEC ? upcall->client_deadline - UPCALL_CLIENT_MARGIN_USEC : upcall->client_deadline;
         if (upcall->deadline > own)
@@ -59,6 +52,18 @@ static void drop_predecessor(Upcall *upcall) {
                 upcall_say(other, "retried");
                 upcall_finish(other, UPCALL_OUTCOME_ABANDONED, 0);
         }
+}
+
+void upcall_begin_for(Upcall *upcall, const struct process_facts *caller) {
+        upcall->tid = caller->tid;
+        upcall->tgid = caller->tgid;
+        upcall->start_time = caller->start_time;
+        upcall->caller_uid = caller->ruid;
+        upcall->loginuid = caller->loginuid;
+        upcall->sessionid = caller->sessionid;
+        memcpy(upcall->comm, caller->comm, sizeof(upcall->comm));
+        drop_predecessor(upcall);
+        upcall_begin(upcall, caller);
 }
 
 static void upcall_dry_run(Upcall *upcall, const struct process_facts *facts) {
@@ -95,7 +100,7 @@ static bool pidfd_fits(const struct packet *packet, const struct process_facts *
         return pid > 0 && ((uint32_t) pid == facts->tid || (uint32_t) pid == facts->tgid);
 }
 
-int upcall_read_request(Upcall *upcall, const struct packet *packet) {
+int upcall_read_request(Upcall *upcall, struct packet *packet) {
         struct message_request request;
         bool dry_run;
         int r;
@@ -114,8 +119,8 @@ int upcall_read_request(Upcall *upcall, const struct packet *packet) {
         if (dry_run)
                 upcall_dry_run(upcall, &request.caller);
         else {
-                drop_predecessor(upcall);
-                upcall_begin(upcall, &request.caller);
+                upcall->pidfd = packet_take_descriptor(packet, 0);
+                upcall_begin_for(upcall, &request.caller);
         }
         return 0;
 }

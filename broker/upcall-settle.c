@@ -9,6 +9,7 @@
 
 #include "broker/chain.h"
 #include "broker/evidence.h"
+#include "broker/session.h"
 #include "broker/spool.h"
 #include "broker/upcall-internal.h"
 
@@ -103,6 +104,7 @@ void upcall_finish(Upcall *upcall, uint32_t outcome, uint32_t error) {
         if (upcall->claim == upcall->outcome)
                 upcall->claim = NULL;
         upcall->error = error;
+        session_tell_outcome(upcall, outcome);
         upcall_discount(upcall);
         upcall_disconnect(upcall);
         if (!upcall->settling)

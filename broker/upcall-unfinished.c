@@ -45,7 +45,7 @@ static int load_unfinished(void *userdata, const struct ledger_row *row) {
 
         if (registry_spool_has(broker->registry, row->seqno, EVIDENCE_COMPLETION) > 0)
                 return 0; /* both its records are there, and the spool ends the row */
-        upcall = upcall_new(broker);
+        upcall = upcall_new(broker, &upcall_from_client);
         if (!upcall)
                 return -ENOMEM;
         upcall->state = UPCALL_FINISHED;

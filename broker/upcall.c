@@ -66,9 +66,9 @@ void upcall_leave_agent(Upcall *upcall) {
 }
 
 void upcall_disconnect(Upcall *upcall) {
-        upcall->io = sd_event_source_disable_unref(upcall->io);
         upcall->timer = sd_event_source_disable_unref(upcall->timer);
-        upcall->fd = close_fd(upcall->fd);
+        upcall->pidfd = close_fd(upcall->pidfd); /* a pidfd: closing it never blocks, and a thread for it would double the broker's work */
+        upcall->source->leave(upcall);
 }
 
 Upcall *upcall_free(Upcall *upcall) {
@@ -77,6 +77,8 @@ Upcall *upcall_free(Upcall *upcall) {
         upcall_leave_agent(upcall);
         upcall_discount(upcall);
         upcall_disconnect(upcall);
+        if (upcall->answered_by)
+                session_forget_outcome(upcall);
         sender_forget(upcall->dispatch_job);
         sender_forget(upcall->completion_job);
         if (upcall->settling) {
@@ -91,14 +93,15 @@ Upcall *upcall_free(Upcall *upcall) {
 }
 DEFINE_CLEANUP(Upcall, upcall_free)
 
-Upcall *upcall_new(Broker *broker) {
+Upcall *upcall_new(Broker *broker, const struct upcall_source *source) {
         Upcall *upcall;
 
         upcall = calloc(1, sizeof(*upcall));
         if (!upcall)
                 return NULL;
         upcall->broker = broker;
-        upcall->fd = -1;
+        upcall->source = source;
+        upcall->fd = upcall->pidfd = -1;
         upcall->found = "none";
         TAILQ_INSERT_TAIL(&broker->upcalls, upcall, link);
         return upcall;
@@ -126,8 +129,8 @@ static void upcall_send_verdict(Upcall *upcall, const struct message_verdict *ve
 
         upcall_leave_agent(upcall);
         upcall->state = UPCALL_DECIDED;
-        r = packet_send(upcall->fd, &message_verdict_layout, verdict, &payload_fd, payload_fd >= 0 ? 1 : 0);
-        if (r >= 0 && upcall_await_outcome(upcall, verdict->action) >= 0)
+        r = upcall->source->give(upcall, verdict, payload_fd);
+        if (r >= 0 && upcall->source->await(upcall, verdict->action) >= 0)
                 return;
         upcall_say(upcall, "client-gone");
         upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
@@ -198,6 +201,16 @@ void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char
 
 /* ---- outcome ---- */
 
+void upcall_take_outcome(Upcall *upcall, const struct message_outcome *outcome) {
+        if (outcome->reason.data && !upcall->observed) { /* what would have been done is worth more than what the outcome says anyway */
+                char reason[UPCALL_REASON_MAX];
+
+                if (wire_text_copy(outcome->reason, reason, sizeof(reason)) == 0)
+                        upcall_say(upcall, reason);
+        }
+        upcall_finish(upcall, outcome->outcome, outcome->error);
+}
+
 static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
         struct message_outcome message;
         int r;
@@ -207,13 +220,7 @@ static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
                 return r;
         if (memcmp(message.id, upcall->id, sizeof(message.id)) != 0)
                 return -EBADMSG;
-        if (message.reason.data && !upcall->observed) { /* what would have been done is worth more than what the outcome says anyway */
-                char reason[UPCALL_REASON_MAX];
-
-                if (wire_text_copy(message.reason, reason, sizeof(reason)) == 0)
-                        upcall_say(upcall, reason);
-        }
-        upcall_finish(upcall, message.outcome, message.error);
+        upcall_take_outcome(upcall, &message);
         return 0;
 }
 
@@ -396,8 +403,8 @@ static void upcall_protocol_error(Upcall *upcall, int error) {
         }
 }
 
-/* Killed, or answered the key by itself since its deadline had passed */
-static void upcall_client_gone(Upcall *upcall) {
+/* A client was killed, or answered the key by itself since its deadline had passed */
+void upcall_gone(Upcall *upcall) {
         if (upcall->state == UPCALL_READING) {
                 upcall_free(upcall);
                 return;
@@ -434,7 +441,7 @@ void upcall_read(Upcall *upcall) {
                 return;
         if (r == PACKET_END || r == -ECONNRESET || (r == 0 && upcall->state == UPCALL_READING && client_has_given_up(upcall))) {
                 packet_drop(upcall->broker->closing, packet);
-                upcall_client_gone(upcall);
+                upcall_gone(upcall);
                 return;
         }
         if (r == 0 && upcall->state == UPCALL_READING)
@@ -445,7 +452,7 @@ void upcall_read(Upcall *upcall) {
                 packet_drop(upcall->broker->closing, packet);
                 upcall_protocol_error(upcall, r);
         } else
-                packet_done(packet); /* a pidfd: closing it never blocks, and a thread for it would double the broker's work */
+                packet_done(packet);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -490,11 +497,22 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
         return 0;
 }
 
+static int client_give(Upcall *upcall, const struct message_verdict *verdict, int payload_fd) {
+        return packet_send(upcall->fd, &message_verdict_layout, verdict, &payload_fd, payload_fd >= 0 ? 1 : 0);
+}
+
+static void client_leave(Upcall *upcall) {
+        upcall->io = sd_event_source_disable_unref(upcall->io);
+        upcall->fd = close_fd(upcall->fd);
+}
+
+const struct upcall_source upcall_from_client = { .give = client_give, .await = upcall_await_outcome, .leave = client_leave };
+
 int upcall_accept(Broker *broker, int fd) {
         Upcall *upcall;
         int r;
 
-        upcall = upcall_new(broker);
+        upcall = upcall_new(broker, &upcall_from_client);
         if (!upcall) {
                 close_fd(fd);
                 return -ENOMEM;

@@ -41,17 +41,28 @@ struct upcall_decision {
         const char *mode;   /* payload, defer, reject */
 };
 
+/* Where it came from: a client of its own, or the broker outside (broker/upstream.h). What they share is all the rest. */
+struct upcall_source {
+        int (*give)(Upcall *upcall, const struct message_verdict *verdict, int payload_fd); /* 0 or a negative errno */
+        int (*await)(Upcall *upcall, uint32_t action); /* the verdict was given: to hear the outcome. 0 or a negative errno */
+        void (*leave)(Upcall *upcall);                 /* nothing is said or heard any more */
+};
+
 struct Upcall {
         TAILQ_ENTRY(Upcall) link;       /* in broker->upcalls */
         TAILQ_ENTRY(Upcall) agent_link; /* in agent->waiting or session->asked */
         TAILQ_ENTRY(Upcall) settle_link; /* in broker->settling */
+        TAILQ_ENTRY(Upcall) outcome_link; /* in answered_by->answered */
         Broker *broker;
+        const struct upcall_source *source;
         enum upcall_state state;
         bool counted; /* in broker->n_in_flight and container->n_upcalls */
         bool settling; /* in broker->settling */
         bool completed; /* its completion record is under way, or has its fate */
         bool row_lost;  /* the ledger could not be written */
-        int fd;
+        int fd; /* the client's connection; -1: it came from outside */
+        WitnessQuestion *look; /* it came from outside: who the caller is */
+        bool given; /* to outside: its answer or refusal */
         struct peer peer;
         bool from_kernel; /* the kernel itself started the peer */
         sd_event_source *io, *timer;
@@ -70,6 +81,7 @@ struct Upcall {
         char comm[PROCESS_COMM_MAX];
 
         /* who asks, and who answers */
+        int pidfd; /* the caller's */
         struct process_facts *caller; /* to judge it anew; NULL: no container's, or no memory */
         bool observed;      /* it began in observe mode: deferred, whatever was decided */
         bool unconditional; /* its verdict waits for no record: the host's own, what is observed, and all with audit=best-effort */
@@ -87,6 +99,7 @@ struct Upcall {
         unsigned n_loans; /* verdicts to lend of which the client has not said what came of them */
         uint64_t turn; /* CLOCK_BOOTTIME: when it is the next agent's, or the deadline */
         Session *session;
+        Session *answered_by; /* a broker's, to hear the outcome; NULL: none */
 
         /* evidence */
         int64_t seqno; /* 0: no ledger row */

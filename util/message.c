@@ -12,6 +12,7 @@
 #define REASON_MAX 63
 #define VERSION_MAX 63
 #define AUDIT_MAX 255
+#define UPSTREAM_MAX 511
 
 /* As many as the broker ever gives out or takes; include/upcall/agent.h */
 #define WORKERS_MAX 256
@@ -145,6 +146,7 @@ static const struct wire_field message_attach_fields[] = {
         TEXT(message_attach, MUST, NAME, name, 1, UPCALL_AGENT_NAME_MAX),
         U32_BETWEEN(message_attach, MUST, WORKERS, workers, 1, WORKERS_MAX),
         U32_BETWEEN(message_attach, MAY, KEYRING, keyring, 1, INT32_MAX),
+        U32_BETWEEN(message_attach, MAY, FLAGS, flags, 0, UPCALL_FLAG_BROKER),
 };
 MESSAGE_LAYOUT(attach, ATTACH, 0, 0);
 
@@ -169,7 +171,7 @@ static const struct wire_field message_question_fields[] = {
         U32(message_question, MUST, TIMEOUT_MS, timeout_ms),
         U32_BETWEEN(message_question, MAY, LEND, lend, 1, 1),
 };
-MESSAGE_LAYOUT(question, QUESTION, 0, 0);
+MESSAGE_LAYOUT(question, QUESTION, 0, 1);
 
 static const struct wire_field message_answered_fields[] = {
         ID(message_answered, MUST, ID, id),
@@ -249,6 +251,7 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, GAP_DROPPED, gap_dropped),
         U64(message_status, MAY, GAP_FROM, gap_from),
         U64(message_status, MAY, LONGEST_TURN, longest_turn),
+        TEXT(message_status, MAY, UPSTREAM, upstream, 0, UPSTREAM_MAX),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
 

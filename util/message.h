@@ -65,6 +65,7 @@ struct message_attach {
         struct wire_span name;
         uint32_t workers;
         uint32_t keyring; /* (optional) for the authority over keys; 0: none */
+        uint32_t flags; /* (optional) UPCALL_FLAG_BROKER */
 };
 
 struct message_attached {
@@ -143,6 +144,7 @@ struct message_status {
         uint64_t spooled; /* (optional) audit records that wait */
         uint64_t gap_records, gap_dropped, gap_from; /* (optional) in the trail, not recorded yet; from: microseconds since 1970 */
         uint64_t longest_turn; /* (optional) of the broker's loop, in microseconds */
+        struct wire_span upstream; /* (optional) of a broker in a container: how it fares with the one outside */
 };
 
 struct message_container {

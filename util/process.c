@@ -39,7 +39,7 @@ struct pidfd_info_0 {
 #define PIDFD_GET_INFO_0 _IOWR(0xFF, 11, struct pidfd_info_0)
 #define PIDFD_INFO_CGROUPID_BIT (1ull << 2)
 
-/* kernel/cgroup/cgroup.c, cgroup_setup_root(): the root's id is always 1 */
+/* kernel/cgroup/cgroup.c, cgroup_setup_root(): the root's id is always 1. In a cgroup namespace another one is the root. */
 #define CGROUP_ROOT_ID 1
 
 /* include/linux/sched.h */
@@ -473,6 +473,16 @@ static int collect_namespace(int dir, const char *name, struct namespace_id *ret
         return 0;
 }
 
+int process_own_namespaces(struct namespace_id *ret_pid_ns, struct namespace_id *ret_user_ns) {
+        struct stat pid_ns, user_ns;
+
+        if (stat("/proc/self/ns/pid", &pid_ns) < 0 || stat("/proc/self/ns/user", &user_ns) < 0)
+                return negative_errno();
+        *ret_pid_ns = namespace_id(&pid_ns);
+        *ret_user_ns = namespace_id(&user_ns);
+        return 0;
+}
+
 static int chain_append(struct namespace_chain *chain, int fd) {
         size_t n = namespace_chain_length(chain);
         struct stat st;
@@ -547,6 +557,19 @@ static int pidfd_info(int pidfd, struct pidfd_info_0 *ret_info) {
         return 0;
 }
 
+/* Whether this is the cgroup that the facts show, of which there are none for the root of what we see. */
+static bool cgroup_seen(const struct process_facts *facts, uint64_t id) {
+        const char *mount;
+        struct stat st;
+
+        if (facts->n_cgroups > 0)
+                return facts->cgroups[0] == id;
+        if (id == CGROUP_ROOT_ID)
+                return true;
+        mount = process_cgroup_mount();
+        return strcmp(facts->cgroup_path, "/") == 0 && mount && lstat(mount, &st) == 0 && st.st_ino == id;
+}
+
 /* Whether the facts are those of what the pidfd names, and it has not ended. */
 static int verify(int pidfd, struct process_facts *facts) {
         struct pidfd_info_0 info;
@@ -557,15 +580,11 @@ static int verify(int pidfd, struct process_facts *facts) {
         if (r == 0) {
                 if (info.pid != facts->tid && info.pid != facts->tgid)
                         return -ESRCH;
-                if (info.mask & PIDFD_INFO_CGROUPID_BIT) {
-                        uint64_t seen = facts->n_cgroups > 0 ? facts->cgroups[0] : CGROUP_ROOT_ID;
-
-                        /* it moved while we looked, or sits where we cannot see: nothing to tell it apart by */
-                        if (seen != info.cgroupid) {
-                                facts->n_cgroups = 0;
-                                if (strcmp(facts->cgroup_path, "/") == 0)
-                                        facts->cgroup_path[0] = '\0';
-                        }
+                /* it moved while we looked, or sits where we cannot see: nothing to tell it apart by */
+                if ((info.mask & PIDFD_INFO_CGROUPID_BIT) && !cgroup_seen(facts, info.cgroupid)) {
+                        facts->n_cgroups = 0;
+                        if (strcmp(facts->cgroup_path, "/") == 0)
+                                facts->cgroup_path[0] = '\0';
                 }
         }
         return process_pidfd_alive(pidfd) ? 0 : -ESRCH;

@@ -112,14 +112,14 @@ enum upcall_message_type {
         UPCALL_MESSAGE_REQUEST = 16, /* client to broker, 1 descriptor: the caller's pidfd */
         UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd (ANSWER), or the pidfd of the
                                       * container's first process (HELPER), or of the agent (LEND) */
-        UPCALL_MESSAGE_OUTCOME = 18, /* client to broker, no descriptor */
+        UPCALL_MESSAGE_OUTCOME = 18, /* client to broker; on agent.sock, broker to agent that is a broker itself; no descriptor */
         UPCALL_MESSAGE_LENT = 19,    /* client to broker: the authority is in the agent's keyring (ERROR 0), or why it is not; another verdict follows */
 
         /* agent.sock */
         UPCALL_MESSAGE_HELLO = 32,    /* broker to agent, first on every connection */
         UPCALL_MESSAGE_ATTACH = 33,   /* agent to broker */
         UPCALL_MESSAGE_ATTACHED = 34, /* broker to agent */
-        UPCALL_MESSAGE_QUESTION = 35, /* broker to agent */
+        UPCALL_MESSAGE_QUESTION = 35, /* broker to agent; 1 descriptor, the caller's pidfd, to one that is a broker itself and in whose pid namespace the caller is */
         UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
         UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
         UPCALL_MESSAGE_ANSWERED = 39, /* agent to broker: it has answered the key by itself, with the authority that was lent to it */
@@ -195,6 +195,8 @@ enum upcall_field_tag {
         UPCALL_FIELD_GAP_DROPPED = 62, /* u64: of which so many are lost */
         UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
         UPCALL_FIELD_LONGEST_TURN = 64, /* u64: microseconds that the broker's loop was away from its events at most */
+
+        UPCALL_FIELD_UPSTREAM = 170,   /* text: what a broker in a container says of the one outside */
 
         UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
@@ -272,6 +274,7 @@ enum upcall_flag {
         UPCALL_FLAG_CGROUP_SHARED = 1 << 5, /* CONTROL, container register: others sit in its cgroup, which tells nothing apart */
         UPCALL_FLAG_ENDED = 1 << 3,        /* CONTROL, container unregister: only if its first process has ended, else EBUSY */
         UPCALL_FLAG_PARENTS = 1 << 6,      /* CONTROL, container list and show: the containers around these as well, ended or not */
+        UPCALL_FLAG_BROKER = 1 << 12,      /* ATTACH: this agent is a broker itself: it gets the caller's pidfd, and hears what became of the key */
         UPCALL_FLAG_LATE_CGROUP = 1 << 4,  /* CONTROL, container register: its run time may move it into its cgroup later */
 };
 

@@ -184,7 +184,7 @@ off run-for-nested tools/upcallctl/run-cgroup.c \
         's/if \(process_in_run_cgroup\(own\.cgroup_path\)\)/if (false)/' \
         run-for/run_for_refusals
 off run-for-orders-nothing broker/control.c \
-        's/container_attribute\(control->broker, by\)\.verdict == ATTRIBUTION_HOST;/true;/' \
+        's/attribution_is_home\(control->broker->index, &attribution, by\);/true;/' \
         run-for/run_for_refusals
 
 # ---- agents -----------------------------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ off administrator-when-it-connected broker/control.c \
         '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && /return /' \
         rogue/root_that_was_another_when_it_connected_is_not_the_administrator
 off administrator-in-no-container broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/container_attribute\(.*\)\.verdict == ATTRIBUTION_HOST/true/' \
+        '/^static bool is_administrator/,/^}/ s/attribution_is_home\(.*\);/true;/' \
         register/root_in_a_container_by_cgroup_is_not_the_administrator
 off contid-used-before broker/container-register.c \
         '/r = registry_contid_taken/,/^}/ s/if \(r > 0\)/if (false)/' \
@@ -388,7 +388,7 @@ off observe-defers broker/upcall-decide.c \
         's/upcall->decision = (upcall_observe\(&upcall->decision, reason\);)/(void) \1/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-reason-kept broker/upcall.c \
-        's/if \(message\.reason\.data && !upcall->observed\)/if (message.reason.data)/' \
+        's/if \(outcome->reason\.data && !upcall->observed\)/if (outcome->reason.data)/' \
         observe/everybody_gets_what_the_host_alone_gives
 off observe-waits-for-nothing broker/upcall-decide.c \
         's/return upcall->observed \|\| (upcall->broker->config\.audit)/return \1/' \
@@ -1248,3 +1248,55 @@ off loan-needs-a-keyring broker/session.c \
 off loan-next-agent broker/upcall-lend.c \
         's/if \(!upcall_fail_over\(upcall, reason\)\)/if (true)/' \
         loan/next_agent_answers_when_nothing_can_be_lent
+
+off nested-caller-only-to-who-could-open-it broker/session-broker.c \
+        's/if \(namespace_id_equal\(chain->ids\[i\], session->facts->pid_ns\.ids\[0\]\)\)/if (true)/' \
+        unit/test-broker
+off nested-caller-only-to-brokers broker/session-broker.c \
+        's/if \(!session->is_broker \|\| !chain \|\|/if (!chain ||/' \
+        unit/test-broker
+off nested-outcome-is-told broker/session-broker.c \
+        's/if \(!session->is_broker \|\| upcall->answered_by\)/if (true)/' \
+        nested-broker/ledger_inside_knows_what_became_of_the_key
+off nested-upstream-is-outside broker/upstream.c \
+        's/return peer\.pid == 0 \? 0 : -ELOOP;/return 0;/' \
+        nested-broker/upstream_in_the_same_container_is_refused
+off nested-folder-outside-is-not-ours broker/main.c \
+        's/if \(strcmp\(outside, folders->agent\) != 0 &&/if (true ||/' \
+        nested-broker/upstream_in_the_same_container_is_refused
+off nested-home broker/broker.c \
+        's/attribution_index_set_home\(broker->index, pid_ns, user_ns\);/;/' \
+        nested-broker/two_levels
+off nested-home-on-the-host-stays broker/broker.c \
+        's/if \(pid_ns\.inode == PROCESS_INIT_PID_NS\) \{/if (false) {/' \
+        nested-broker/what_a_broker_in_a_container_cannot_be
+off nested-home-has-our-ids broker/container-ids.c \
+        's/return attribution_is_home_user_ns\(.*\);/return false;/' \
+        nested-broker/two_levels_in_a_user_namespace
+off nested-home-is-registered-first broker/container-register.c \
+        's/if \(!\(found & UPCALL_FOUND_PIDNS\) \|\| !is_home\(facts\) \|\|/if (true ||/' \
+        nested-broker/container_itself_is_refused_until_it_is_registered
+off nested-administrator-is-at-home broker/attribution.c \
+        's/attribution->entry->pid_ns\.inode == index->home_pid_ns && is_outside_of_namespaces\(facts\)/attribution->entry->pid_ns.inode == index->home_pid_ns/' \
+        unit/test-attribution
+off nested-defers-nothing broker/upcall-decide.c \
+        's/if \(broker->upstream && decision\.action == UPCALL_ACTION_DEFER\)/if (false)/' \
+        unit/test-broker
+off nested-given-back-once broker/upstream-question.c \
+        's/if \(!upcall->given && upstream_fd/if (false \&\& upstream_fd/' \
+        unit/test-broker
+off nested-ends-with-the-broker-outside broker/upstream.c \
+        's/upstream_end_upcalls\(upstream->broker\);/;/' \
+        unit/test-broker
+off nested-rights-are-looked-at broker/main.c \
+        's/return privileges_check_nested\(\);/return 0;/' \
+        nested-broker/what_a_broker_in_a_container_cannot_be
+off nested-settings-stay broker/reload.c \
+        's/if \(r == 0 && !config_same_place/if (false \&\& !config_same_place/' \
+        nested-broker/settings_that_need_a_restart_stay
+off nested-no-records-only-inside broker/config.c \
+        's/\{ !nested && config->audit == CONFIG_AUDIT_NONE,/{ false,/' \
+        unit/test-config
+off nested-starts-no-programs broker/control-agent.c \
+        's/if \(control->broker->upstream\)/if (false)/' \
+        nested-broker/settings_that_need_a_restart_stay

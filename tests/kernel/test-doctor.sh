@@ -222,7 +222,7 @@ test_exit_status_says_what_it_is_worth() {
         takeover
         [[ -e /sbin/request-key.upcalld-host ]] || skip "this host has no request-key of its own"
         auditctl --reset-lost > /dev/null
-        doctor_with /proc/cmdline "$(< /proc/cmdline) audit=1\n" > "$WORK/doctor" # how this machine was booted is not ours to put right
+        doctor_with /proc/cmdline "audit=1 $(< /proc/cmdline)\n" > "$WORK/doctor" # how this machine was booted is not ours to put right
         expect_eq $? 0 "everything is in order: $(cat "$WORK/doctor")"
         ! grep -q 'do:' "$WORK/doctor" || fail "$(cat "$WORK/doctor")"
         # who may not look finds nothing, and does not say that all is well

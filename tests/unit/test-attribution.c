@@ -590,6 +590,55 @@ static void test_an_equal_inode_on_another_device_is_another_namespace(void **st
         world.index = attribution_index_free(world.index);
 }
 
+/* A broker in a container: pid namespace 50, user namespace 60 are the last that it sees of any chain. */
+static void test_home_is_where_the_broker_is(void **state _unused_) {
+        static const struct attribution_entry
+                inner = { .pid_ns = { DEVICE, 51 }, .user_ns = { DEVICE, 60 }, .owns_pid_ns = true },
+                self = { .pid_ns = { DEVICE, 50 }, .user_ns = { DEVICE, 60 }, .owns_pid_ns = true };
+        const uint64_t deeper = 51, strange = 52, user = 61;
+        _cleanup_(attribution_index_freep) AttributionIndex *index = attribution_index_new();
+        struct process_facts home = { .cgroup_path = "/" }, within = home, stranger = home, in_user_ns = home, outside = home;
+        struct attribution found;
+
+        assert_non_null(index);
+        assert_int_equal(attribution_index_add(index, &(struct attribution_entry){ .pid_ns = { DEVICE, PROCESS_INIT_PID_NS }, .user_ns = { DEVICE, 60 },
+                                                                                   .owns_pid_ns = true }), -EINVAL);
+        assert_false(attribution_home_is_ownable(index));
+        attribution_index_set_home(index, (struct namespace_id){ DEVICE, 50 }, (struct namespace_id){ DEVICE, 60 });
+        assert_true(attribution_home_is_ownable(index));
+        set_chain(&home.pid_ns, NULL, 0, 50);
+        set_chain(&home.user_ns, NULL, 0, 60);
+        within = stranger = in_user_ns = outside = home;
+        set_chain(&within.pid_ns, &deeper, 1, 50);
+        set_chain(&stranger.pid_ns, &strange, 1, 50);
+        set_chain(&in_user_ns.user_ns, &user, 1, 60);
+        set_chain(&outside.pid_ns, NULL, 0, PROCESS_INIT_PID_NS);
+        assert_int_equal(attribution_index_add(index, &inner), 0);
+
+        found = attribution_find(index, &home);
+        assert_int_equal(found.verdict, ATTRIBUTION_HOST);
+        assert_true(attribution_is_home(index, &found, &home));
+        found = attribution_find(index, &within);
+        assert_ptr_equal(found.entry, &inner);
+        assert_false(attribution_is_home(index, &found, &within));
+        assert_int_equal(attribution_find(index, &stranger).verdict, ATTRIBUTION_UNREGISTERED);
+        assert_int_equal(attribution_find(index, &in_user_ns).verdict, ATTRIBUTION_UNREGISTERED);
+        assert_int_equal(attribution_find(index, &outside).verdict, ATTRIBUTION_AMBIGUOUS);
+
+        /* and that container itself: nobody is the host's own any more, but home stays home */
+        attribution_index_remove(index, &inner);
+        assert_int_equal(attribution_index_add(index, &self), 0);
+        found = attribution_find(index, &home);
+        assert_ptr_equal(found.entry, &self);
+        assert_true(attribution_is_home(index, &found, &home));
+        found = attribution_find(index, &in_user_ns);
+        assert_ptr_equal(found.entry, &self);
+        assert_false(attribution_is_home(index, &found, &in_user_ns));
+        found = attribution_find(index, &stranger);
+        assert_ptr_equal(found.entry, &self);
+        assert_false(attribution_is_home(index, &found, &stranger));
+}
+
 static void test_the_index_refuses_what_would_make_two_answers_possible(void **state _unused_) {
         static const struct attribution_entry
                 first = { .pid_ns = { DEVICE, 10 }, .user_ns = { DEVICE, 20 }, .cgroup = 1, .owns_pid_ns = true },
@@ -696,6 +745,7 @@ int main(void) {
                 cmocka_unit_test(test_the_deepest_chains_that_the_kernel_makes_are_read),
                 cmocka_unit_test(test_a_container_is_not_found_in_a_place_it_does_not_belong_to),
                 cmocka_unit_test(test_an_equal_inode_on_another_device_is_another_namespace),
+                cmocka_unit_test(test_home_is_where_the_broker_is),
                 cmocka_unit_test(test_the_index_refuses_what_would_make_two_answers_possible),
                 cmocka_unit_test(test_who_was_taken_out_is_found_no_more_and_all_others_are),
                 cmocka_unit_test(test_containing_is_reflexive_and_follows_parents),

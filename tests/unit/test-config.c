@@ -60,6 +60,27 @@ static void test_good_values_are_taken(void **state) {
         assert_int_equal(config.max_in_flight, 256);
 }
 
+#define OF_10 "abcdefghij"
+#define OF_100 OF_10 OF_10 OF_10 OF_10 OF_10 OF_10 OF_10 OF_10 OF_10 OF_10
+
+static void test_settings_of_a_broker_in_a_container(void **state) {
+        static const char text[] = "[upcalld]\nupstream = /run/upcalld/agent/agent.sock\nupstream-agent=inner\naudit=none\n";
+        struct config config, other;
+
+        (void) state;
+        assert_int_equal(load_text(text, sizeof(text) - 1, &config), 0);
+        assert_string_equal(config.upstream, "/run/upcalld/agent/agent.sock");
+        assert_string_equal(config.upstream_agent, "inner");
+        assert_int_equal(config.audit, CONFIG_AUDIT_NONE);
+        other = config;
+        other.upcall_timeout++;
+        assert_true(config_same_place(&config, &other));
+        other.upstream_agent[0]++;
+        assert_false(config_same_place(&config, &other));
+        assert_int_equal(load_text("", 0, &other), 0);
+        assert_false(config_same_place(&config, &other));
+}
+
 static void test_bad_files_are_refused_and_change_nothing(void **state) {
         static const char *const bad[] = {
                 "[upcalld]\nupcall-timeout=0\n",
@@ -83,6 +104,17 @@ static void test_bad_files_are_refused_and_change_nothing(void **state) {
                 "upcall-timeout=5\n",
                 "[upcalld\nupcall-timeout=5\n",
                 "[upcalld]\nmax-in-flight=32\nreserved-in-flight=32\n",
+                "[upcalld]\naudit=none\n",
+                "[upcalld]\nupstream=/run/upcalld/agent/agent.sock\naudit=none\n",
+                "[upcalld]\nupstream-agent=inner\naudit=none\n",
+                "[upcalld]\nupstream=/run/upcalld/agent/agent.sock\nupstream-agent=inner\n",
+                "[upcalld]\nupstream=agent.sock\nupstream-agent=inner\naudit=none\n",
+                "[upcalld]\nupstream=/agent.sock\nupstream-agent=in/ner\naudit=none\n",
+                "[upcalld]\nupstream=/agent.sock\nupstream-agent=inner\naudit=none\nmode=observe\n",
+                "[upcalld]\nupstream=/agent.sock\nupstream-agent=inner\naudit=none\nunregistered=defer\n",
+                "[upcalld]\nupstream=/agent.sock\nupstream-agent=inner\naudit=none\nkernel-threads=affinity\n",
+                "[upcalld]\nupstream=/" OF_100 "12345678/\nupstream-agent=inner\naudit=none\n",
+                "[upcalld]\nupstream=/agent.sock\nupstream-agent=" OF_100 "\naudit=none\n",
         };
 
         (void) state;
@@ -191,6 +223,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_missing_file_gives_the_defaults),
                 cmocka_unit_test(test_good_values_are_taken),
+                cmocka_unit_test(test_settings_of_a_broker_in_a_container),
                 cmocka_unit_test(test_bad_files_are_refused_and_change_nothing),
                 cmocka_unit_test(test_a_line_that_the_parser_would_cut_is_refused),
                 cmocka_unit_test(test_a_folder_is_no_file),

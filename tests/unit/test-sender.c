@@ -565,8 +565,29 @@ static void test_flood_of_others_hides_nothing(void **state) {
         assert_int_equal(status, 0);
 }
 
+/* Where there is no audit system: each record counts as made, in its order, and not before the owner looks. */
+static void test_without_an_audit_system(void **state) {
+        _cleanup_(sender_freep) Sender *sender = NULL;
+        struct heard heard = { .in_order = true };
+        char text[128];
+
+        (void) state;
+        assert_int_equal(sender_new_silent(100, &sender), 0);
+        for (unsigned i = 0; i < 100; i++) {
+                (void) snprintf(text, sizeof(text), "virt=container op=test-burst vm=\"web-1\" uuid=? seqno=%u", i);
+                assert_int_equal(submit(sender, text, &heard, NULL), 0);
+        }
+        assert_int_equal(submit(sender, text, &heard, NULL), -ENOBUFS);
+        assert_int_equal(heard.calls, 0);
+        assert_int_equal(pump(sender, &heard.calls, 100, 5000), 0);
+        assert_int_equal(heard.calls, 100);
+        assert_int_equal(heard.errors, 0);
+        assert_int_equal(submit(sender, text, &heard, NULL), 0); /* is dropped with the sender */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_without_an_audit_system),
                 cmocka_unit_test(test_without_capabilities),
                 cmocka_unit_test(test_unsafe_records_are_refused),
                 cmocka_unit_test(test_full_queue),

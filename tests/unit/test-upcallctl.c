@@ -567,7 +567,8 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "  Of these dropped: 2\n"
                 "         Gap since: 2025-11-22T02:00:01+01:00\n"
                 "  Longest turn, us: 1234\n"
-                "             Audit: ok\n");
+                "             Audit: ok\n"
+                "          Upstream: -\n");
 }
 
 /* In front of all else */
@@ -805,7 +806,8 @@ static void test_status_comes_back_from_json(void **state) {
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 20);
+        assert_int_equal(json_object_object_length(row), 21);
+        assert_null(json_object_object_get(row, "upstream"));
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));
         assert_true(json_object_object_get_ex(row, "preflight", NULL));

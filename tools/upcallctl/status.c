@@ -47,6 +47,7 @@ static const struct output_column columns[] = {
         COLUMN("gap_from", "Gap since", OUTPUT_TIME, broker.gap_from),
         COLUMN("longest_turn_usec", "Longest turn, us", OUTPUT_U64, broker.longest_turn),
         COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
+        COLUMN("upstream", "Upstream", OUTPUT_TEXT, broker.upstream),
         COLUMN("preflight", "Preflight", OUTPUT_TEXT, preflight),
 };
 
