@@ -191,6 +191,11 @@ static void field_key_type(struct text *text, const char *key_type) {
                 put_replaced(text, key_type, strnlen(key_type, UPCALL_TYPE_MAX), "");
 }
 
+static void field_delegation(struct text *text, uint64_t delegation) {
+        if (delegation > 0)
+                field_number(text, "delegation", delegation);
+}
+
 static void fields_subject(struct text *text, const struct record_subject *subject) {
         /* dictionary fields for "sent by": a second uid= or auid= would hide the sender's */
         field_number(text, "spid", subject->pid);
@@ -353,6 +358,7 @@ int record_register(const struct record_container *container, char *data, size_t
         if (container->parent_uuid)
                 field_uuid(&text, "parent", container->parent_uuid);
         fields_subject(&text, &container->subject);
+        field_delegation(&text, container->delegation);
         return finish(&text);
 }
 
@@ -398,6 +404,7 @@ int record_config(const struct record_config *config, char *data, size_t size) {
                 field_agent(&text, config->agent);
         fields_container(&text, config->vm, config->uuid);
         fields_subject(&text, &config->subject);
+        field_delegation(&text, config->delegation);
         field_command(&text, config);
         return finish(&text);
 }

@@ -80,6 +80,7 @@ struct record_container {
         uint32_t pid;       /* its first process */
         const char *parent_uuid; /* NULL: none */
         const char *label;  /* vm-ctx, NULL or "": written "?" */
+        uint64_t delegation; /* by which it was ordered, 0: left out */
         struct record_subject subject; /* who ordered it */
 };
 
@@ -91,6 +92,7 @@ struct record_config {
         const void *command; /* what was asked for, any bytes; NULL: left out */
         size_t command_size;
         const char *reason; /* NULL: left out */
+        uint64_t delegation; /* by which it was ordered, 0: left out */
         struct record_subject subject;
 };
 

@@ -33,10 +33,14 @@ struct Trail {
 /* What broker and client say that they do; each also with "refuse-" in front. */
 static const char *const ops[] = {
         "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "invalidate-keys", "ledger-chain", "audit-gap", "observe-on", "observe-off",
-        "register", "unregister", "bind-agent", "agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container",
+        "register", "unregister", "bind-agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container",
         "unregister-container", "add-route", "remove-route", "run-for", "end-run-for",
         "allow-agent", "disallow-agent",
+        "add-delegation", "remove-delegation", "expire-delegation", "end-delegation",
 };
+
+/* What is only recorded when it was refused */
+static const char *const ops_refused[] = { "agent", "look" };
 
 /* Values that others chose (schema/record-fields.tsv) */
 static const char *const hex_fields[] = { "name", "ocomm", "cmd" };
@@ -55,8 +59,9 @@ static bool is_our_op(const char *word, size_t size) {
         if (size > length && memcmp(word, refused, length) == 0) {
                 word += length;
                 size -= length;
-        } else if (size == 5) /* "agent" alone is none */
-                return false;
+                if (is_one_of(word, size, ops_refused, ELEMENTS(ops_refused)))
+                        return true;
+        }
         return is_one_of(word, size, ops, ELEMENTS(ops));
 }
 

@@ -95,7 +95,12 @@ static void *memdup(const void *data, size_t size) {
         return copy ? memcpy(copy, data, size) : NULL;
 }
 
+QuotaHolder *agents_holder(Broker *broker, Container *container) {
+        return container ? container->holder : broker->host;
+}
+
 int agent_add(Broker *broker, Container *container, const struct registry_agent *row) {
+        const char *reason;
         Agent *agent;
 
         agent = calloc(1, sizeof(*agent));
@@ -103,7 +108,9 @@ int agent_add(Broker *broker, Container *container, const struct registry_agent 
                 return -ENOMEM;
         agent->name = strdup(row->name);
         agent->arguments = row->arguments_size > 0 ? memdup(row->arguments, row->arguments_size) : NULL;
-        if (!agent->name || (row->arguments_size > 0 && !agent->arguments)) {
+        /* whether there may be one more was asked before its record was made, see control-agent.c */
+        if (!agent->name || (row->arguments_size > 0 && !agent->arguments) ||
+            quota_take(agents_holder(broker, container), 0, QUOTA_AGENTS, 1, QUOTA_ALWAYS, &agent->charge, &reason) < 0) {
                 free(agent->arguments);
                 free(agent->name);
                 free(agent);
@@ -116,11 +123,11 @@ int agent_add(Broker *broker, Container *container, const struct registry_agent 
         agent->container = container;
         agent->row = row->id;
         agent->uid = row->uid;
+        agent->delegation = row->delegation;
         agent->last_seen = usec_now(CLOCK_BOOTTIME);
         TAILQ_INIT(&agent->sessions);
         TAILQ_INIT(&agent->waiting);
         TAILQ_INSERT_TAIL(agents_of(broker, container), agent, link);
-        broker->n_agents++;
         return 0;
 }
 
@@ -135,7 +142,7 @@ Agent *agent_free(Agent *agent) {
         while ((session = TAILQ_FIRST(&agent->sessions)))
                 session_cut_off(session, ENXIO, "this agent was taken out of the registry", "agent-removed");
         TAILQ_REMOVE(agents_of(agent->broker, agent->container), agent, link);
-        agent->broker->n_agents--;
+        quota_give_back(&agent->charge);
         free(agent->serves);
         free(agent->arguments);
         free(agent->name);

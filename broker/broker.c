@@ -11,6 +11,7 @@
 #include "broker/cgroup-watch.h"
 #include "broker/container.h"
 #include "broker/control.h"
+#include "broker/delegations.h"
 #include "broker/kernel-thread.h"
 #include "broker/keys-left.h"
 #include "broker/loop.h"
@@ -22,7 +23,7 @@
 #include "util/error.h"
 
 #define AUDIT_QUEUE_MAX 8192
-#define REFUSALS_RECORDED_PER_SECOND 20
+#define CHANGES_PER_SECOND 20
 #define ACCEPTS_PER_TURN 16
 #define PAUSE_USEC (100 * USEC_PER_MSEC)
 
@@ -59,17 +60,16 @@ void broker_note_audit(Broker *broker, int error) {
         fprintf(stderr, error == 0 ? "audit works again\n" : "audit: %s\n", text);
 }
 
-bool broker_may_record_refusal(Broker *broker, struct refusals *refusals) {
-        uint64_t second = usec_now(CLOCK_BOOTTIME) / USEC_PER_SEC;
+bool broker_has_room(QuotaHolder *holder) {
+        return quota_allows(holder, QUOTA_CHANGES, usec_now(CLOCK_BOOTTIME), CHANGES_PER_SECOND, CHANGES_PER_SECOND);
+}
 
-        if (refusals->second != second)
-                *refusals = (struct refusals){ .second = second };
-        if (refusals->n >= REFUSALS_RECORDED_PER_SECOND) {
-                broker->counters.refusals_muted++;
-                return false;
-        }
-        refusals->n++;
-        return true;
+bool broker_may_record_refusal(Broker *broker, QuotaHolder *holder) {
+        unsigned most = broker->config.max_refusal_records;
+        bool may = quota_allows(holder, QUOTA_RECORDS, usec_now(CLOCK_BOOTTIME), most, most);
+
+        broker->counters.refusals_muted += !may;
+        return may;
 }
 
 static int on_sender(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -240,6 +240,18 @@ static int open_spool(Broker *broker) {
         return r;
 }
 
+static int start_quota(Broker *broker) {
+        int r;
+
+        r = quota_new(broker->config.limits, &broker->quota);
+        if (r < 0)
+                return r;
+        broker->host = quota_holder_new(broker->quota);
+        broker->strangers = quota_holder_new(broker->quota);
+        broker->orders = quota_holder_new(broker->quota);
+        return broker->host && broker->strangers && broker->orders ? 0 : -ENOMEM;
+}
+
 /* In a container the host is what the broker itself is in. */
 static int settle_in(Broker *broker) {
         struct namespace_id pid_ns, user_ns;
@@ -286,6 +298,8 @@ static int broker_start(Broker *broker, const struct broker_start *start) {
         if (r >= 0)
                 r = container_load_all(broker);
         if (r >= 0)
+                r = delegation_load_all(broker);
+        if (r >= 0)
                 r = run_load_all(broker);
         if (r >= 0)
                 r = kernel_thread_load(broker);
@@ -327,13 +341,14 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         TAILQ_INIT(&broker->settling);
         TAILQ_INIT(&broker->controls);
         TAILQ_INIT(&broker->runs);
+        TAILQ_INIT(&broker->delegations);
         for (enum broker_listener i = 0; i < LISTENERS; i++)
                 broker->listeners[i] = start->listeners ? start->listeners[i] : -1;
         packet_init(&broker->packet);
         broker->index = attribution_index_new();
         broker->affinity = affinity_new();
         broker->closing = closing_new();
-        if (!broker->index || !broker->affinity || !broker->closing) {
+        if (!broker->index || !broker->affinity || !broker->closing || start_quota(broker) < 0) {
                 close_fd(start->witness_fd);
                 return -ENOMEM;
         }
@@ -385,10 +400,13 @@ static void free_connections(Broker *broker) {
 }
 
 Broker *broker_free(Broker *broker) {
+        Delegation *delegation;
         Run *run;
 
         if (!broker)
                 return NULL;
+        while ((delegation = TAILQ_FIRST(&broker->delegations)))
+                delegation_free(delegation);
         while ((run = TAILQ_FIRST(&broker->runs)))
                 run_free(run);
         free_connections(broker);
@@ -415,6 +433,10 @@ Broker *broker_free(Broker *broker) {
         sd_event_unref(broker->event);
         packet_done(&broker->packet);
         closing_unref(broker->closing);
+        quota_holder_unref(broker->host);
+        quota_holder_unref(broker->strangers);
+        quota_holder_unref(broker->orders);
+        quota_free(broker->quota);
         free(broker);
         return NULL;
 }

@@ -9,6 +9,7 @@
  *          ├─ Run (a process of the host that acts for a Container)
  *          ├─ Upcall (one connection of upcall-request-key, or one question of the broker outside), asked of a Session
  *          ├─ Upstream (the connection to the broker outside, if we are in a container)
+ *          ├─ Delegation (what root of a Container may do, with all that has grown from it)
  *          └─ Control (one connection of upcallctl)
  */
 #ifndef BROKER_BROKER_H
@@ -24,6 +25,7 @@
 #include "broker/chain.h"
 #include "broker/config.h"
 #include "broker/descriptor.h"
+#include "broker/quota.h"
 #include "broker/registry.h"
 #include "broker/sockets.h"
 #include "broker/spool.h"
@@ -38,6 +40,7 @@ typedef struct Upcall Upcall;
 typedef struct Control Control;
 typedef struct Run Run;
 typedef struct Upstream Upstream;
+typedef struct Delegation Delegation;
 
 TAILQ_HEAD(container_list, Container);
 TAILQ_HEAD(agent_list, Agent);
@@ -45,19 +48,14 @@ TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
 TAILQ_HEAD(run_list, Run);
+TAILQ_HEAD(delegation_list, Delegation);
 
 struct broker_counters {
         uint64_t upcalls;        /* attributed since the start */
-        uint64_t over_limit;     /* refused since too many were under way; in observe mode: would have been */
+        uint64_t over_limit;     /* upcalls refused by a limit; in observe mode: would have been */
         uint64_t records_lost;   /* that the kernel did not make */
         uint64_t rows_lost;      /* upcalls that the ledger does not know, or not to their end */
         uint64_t refusals_muted; /* refusals that were not recorded since there were too many of them */
-};
-
-/* Records of refusals in the present second. Each container has its own, so that none keeps another's out of the trail. */
-struct refusals {
-        uint64_t second;
-        unsigned n;
 };
 
 struct Broker {
@@ -83,8 +81,13 @@ struct Broker {
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */
         struct control_list controls;
         struct run_list runs;
-        unsigned n_runs;
-        unsigned n_containers, n_pending /* that wait for their cgroup */, n_agents, n_sessions, n_unattached, n_in_flight, n_settling, n_controls;
+        struct delegation_list delegations;
+        unsigned n_runs, n_settling;
+        unsigned n_pending; /* containers that wait for their cgroup */
+
+        Quota *quota;
+        struct quota_company company; /* of upcalls */
+        QuotaHolder *host, *strangers, *orders; /* of the host's own, of whoever is in no container, of what upcallctl asks for */
 
         int listeners[LISTENERS];
         sd_event_source *listener_sources[LISTENERS], *resume_source;
@@ -99,7 +102,6 @@ struct Broker {
 
         struct broker_counters counters;
         uint64_t longest_turn;     /* of the loop, in microseconds */
-        struct refusals strangers, orders; /* of whoever is in no container; of what upcallctl asked for */
         char audit_problem[128];   /* "" when the last record was read back */
 
         struct packet packet;      /* where every socket but the control ones receives: used within one event */
@@ -131,7 +133,10 @@ void broker_say_ready(const Broker *broker, int settings);
 /* Says in the log and the trail which mode is in effect: after a change, and at a start in observe mode. */
 void broker_announce_mode(Broker *broker, const struct process_facts *by);
 
-/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail. refusals are its own. */
-bool broker_may_record_refusal(Broker *broker, struct refusals *refusals);
+/* Whether one more refusal may be recorded in this second: a container must not be able to flood the trail, nor to keep another's out of it. */
+bool broker_may_record_refusal(Broker *broker, QuotaHolder *holder);
+
+/* The same for what is no refusal, and is not counted. */
+bool broker_has_room(QuotaHolder *holder);
 
 #endif

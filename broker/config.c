@@ -26,17 +26,36 @@ struct setting {
 };
 
 #define SETTING(member) offsetof(struct config, member)
+#define LIMIT(resource, member) SETTING(limits[QUOTA_##resource].member)
 #define TEXT(name, member, max) { name, SETTING(member), 0, 0, 0, NULL, max } /* the default is none */
 
 static const struct setting settings[] = {
         { "upcall-timeout", SETTING(upcall_timeout), 20, 1, 600, NULL, 0 },
-        { "max-in-flight", SETTING(max_in_flight), 256, 2, 4096, NULL, 0 },
-        { "reserved-in-flight", SETTING(reserved_in_flight), 32, 0, 4095, NULL, 0 },
-        { "max-per-container", SETTING(max_per_container), 64, 1, 4096, NULL, 0 },
+        { "max-in-flight", LIMIT(UPCALLS, host), 256, 2, 4096, NULL, 0 },
+        { "reserved-in-flight", LIMIT(UPCALLS, reserved), 32, 0, 4095, NULL, 0 },
+        { "max-per-container", LIMIT(UPCALLS, container), 64, 1, 4096, NULL, 0 },
+        { "max-per-uid", LIMIT(UPCALLS, uid), 48, 1, 4096, NULL, 0 },
+        { "max-queue", LIMIT(QUEUE, container), 48, 1, 4096, NULL, 0 },
+        { "max-held", LIMIT(HELD, host), 192, 0, 4096, NULL, 0 },
+        { "max-held-per-container", LIMIT(HELD, container), 96, 0, 4096, NULL, 0 },
+        { "max-verdicts-per-second", SETTING(max_verdicts), 100, 0, 1000000, NULL, 0 },
+        { "max-refusal-records-per-second", SETTING(max_refusal_records), 20, 0, 100000, NULL, 0 },
         { "max-lifetime", SETTING(max_lifetime), 86400, 0, INT_MAX, NULL, 0 },
         { "max-refusal", SETTING(max_refusal), 3600, 0, INT_MAX, NULL, 0 },
-        { "max-agent-connections", SETTING(max_agent_connections), 1024, 1, 8192, NULL, 0 },
+        { "max-arrivals", LIMIT(ARRIVALS, host), 128, 1, 1024, NULL, 0 },
+        { "max-arrivals-per-uid", LIMIT(ARRIVALS, uid), 64, 1, 1024, NULL, 0 },
+        { "max-agent-connections", LIMIT(CONNECTIONS, host), 1024, 1, 8192, NULL, 0 },
+        { "max-connections-per-container", LIMIT(CONNECTIONS, container), 256, 1, 8192, NULL, 0 },
         { "max-connections-per-agent", SETTING(max_per_agent), 64, 1, 8192, NULL, 0 },
+        { "max-control-connections", LIMIT(CONTROLS, host), 64, 2, 1024, NULL, 0 },
+        { "reserved-control-connections", LIMIT(CONTROLS, reserved), 16, 0, 1023, NULL, 0 },
+        { "max-control-connections-per-uid", LIMIT(CONTROLS, uid), 32, 1, 1024, NULL, 0 },
+        { "max-guest-connections", LIMIT(GUESTS, host), 64, 1, 1024, NULL, 0 },
+        { "max-containers", LIMIT(CONTAINERS, host), 4096, 1, 65536, NULL, 0 },
+        { "max-agents", LIMIT(AGENTS, host), 8192, 1, 262144, NULL, 0 },
+        { "max-agents-per-container", LIMIT(AGENTS, container), 64, 1, 4096, NULL, 0 },
+        { "max-unread-bytes", LIMIT(BYTES, host), 268435456, 1048576, INT_MAX, NULL, 0 },
+        { "max-unread-bytes-per-uid", LIMIT(BYTES, uid), 67108864, 1048576, INT_MAX, NULL, 0 },
         { "witness-timeout-ms", SETTING(witness_timeout_ms), 1000, 10, 60000, NULL, 0 },
         { "read-back-ms", SETTING(read_back_ms), 1000, 10, 60000, NULL, 0 },
         { "chain-interval", SETTING(chain_interval), 60, 1, 86400, NULL, 0 },
@@ -177,12 +196,14 @@ static int is_drop_in(const struct dirent *entry) {
 
 static int load_drop_in(struct parser *parser, const char *folder, const char *name) {
         char path[PATH_MAX];
-        int n;
+        int n, r;
 
         n = snprintf(path, sizeof(path), "%s/%s", folder, name);
         if (n < 0 || (size_t) n >= sizeof(path))
                 return -ENAMETOOLONG;
-        return load_file(parser, path);
+        r = load_file(parser, path);
+        parser->path = NULL; /* ours goes */
+        return r;
 }
 
 /* One that goes away meanwhile was never there */
@@ -218,6 +239,10 @@ bool config_same_place(const struct config *a, const struct config *b) {
                 (a->audit == CONFIG_AUDIT_NONE) == (b->audit == CONFIG_AUDIT_NONE);
 }
 
+static bool has_no_room(const struct quota_limit *limit) {
+        return limit->reserved >= limit->host;
+}
+
 /* Settings that do not go together: what is wrong, or NULL */
 static const char *config_problem(const struct config *config) {
         bool nested = config->upstream[0];
@@ -225,7 +250,8 @@ static const char *config_problem(const struct config *config) {
                 bool wrong;
                 const char *text;
         } problems[] = {
-                { config->reserved_in_flight >= config->max_in_flight, "reserved-in-flight must be less than max-in-flight" },
+                { has_no_room(&config->limits[QUOTA_UPCALLS]), "reserved-in-flight must be less than max-in-flight" },
+                { has_no_room(&config->limits[QUOTA_CONTROLS]), "reserved-control-connections must be less than max-control-connections" },
                 { nested != (config->upstream_agent[0] != '\0'), "upstream and upstream-agent go together: where the broker outside listens, and which of its agents this "
                                                                 "one is" },
                 { nested && config->upstream[0] != '/', "upstream must be an absolute path" },
@@ -245,8 +271,9 @@ static const char *config_problem(const struct config *config) {
         return NULL;
 }
 
+/* What has no setting of its own is bounded by what it is a part of. */
 static void set_defaults(struct config *config) {
-        *config = (struct config){ 0 };
+        *config = (struct config){ .limits[QUOTA_QUEUE].host = UINT_MAX };
         for (size_t i = 0; i < ELEMENTS(settings); i++)
                 if (settings[i].text_max == 0)
                         *(unsigned *) ((char *) config + settings[i].offset) = settings[i].value;
@@ -258,7 +285,6 @@ int config_load(const char *path, struct config *ret_config) {
         int r;
 
         set_defaults(&parser.config);
-
         r = load_file(&parser, path);
         if (r == 0 || r == -ENOENT)
                 r = load_drop_ins(&parser, path);

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/quota.h"
+
 enum config_unregistered {
         CONFIG_UNREGISTERED_REJECT,
         CONFIG_UNREGISTERED_DEFER,
@@ -34,12 +36,11 @@ enum config_audit {
 
 struct config {
         unsigned upcall_timeout;        /* seconds an agent has at most */
-        unsigned max_in_flight;         /* upcalls on this host */
-        unsigned reserved_in_flight;    /* of which kept for the host's own and for nested ones */
-        unsigned max_per_container;     /* upcalls under way or queued for one container */
+        struct quota_limit limits[QUOTA_RESOURCES];
+        unsigned max_verdicts;          /* a second for one container; 0: no limit */
+        unsigned max_refusal_records;   /* a second for one container */
         unsigned max_lifetime;          /* seconds; longer ones are cut; 0: no limit */
         unsigned max_refusal;           /* seconds a refusal may be remembered */
-        unsigned max_agent_connections; /* on this host */
         unsigned max_per_agent;         /* connections of one agent */
         unsigned witness_timeout_ms;
         unsigned read_back_ms;

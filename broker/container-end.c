@@ -5,6 +5,7 @@
 #include "broker/cgroup-watch.h"
 #include "broker/cgroup.h"
 #include "broker/container-internal.h"
+#include "broker/delegations.h"
 #include "broker/evidence.h"
 #include "broker/keys-left.h"
 #include "broker/session.h"
@@ -41,6 +42,7 @@ static int container_save_state(Container *container, uint32_t state, const char
 /* Nothing of it runs: the row says so, and only the contid stays taken */
 static void container_close(Container *container, const char *reason) {
         (void) container_save_state(container, UPCALL_CONTAINER_ENDED, reason);
+        delegation_container_ended(container);
         container_free(container);
 }
 
@@ -63,6 +65,7 @@ void container_end(Container *container, const char *reason, const struct proces
                 container_withdraw(container, "container-ended");
                 if (container_runs(container)) {
                         (void) container_save_state(container, UPCALL_CONTAINER_HELD, reason);
+                        delegation_container_ended(container);
                         cgroup_look_again(container->broker);
                         return;
                 }

@@ -67,3 +67,13 @@ uint32_t container_gid_inside(Container *container, uint32_t gid) {
 uint32_t container_uid_outside(Container *container, uint32_t uid) {
         return has_our_ids(container) ? uid : map_outward(container_map(container, &container->uids, "uid_map"), uid);
 }
+
+/* The pid as the container sees it: its column in NSpid is its pid namespace's depth */
+uint32_t container_pid_inside(const Container *container, const struct process_facts *facts) {
+        size_t length = namespace_chain_length(&facts->pid_ns);
+
+        for (size_t i = 0; i < length && i < facts->n_pids; i++)
+                if (namespace_id_equal(facts->pid_ns.ids[i], container->entry.pid_ns))
+                        return facts->pids[facts->n_pids - 1 - i];
+        return 0;
+}

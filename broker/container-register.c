@@ -11,22 +11,30 @@
 #include "util/error.h"
 #include "util/message.h"
 
-static Container *container_new(Broker *broker) {
+/* Whether there may be one more was asked before its record was made, see container_plan() */
+static Container *container_new(Broker *broker, uid_t registrar) {
+        const char *reason;
         Container *container;
 
         container = calloc(1, sizeof(*container));
         if (!container)
                 return NULL;
+        container->holder = quota_holder_new(broker->quota);
+        if (!container->holder || quota_take(broker->orders, registrar, QUOTA_CONTAINERS, 1, QUOTA_ALWAYS, &container->charge, &reason) < 0) {
+                quota_holder_unref(container->holder);
+                free(container);
+                return NULL;
+        }
         container->broker = broker;
         container->pidfd = container->pid_ns = container->user_ns = container->cgroup_watch = -1;
         TAILQ_INIT(&container->agents);
         TAILQ_INSERT_TAIL(&broker->containers, container, link);
-        broker->n_containers++;
         return container;
 }
 
 static void container_set_identity(Container *container, const struct registry_container *row, Container *parent) {
         container->row = row->id;
+        container->delegation = row->delegation;
         container->parent = parent;
         memcpy(container->contid, row->contid, sizeof(container->contid));
         memcpy(container->parent_contid, row->parent, sizeof(container->parent_contid));
@@ -66,7 +74,7 @@ int container_take_up(Broker *broker, const struct registry_container *row, Cont
         _cleanup_(container_freep) Container *container = NULL;
         int r;
 
-        container = container_new(broker);
+        container = container_new(broker, row->registrar_uid);
         if (!container)
                 return -ENOMEM;
         container_set_identity(container, row, parent);
@@ -128,10 +136,23 @@ static _printf_(3, 4) void say(char *problem, size_t size, const char *format, .
         va_end(arguments);
 }
 
-static int find_parent(Broker *broker, const struct process_facts *facts, Container **ret_parent, char *problem, size_t size) {
+/* Whoever may register in his own container alone learns nothing of where a process is that is not in there. */
+static int find_parent_within(const Container *within, const struct attribution *attribution, Container **ret_parent, char *problem, size_t size) {
+        if (attribution->verdict != ATTRIBUTION_CONTAINER || attribution->run || !attribution_contains(&within->entry, attribution->entry)) {
+                say(problem, size, "this process is not in container %s, nor in one below it", within->name);
+                return -EXDEV;
+        }
+        *ret_parent = container_of_entry(attribution->entry);
+        return 0;
+}
+
+static int find_parent(Broker *broker, const struct container_registration *registration, Container **ret_parent, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
         struct attribution attribution = container_attribute(broker, facts);
 
         *ret_parent = NULL;
+        if (registration->within)
+                return find_parent_within(registration->within, &attribution, ret_parent, problem, size);
         if (attribution.verdict == ATTRIBUTION_AMBIGUOUS) {
                 say(problem, size, "process %" PRIu32 " is in the pid namespace of one container and in the cgroup of another: move it out of that cgroup first",
                     facts->tgid);
@@ -147,7 +168,8 @@ static int find_parent(Broker *broker, const struct process_facts *facts, Contai
         return 0;
 }
 
-static int check_process(Broker *broker, const struct process_facts *facts, const Container *parent, char *problem, size_t size) {
+static int check_process(Broker *broker, const struct container_registration *registration, const Container *parent, char *problem, size_t size) {
+        const struct process_facts *facts = registration->facts;
         const Container *container;
 
         if (facts->tid != facts->tgid) {
@@ -156,12 +178,12 @@ static int check_process(Broker *broker, const struct process_facts *facts, cons
         }
         TAILQ_FOREACH(container, &broker->containers, link)
                 if (container->pid == facts->tgid && container->start_time == facts->start_time) {
-                        say(problem, size, "process %" PRIu32 " is the first process of container %s (%s) already: a contid is set once", facts->tgid,
+                        say(problem, size, "process %" PRIu32 " is the first process of container %s (%s) already: a contid is set once", registration->pid_shown,
                             container->name, container->contid_text);
                         return -EBUSY;
                 }
         if (parent && parent->state != UPCALL_CONTAINER_ACTIVE) {
-                say(problem, size, "process %" PRIu32 " belongs to container %s, which has ended", facts->tgid, parent->name);
+                say(problem, size, "process %" PRIu32 " belongs to container %s, which has ended", registration->pid_shown, parent->name);
                 return -EXDEV;
         }
         return 0;
@@ -178,13 +200,13 @@ static int check_criteria(const struct container_registration *registration, con
 
         if ((found & UPCALL_FOUND_PIDNS) && facts->pids[facts->n_pids - 1] != 1) {
                 say(problem, size, "process %" PRIu32 " is number %" PRIu32 " in its pid namespace: register the first one, which is number 1 there",
-                    facts->tgid, facts->pids[facts->n_pids - 1]);
+                    registration->pid_shown, facts->pids[facts->n_pids - 1]);
                 return -EINVAL;
         }
         if (found != 0 || may_get_cgroup(registration))
                 return 0;
         if (parent) {
-                say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", facts->tgid, parent->name,
+                say(problem, size, "process %" PRIu32 " has neither a pid namespace nor a cgroup of its own: it is in container %s (%s)", registration->pid_shown, parent->name,
                     parent->contid_text);
                 return -EBUSY;
         }
@@ -232,15 +254,20 @@ static int check_names(Broker *broker, const struct container_registration *regi
 int container_plan(Broker *broker, const struct container_registration *registration, struct container_plan *ret_plan, char *problem, size_t problem_size) {
         const struct process_facts *facts = registration->facts;
         struct container_plan plan = {};
+        const char *reason;
         int r;
 
+        if (quota_ask(broker->orders, registration->registrar->euid, QUOTA_CONTAINERS, 1, 0, &reason) < 0) {
+                say(problem, problem_size, "there are as many containers as there may be (max-containers)");
+                return -EUSERS;
+        }
         if (facts->n_pids == 0 || namespace_chain_length(&facts->pid_ns) == 0 || namespace_chain_length(&facts->user_ns) == 0) {
                 say(problem, problem_size, "the namespaces of process %" PRIu32 " cannot be read", facts->tgid);
                 return -ESRCH;
         }
-        r = find_parent(broker, facts, &plan.parent, problem, problem_size);
+        r = find_parent(broker, registration, &plan.parent, problem, problem_size);
         if (r == 0)
-                r = check_process(broker, facts, plan.parent, problem, problem_size);
+                r = check_process(broker, registration, plan.parent, problem, problem_size);
         if (r < 0)
                 return r;
         plan.found = (pid_ns_is_own(broker, facts, plan.parent) ? UPCALL_FOUND_PIDNS : 0) | (cgroup_is_own(registration, plan.parent) ? UPCALL_FOUND_CGROUP : 0);
@@ -279,6 +306,7 @@ int container_register(Broker *broker, const struct container_registration *regi
                 .registrar_uid = registration->registrar->euid,
                 .registrar_loginuid = registration->registrar->loginuid,
                 .time = usec_now(CLOCK_REALTIME),
+                .delegation = registration->delegation,
         };
         Container *container;
         int r;

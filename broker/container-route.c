@@ -32,7 +32,8 @@ int container_add_route(Container *container, const struct registry_route *row) 
         if (!route)
                 return -ENOMEM;
         *route = (struct route){ .id = row->id, .operation = row->operation, .origin = row->origin, .uid = row->uid, .flags = row->flags,
-                                 .priority = row->priority, .action = row->action, .error = row->error, .n_agents = row->n_agents };
+                                 .priority = row->priority, .action = row->action, .error = row->error, .n_agents = row->n_agents,
+                                 .delegation = row->delegation };
         memcpy(route->agents, row->agents, sizeof(route->agents));
         route->key_type = strdup(row->key_type);
         route->description = strdup(row->description);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "broker/container-internal.h"
+#include "broker/control.h"
 #include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
@@ -10,25 +11,29 @@
 
 /* ---- looking things up ---- */
 
-static Container *find_by_contid_text(Broker *broker, const char *text) {
+static bool lies_within(const Container *within, const Container *container) {
+        return !within || attribution_contains(&within->entry, &container->entry);
+}
+
+static Container *find_by_contid_text(Broker *broker, const Container *within, const char *text) {
         Container *container;
 
         TAILQ_FOREACH(container, &broker->containers, link)
                 if (strcasecmp(container->contid_text, text) == 0)
-                        return container;
+                        return lies_within(within, container) ? container : NULL;
         return NULL;
 }
 
 /* A contid goes before a name: whoever chooses a container's name must not get in the way of another's contid by it. */
-int container_find(Broker *broker, const char *name_or_contid, Container **ret_container) {
-        Container *container, *found = find_by_contid_text(broker, name_or_contid);
+int container_find_within(Broker *broker, const Container *within, const char *name_or_contid, Container **ret_container) {
+        Container *container, *found = find_by_contid_text(broker, within, name_or_contid);
 
         if (found) {
                 *ret_container = found;
                 return 0;
         }
         TAILQ_FOREACH(container, &broker->containers, link) {
-                if (strcmp(container->name, name_or_contid) != 0)
+                if (strcmp(container->name, name_or_contid) != 0 || !lies_within(within, container))
                         continue;
                 if (found)
                         return -ENOTUNIQ;
@@ -38,6 +43,18 @@ int container_find(Broker *broker, const char *name_or_contid, Container **ret_c
                 return -ENOENT;
         *ret_container = found;
         return 0;
+}
+
+int container_find(Broker *broker, const char *name_or_contid, Container **ret_container) {
+        return container_find_within(broker, NULL, name_or_contid, ret_container);
+}
+
+unsigned container_levels_below(const Container *outer, const Container *inner) {
+        unsigned levels = 0;
+
+        for (; inner && inner != outer; inner = inner->parent)
+                levels++;
+        return levels;
 }
 
 /* ---- life ---- */
@@ -61,9 +78,9 @@ Container *container_free(Container *container) {
                         child->entry.parent = container->entry.parent;
                 }
         run_container_gone(container);
+        control_container_gone(container);
         attribution_index_remove(container->broker->index, &container->entry);
         TAILQ_REMOVE(&container->broker->containers, container, link);
-        container->broker->n_containers--;
         if (container->cgroup_pending)
                 container->broker->n_pending--;
         witness_cancel(container->question);
@@ -72,6 +89,8 @@ Container *container_free(Container *container) {
         close_fd(container->pid_ns);
         close_fd(container->user_ns);
         closing_unref(container->closing);
+        quota_give_back(&container->charge);
+        quota_holder_unref(container->holder);
         free(container->uids);
         free(container->gids);
         free(container->routes);

@@ -32,10 +32,12 @@ struct Agent {
         bool lend;
         void *arguments; /* words, each with its NUL; NULL: a resident agent */
         size_t arguments_size;
+        struct quota_charge charge;
         struct session_list sessions;
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
         struct upcall_list waiting; /* for a session with a free worker */
+        int64_t delegation; /* by which it was added; 0: the administrator did */
 };
 
 struct Container {
@@ -44,6 +46,7 @@ struct Container {
         Broker *broker;
         Container *parent;
         int64_t row;
+        int64_t delegation; /* by which it was registered; 0: the administrator did */
         uint8_t contid[16];
         char contid_text[37];
         char *name, *cgroup_path;
@@ -65,8 +68,8 @@ struct Container {
         size_t n_servers;
         struct route **routes;
         size_t n_routes;
-        unsigned n_upcalls;     /* under way */
-        struct refusals refusals;
+        QuotaHolder *holder;
+        struct quota_charge charge; /* for being one */
         Closing *closing;       /* descriptors that its agents sent */
         struct id_map *uids, *gids; /* read when first needed */
 };
@@ -80,6 +83,9 @@ struct container_registration {
         const struct process_facts *registrar; /* who asks */
         bool cgroup_shared;                    /* who asks says that others sit in its cgroup */
         bool late_cgroup;                      /* the run time may move it into its cgroup later */
+        const Container *within;               /* it must lie in there, or below; NULL: anywhere */
+        int64_t delegation;                    /* by which it is asked for; 0: none */
+        uint32_t pid_shown;                    /* its number, as who asks sees it */
 };
 
 static inline Container *container_of_entry(const struct attribution_entry *entry) {
@@ -116,10 +122,19 @@ Container *container_free(Container *container); /* forgets it, without a word t
 /* By name, or contid as text. -ENOENT; -ENOTUNIQ: several containers (of different parents) have this name. */
 int container_find(Broker *broker, const char *name_or_contid, Container **ret_container);
 
+/* The same among within and what lies in it alone, as if there were no others; NULL: among all. */
+int container_find_within(Broker *broker, const Container *within, const char *name_or_contid, Container **ret_container);
+
+/* How many levels inner, which lies in outer, is below it. */
+unsigned container_levels_below(const Container *outer, const Container *inner);
+
 /* A host's id as seen inside, (uint32_t) -1 where it is not mapped; and the other way round. */
 uint32_t container_uid_inside(Container *container, uint32_t uid);
 uint32_t container_gid_inside(Container *container, uint32_t gid);
 uint32_t container_uid_outside(Container *container, uint32_t uid);
+
+/* A process's number in the container's pid namespace; 0 where it has none there. */
+uint32_t container_pid_inside(const Container *container, const struct process_facts *facts);
 
 /* Agents: broker/agent.c. Those of the host have no container: NULL. */
 Agent *agent_find(Broker *broker, Container *container, const char *name);
@@ -129,6 +144,7 @@ Agent *agent_free(Agent *agent);
 int agent_serve(Agent *agent, Container *container);
 void agent_serve_no_more(Agent *agent, Container *container);
 struct agent_list *agents_of(Broker *broker, Container *container); /* of the host: NULL */
+QuotaHolder *agents_holder(Broker *broker, Container *container);   /* whose agents and their connections are counted there */
 
 bool agent_is_there(const Agent *agent); /* it can be asked now, or when one of its workers is free */
 

@@ -179,6 +179,17 @@ static int check_name(Control *control, Container *container) {
         return agent_kind_check(control);
 }
 
+static int check_room(Control *control, Container *container) {
+        const char *reason;
+
+        if (quota_ask(agents_holder(control->broker, container), 0, QUOTA_AGENTS, 1, 0, &reason) == 0)
+                return 0;
+        if (!container)
+                return control_refuse(control, EUSERS, "the host has as many agents as it may have (max-agents)");
+        return control_refuse(control, EUSERS, "container %s, or the host, has as many agents as it may have (max-agents-per-container, max-agents)",
+                              container->name);
+}
+
 static int check_new(Control *control, Container **ret_container, Container **ret_served) {
         int r;
 
@@ -186,6 +197,10 @@ static int check_new(Control *control, Container **ret_container, Container **re
         r = control_need_place(control, ret_container);
         if (r >= 0)
                 r = check_name(control, *ret_container);
+        if (r >= 0)
+                r = check_room(control, *ret_container);
+        if (r >= 0)
+                r = control_permit_agent(control);
         if (r >= 0 && control->serves[0])
                 r = check_serves(control, *ret_container, NULL, ret_served);
         return r;
@@ -207,6 +222,7 @@ static int agent_add_apply(Control *control) {
         if (r < 0)
                 return r;
         row.container = container ? container->row : 0;
+        row.delegation = control_delegation_row(control);
         r = registry_add_agent(control->broker->registry, &row);
         if (r >= 0)
                 r = agent_add(control->broker, container, &row);
@@ -221,8 +237,10 @@ static int agent_add_apply(Control *control) {
 static int agent_remove_check(Control *control) {
         Container *container;
         Agent *agent = NULL;
+        int r;
 
-        return control_need_agent(control, &container, &agent);
+        r = control_need_agent(control, &container, &agent);
+        return r < 0 ? r : control_permit_removal(control, agent->delegation);
 }
 
 static int agent_remove_apply(Control *control) {
@@ -241,20 +259,22 @@ static int agent_remove_apply(Control *control) {
         return 0;
 }
 
-/* "web-2,web-3", or as many as there is room for and an ellipsis. NULL: none */
-static const char *served_names(const Agent *agent, char *text, size_t size) {
+/* "web-2,web-3", of those that the peer sees, or as many as there is room for and an ellipsis. NULL: none */
+static const char *served_names(const Control *control, const Agent *agent, char *text, size_t size) {
         size_t used = 0;
 
         for (size_t i = 0; i < agent->n_serves; i++) {
                 const char *name = agent->serves[i]->name;
 
+                if (!control_sees(control, agent->serves[i]))
+                        continue;
                 if (used + strlen(name) + sizeof(",...") > size) {
                         (void) snprintf(text + used, size - used, ",...");
                         break;
                 }
-                used += (size_t) snprintf(text + used, size - used, "%s%s", i > 0 ? "," : "", name);
+                used += (size_t) snprintf(text + used, size - used, "%s%s", used > 0 ? "," : "", name);
         }
-        return agent->n_serves > 0 ? text : NULL;
+        return used > 0 ? text : NULL;
 }
 
 static void send_agent(Control *control, const Agent *agent) {
@@ -268,7 +288,7 @@ static void send_agent(Control *control, const Agent *agent) {
                 row.container = wire_text(agent->container->name);
                 memcpy(row.contid, agent->container->contid, sizeof(row.contid));
         }
-        row.serves = wire_text(served_names(agent, serves, sizeof(serves)));
+        row.serves = wire_text(served_names(control, agent, serves, sizeof(serves)));
         TAILQ_FOREACH(session, &agent->sessions, link)
                 row.workers += session->workers;
         control_send(control, &message_agent_layout, &row);
@@ -285,7 +305,7 @@ static void send_agents(Control *control, const Container *container) {
 static int agent_list_check(Control *control) {
         const Agent *agent;
 
-        if (!control->container[0])
+        if (!control->container[0] && control->who == RIGHTS_ADMINISTRATOR)
                 TAILQ_FOREACH(agent, &control->broker->host_agents, link)
                         send_agent(control, agent);
         return control_for_containers(control, send_agents);

@@ -9,19 +9,38 @@
 
 /* ---- refusals ---- */
 
-static void record_refusal(Control *control, int error) {
-        char op[64], reason[32];
+static Container *container_of_refusal(const Control *control) {
         Container *container = NULL;
 
-        if (!control->verb->apply || !broker_may_record_refusal(control->broker, &control->broker->orders))
+        if (control->home)
+                return control->home;
+        if (control->who == RIGHTS_ADMINISTRATOR && control->container[0])
+                (void) control_find(control, &container);
+        return container;
+}
+
+static QuotaHolder *refusals_of(Control *control) {
+        if (control->home)
+                return control->home->holder;
+        return control->who == RIGHTS_ADMINISTRATOR ? control->broker->orders : control->broker->strangers;
+}
+
+/* Of looking, only what somebody in a container was refused: who is outside has been let in by the socket's mode, or learns that he is nobody. */
+static bool is_recorded(const Control *control) {
+        return control->verb && (control->verb->apply || control->home);
+}
+
+static void record_refusal(Control *control, int error) {
+        char op[64], reason[32];
+
+        if (!is_recorded(control) || !broker_may_record_refusal(control->broker, refusals_of(control)))
                 return;
-        (void) snprintf(op, sizeof(op), "refuse-%s", control->verb->op);
+        (void) snprintf(op, sizeof(op), "refuse-%s", control->verb->apply ? control->verb->op : "look");
         (void) snprintf(reason, sizeof(reason), "errno-%d", error);
-        if (control->container[0])
-                (void) container_find(control->broker, control->container, &container);
         (void) evidence_change(control->broker,
-                               &(struct evidence_change){ .op = op, .container = container, .reason = reason, .command = control->command,
-                                                          .command_size = strlen(control->command), .by = &control->by },
+                               &(struct evidence_change){ .op = op, .container = container_of_refusal(control), .reason = reason, .command = control->command,
+                                                          .command_size = strlen(control->command), .delegation = control_delegation_row(control),
+                                                          .by = &control->by },
                                NULL, NULL, NULL);
 }
 
@@ -48,10 +67,11 @@ int control_record_change(Control *control, sender_done_t done) {
         Container *container = NULL;
 
         if (control->container[0])
-                (void) container_find(control->broker, control->container, &container);
+                (void) control_find(control, &container);
         return evidence_change(control->broker,
                                &(struct evidence_change){ .op = control->verb->op, .container = container, .agent = control->agent[0] ? control->agent : NULL,
-                                                          .command = control->command, .command_size = strlen(control->command), .by = &control->by },
+                                                          .command = control->command, .command_size = strlen(control->command),
+                                                          .delegation = control_delegation_row(control), .by = &control->by },
                                done, control, &control->job);
 }
 
@@ -67,12 +87,17 @@ static void on_change_recorded(void *userdata, int error, const struct sender_re
                 (void) control_refuse(control, EIO, "the audit record could not be made, nothing was changed: %s", control->broker->audit_problem);
                 return;
         }
-        (void) control->verb->apply(control);
+        if (control_need_permission(control) == 0)
+                (void) control->verb->apply(control);
 }
 
 void control_record(Control *control) {
         int r;
 
+        if (control->delegation && !broker_has_room(control->delegation->container->holder)) {
+                (void) control_refuse(control, EAGAIN, "too many changes in this second: try again");
+                return;
+        }
         control->record_retry = 0;
         r = control->verb->record(control, on_change_recorded);
         if (r < 0)
@@ -86,7 +111,7 @@ int control_need_container(Control *control, Container **ret_container) {
 
         if (!control->container[0])
                 return control_refuse(control, EINVAL, "the request names no container");
-        r = container_find(control->broker, control->container, ret_container);
+        r = control_find(control, ret_container);
         if (r == -ENOTUNIQ)
                 return control_refuse(control, ENOTUNIQ, "several containers are called %s: use the contid", control->container);
         if (r < 0)
@@ -113,6 +138,8 @@ int control_need_place(Control *control, Container **ret_container) {
         *ret_container = NULL;
         if (control->request.place != UPCALL_PLACE_HOST)
                 return control_need_active_container(control, ret_container);
+        if (control->who != RIGHTS_ADMINISTRATOR)
+                return control_refuse(control, EPERM, "only the host's administrator has agents on the host");
         if (control->container[0])
                 return control_refuse(control, EINVAL, "an agent is in a container or on the host, not both");
         return 0;
@@ -142,7 +169,8 @@ int control_for_containers(Control *control, void (*send)(Control *control, cons
                 send(control, container);
         } else
                 TAILQ_FOREACH(container, &control->broker->containers, link)
-                        send(control, container);
+                        if (control_sees(control, container))
+                                send(control, container);
         control_reply(control, 0, NULL);
         return 0;
 }

@@ -16,7 +16,10 @@ static void send_container(Control *control, const Container *container) {
                                          .image = wire_text(container->image), .pod = wire_text(container->pod) };
 
         memcpy(row.contid, container->contid, sizeof(row.contid));
-        memcpy(row.parent, container->parent_contid, sizeof(row.parent));
+        if (container != control_top(control))
+                memcpy(row.parent, container->parent_contid, sizeof(row.parent));
+        if (control->who != RIGHTS_ADMINISTRATOR) /* the host's numbers are nothing to him */
+                row.pid = 0, row.start_time = 0;
         control_send(control, &message_container_layout, &row);
 }
 
@@ -106,8 +109,11 @@ static int container_list_check(Control *control) {
         int r = 0;
 
         TAILQ_FOREACH(container, &control->broker->containers, link)
-                send_container(control, container);
-        if (control->request.flags & UPCALL_FLAG_ALL)
+                if (control_sees(control, container))
+                        send_container(control, container);
+        if (control->who != RIGHTS_ADMINISTRATOR) /* no more than these */
+                r = 0;
+        else if (control->request.flags & UPCALL_FLAG_ALL)
                 r = registry_each_container(control->broker->registry, true, send_ended, control);
         else if (control->request.flags & UPCALL_FLAG_PARENTS)
                 r = send_ended_parents(control);
@@ -135,7 +141,7 @@ static int container_show_check(Control *control) {
         Container *container;
         int r = 0;
 
-        if (control->container[0] && container_find(control->broker, control->container, &container) == -ENOENT) {
+        if (control->who == RIGHTS_ADMINISTRATOR && control->container[0] && control_find(control, &container) == -ENOENT) {
                 r = show_ended(control);
                 if (r > 0) {
                         control_reply(control, 0, NULL);
@@ -149,7 +155,7 @@ static int container_show_check(Control *control) {
         if (r < 0)
                 return r;
         send_container(control, container);
-        if ((control->request.flags & UPCALL_FLAG_PARENTS) && send_parents(control, container->parent_contid) < 0)
+        if (control->who == RIGHTS_ADMINISTRATOR && (control->request.flags & UPCALL_FLAG_PARENTS) && send_parents(control, container->parent_contid) < 0)
                 return refuse_unreadable(control);
         control_reply(control, 0, NULL);
         return 0;
@@ -160,11 +166,34 @@ static const char *said(const char *text) {
         return text && *text ? text : NULL;
 }
 
+static uint32_t pid_shown(const Control *control) {
+        const Container *top = control_top(control);
+
+        return top ? container_pid_inside(top, control->target) : control->target->tgid;
+}
+
+/*
+ * Whether others may sit in the container's cgroup. The administrator is believed, who can look; of anybody else's container it is only sure below the cgroup
+ * of his own. Else he could make the cgroup of a session of the host a container's, and everybody else in it ambiguous.
+ */
+static bool is_cgroup_shared(const Control *control) {
+        const Container *top = control_top(control);
+
+        if (!top)
+                return control->request.flags & UPCALL_FLAG_CGROUP_SHARED;
+        for (size_t i = 1; top->entry.cgroup != 0 && i < control->target->n_cgroups; i++)
+                if (control->target->cgroups[i] == top->entry.cgroup)
+                        return control->request.flags & UPCALL_FLAG_CGROUP_SHARED;
+        return true;
+}
+
 static struct container_registration registration(const Control *control) {
         struct container_registration registration = { .name = control->container, .facts = control->target, .registrar = &control->by,
-                                                       .cgroup_shared = control->request.flags & UPCALL_FLAG_CGROUP_SHARED,
-                                                       .late_cgroup = control->request.flags & UPCALL_FLAG_LATE_CGROUP,
-                                                       .runtime_id = said(control->runtime_id), .image = said(control->image), .pod = said(control->pod) };
+                                                       .cgroup_shared = is_cgroup_shared(control),
+                                                       .late_cgroup = !control->delegation && (control->request.flags & UPCALL_FLAG_LATE_CGROUP),
+                                                       .runtime_id = said(control->runtime_id), .image = said(control->image), .pod = said(control->pod),
+                                                       .within = control_top(control), .delegation = control_delegation_row(control),
+                                                       .pid_shown = pid_shown(control) };
 
         memcpy(registration.contid, control->contid, sizeof(registration.contid));
         return registration;
@@ -178,7 +207,7 @@ static int register_plan(Control *control) {
         r = container_plan(control->broker, &plan, &control->plan, problem, sizeof(problem));
         if (r < 0)
                 return control_refuse(control, -r, "%s", problem[0] ? problem : strerror(-r));
-        return 0;
+        return control_permit_container(control, control->plan.parent);
 }
 
 /* Nobody names himself, nor what he was started by: whoever could would choose his own contid. */
@@ -188,11 +217,11 @@ static int register_check_kinship(Control *control) {
         if (r == 0)
                 return 0;
         if (r > 0 && control->target->tgid == control->by.tgid)
-                return control_refuse(control, EXDEV, "process %" PRIu32 " is the one that asks: nobody registers himself", control->target->tgid);
+                return control_refuse(control, EXDEV, "process %" PRIu32 " is the one that asks: nobody registers himself", pid_shown(control));
         if (r > 0)
                 return control_refuse(control, EXDEV, "process %" PRIu32 " started, directly or not, the one that asks: nobody registers what he descends from",
-                                      control->target->tgid);
-        return control_refuse(control, -r, "whether process %" PRIu32 " started the one that asks cannot be found out: %s", control->target->tgid, strerror(-r));
+                                      pid_shown(control));
+        return control_refuse(control, -r, "whether process %" PRIu32 " started the one that asks cannot be found out: %s", pid_shown(control), strerror(-r));
 }
 
 static void on_target_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
@@ -215,7 +244,10 @@ static void on_target_seen(void *userdata, int error, const struct process_facts
                 return;
         }
         *control->target = *facts;
-        if (register_check_kinship(control) == 0 && register_plan(control) == 0)
+        if (control_need_permission(control) < 0)
+                return;
+        /* a stranger's relations are told to nobody who may not even name him */
+        if ((!control->delegation || register_plan(control) == 0) && register_check_kinship(control) == 0 && register_plan(control) == 0)
                 control_record(control);
 }
 
@@ -226,11 +258,13 @@ static int container_register_check(Control *control) {
         if (r < 0 || !control->request.name.data)
                 return control_refuse(control, EINVAL, "a container needs a name of up to %d characters", UPCALL_NAME_MAX);
         memcpy(control->contid, control->request.contid, sizeof(control->contid));
+        if (control->delegation && !uuid_is_null(control->contid)) /* whether it was given before is nothing to him, either */
+                return control_refuse(control, EPERM, "only the host's administrator chooses a contid: leave it out");
         if (uuid_is_null(control->contid))
                 uuid_generate_random(control->contid);
         control->target_pidfd = packet_take_descriptor(&control->packet, 0);
         if (process_pidfd_number(control->target_pidfd) == -EBADF) {
-                close_off_loop(control->broker->closing, TAKE_FD(control->target_pidfd));
+                close_off_loop(control_closing(control), TAKE_FD(control->target_pidfd));
                 return control_refuse(control, EBADF, "the descriptor that came with the request is no pidfd");
         }
         r = witness_ask(control->broker->witness, control->target_pidfd, on_target_seen, control, &control->question);
@@ -269,6 +303,8 @@ static int need_container_to_end(Control *control, Container **ret_container) {
         int r;
 
         r = control_need_active_container(control, ret_container);
+        if (r >= 0)
+                r = control_permit_removal(control, (*ret_container)->delegation);
         if (r < 0)
                 return r;
         if ((control->request.flags & UPCALL_FLAG_ENDED) && (*ret_container)->pidfd >= 0 && process_pidfd_alive((*ret_container)->pidfd))
@@ -293,7 +329,8 @@ static int container_unregister_apply(Control *control) {
                 return r;
         memcpy(contid, container->contid_text, sizeof(contid));
         container_end(container, "unregistered", &by);
-        control_reply(control, 0, contid);
+        /* whoever may not see to its keys need not know whose they were */
+        control_reply(control, 0, control->who == RIGHTS_ADMINISTRATOR ? contid : NULL);
         return 0;
 }
 

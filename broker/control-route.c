@@ -116,7 +116,9 @@ static int check_route(Control *control, Container **ret_container, struct route
         problem = route_problem(&route);
         if (problem)
                 return control_refuse(control, EINVAL, "%s", problem);
-        r = control->agent[0] ? add_agents(control, *ret_container, &route) : 0;
+        r = control_permit_route(control, &route);
+        if (r >= 0 && control->agent[0])
+                r = add_agents(control, *ret_container, &route);
         if (r >= 0)
                 *ret_route = route;
         return r;
@@ -142,7 +144,7 @@ static int route_add_apply(Control *control) {
         row = (struct registry_route){ .container = container->row, .n_agents = route.n_agents, .action = route.action, .error = route.error,
                                        .key_type = route.key_type, .description = route.description, .callout = route.callout,
                                        .operation = route.operation, .origin = route.origin, .uid = route.uid, .flags = route.flags,
-                                       .priority = route.priority };
+                                       .priority = route.priority, .delegation = control_delegation_row(control) };
         memcpy(row.agents, route.agents, sizeof(row.agents));
         r = registry_add_route(control->broker->registry, &row);
         if (r >= 0)
@@ -154,23 +156,26 @@ static int route_add_apply(Control *control) {
         return 0;
 }
 
-static Container *container_of_route(Broker *broker, uint64_t id) {
+static const struct route *find_requested_route(const Control *control, Container **ret_container) {
         Container *container;
 
-        TAILQ_FOREACH(container, &broker->containers, link)
-                for (size_t i = 0; i < container->n_routes; i++)
-                        if ((uint64_t) container->routes[i]->id == id)
-                                return container;
+        TAILQ_FOREACH(container, &control->broker->containers, link)
+                for (size_t i = 0; control_sees(control, container) && i < container->n_routes; i++)
+                        if ((uint64_t) container->routes[i]->id == control->request.route) {
+                                *ret_container = container;
+                                return container->routes[i];
+                        }
         return NULL;
 }
 
 static int route_remove_check(Control *control) {
-        Container *container = container_of_route(control->broker, control->request.route);
+        Container *container;
+        const struct route *route = find_requested_route(control, &container);
 
-        if (!container)
+        if (!route)
                 return control_refuse(control, ENOENT, "there is no route %llu: see upcallctl route list", (unsigned long long) control->request.route);
         memcpy(control->container, container->contid_text, sizeof(container->contid_text));
-        return 0;
+        return control_permit_removal(control, route->delegation);
 }
 
 static int route_remove_apply(Control *control) {
@@ -181,7 +186,7 @@ static int route_remove_apply(Control *control) {
         r = route_remove_check(control);
         if (r < 0)
                 return r;
-        container = container_of_route(control->broker, control->request.route);
+        (void) find_requested_route(control, &container);
         r = registry_remove_route(control->broker->registry, id);
         if (r < 0)
                 return control_refuse_registry(control, r);
@@ -203,7 +208,7 @@ static void explain(Control *control, Container *owner, const struct route *rout
 }
 
 static void explain_all(Control *control, Container *container, const struct route_subject *subject, const struct route *chosen, const Container *chosen_owner) {
-        for (Container *owner = container; owner; owner = owner->parent) {
+        for (Container *owner = container; owner && control_sees(control, owner); owner = owner->parent) {
                 struct route_subject seen = container_subject(container, owner, subject);
 
                 for (size_t i = 0; i < owner->n_routes; i++)
@@ -215,8 +220,12 @@ static void explain_all(Control *control, Container *container, const struct rou
 static void send_chosen(Control *control, Container *container, const struct route *chosen, Container *owner) {
         static const struct route nothing = { .key_type = "", .description = "", .action = UPCALL_ACTION_REJECT, .error = ENOKEY };
 
+        const struct route unseen = { .key_type = "", .description = "", .action = chosen ? chosen->action : 0, .error = chosen ? chosen->error : 0 };
+
         if (!chosen)
                 send_route(control, container, &nothing, UPCALL_ROUTE_CHOSEN, "no-route");
+        else if (!control_sees(control, owner))
+                send_route(control, container, &unseen, UPCALL_ROUTE_CHOSEN, "one of a container around this one");
         else if (owner == container)
                 send_route(control, owner, chosen, UPCALL_ROUTE_CHOSEN, "the most specific one that matches");
         else

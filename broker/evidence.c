@@ -73,6 +73,7 @@ int evidence_register(Broker *broker, const struct container_registration *regis
                 .pid = registration->facts->tgid,
                 .parent_uuid = parent ? parent->contid_text : NULL,
                 .label = registration->facts->label,
+                .delegation = (uint64_t) registration->delegation,
                 .subject = subject_of(registration->registrar),
         };
 
@@ -102,6 +103,7 @@ int evidence_change(Broker *broker, const struct evidence_change *change, sender
                 .command = change->command,
                 .command_size = change->command_size,
                 .reason = change->reason,
+                .delegation = (uint64_t) change->delegation,
                 .subject = subject_of(change->by),
         };
 

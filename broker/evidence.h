@@ -22,6 +22,7 @@ struct evidence_change {
         const char *reason;         /* why it was refused; NULL when it was not */
         const void *command;        /* what was asked for, any bytes */
         size_t command_size;
+        int64_t delegation;         /* by which it was asked for; 0: none */
         const struct process_facts *by;
 };
 int evidence_change(Broker *broker, const struct evidence_change *change, sender_done_t done, void *userdata, SenderJob **ret_job);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "broker/broker-filter.h"
 #include "broker/broker.h"
 #include "broker/privileges.h"
 #include "util/error.h"
@@ -126,7 +127,7 @@ static int check_upstream(const struct folders *folders, const struct config *co
         return -EINVAL;
 }
 
-/* The sockets first: looking up a user may make an upcall, which is known for ours then. Returns the lock. */
+/* The sockets first: looking up a user may make an upcall, which is known for ours then. */
 static int prepare(const struct config *config, struct folders *folders, int ret_listeners[static LISTENERS], uid_t *ret_uid, gid_t *ret_gid) {
         int r;
 
@@ -144,8 +145,29 @@ static int prepare(const struct config *config, struct folders *folders, int ret
         r = privileges_find_user(BROKER_USER, ret_uid, ret_gid);
         if (r < 0)
                 return r;
-        r = make_folders(folders, *ret_uid, *ret_gid);
-        return r < 0 ? r : take_lock(folders);
+        return make_folders(folders, *ret_uid, *ret_gid);
+}
+
+static int install_filter(enum broker_filter which) {
+        int r = broker_filter_install(which);
+
+        if (r < 0)
+                fprintf(stderr, "the filter of system calls cannot be installed: %s; the kernel needs CONFIG_SECCOMP_FILTER\n", strerror(-r));
+        return r;
+}
+
+/* The lock is in a folder of the broker's user. */
+static int become_broker(const struct folders *folders, uid_t uid, gid_t gid, const struct config *config, int *ret_lock) {
+        int r;
+
+        r = privileges_drop(uid, gid, config->audit != CONFIG_AUDIT_NONE);
+        if (r < 0)
+                return r;
+        r = take_lock(folders);
+        if (r < 0)
+                return r;
+        *ret_lock = r;
+        return install_filter(BROKER_FILTER_START);
 }
 
 static int run(const struct arguments *arguments, const struct config *config) {
@@ -163,16 +185,16 @@ static int run(const struct arguments *arguments, const struct config *config) {
                 return -EPERM;
         }
         (void) umask(0077);
-        lock = prepare(config, &folders, listeners, &uid, &gid);
-        if (lock < 0)
-                return lock;
+        r = prepare(config, &folders, listeners, &uid, &gid);
+        if (r < 0)
+                return r;
         raise_descriptor_limit();
         r = witness_start(arguments->witness, uid, gid, &fd, &witness);
         if (r < 0) {
                 fprintf(stderr, "%s cannot be started: %s\n", arguments->witness, strerror(-r));
                 return r;
         }
-        r = privileges_drop(uid, gid, config->audit != CONFIG_AUDIT_NONE);
+        r = become_broker(&folders, uid, gid, config, &lock);
         if (r < 0) {
                 close_fd(fd);
                 return r;
@@ -180,6 +202,8 @@ static int run(const struct arguments *arguments, const struct config *config) {
         start = (struct broker_start){ .config_path = arguments->config, .runtime_dir = folders.runtime, .state_dir = folders.state, .config = *config,
                                        .witness_fd = fd, .listeners = listeners };
         r = broker_new(&start, &broker);
+        if (r == 0)
+                r = install_filter(config->upstream[0] ? BROKER_FILTER_RUN_NESTED : BROKER_FILTER_RUN);
         return r < 0 ? r : broker_run(broker);
 }
 

@@ -41,6 +41,10 @@ int peer_pidfd(int fd, const struct peer *peer) {
         return pidfd < 0 ? negative_errno() : pidfd;
 }
 
+bool peer_sent(const struct peer *peer, int pidfd, pid_t sender) {
+        return sender > 0 && sender == peer->pid && process_pidfd_alive(pidfd); /* while it lives the number is its own */
+}
+
 bool peer_is_upcall(const struct peer *peer) {
         struct process_stat self, parent;
 

@@ -18,6 +18,9 @@ int peer_credentials(int fd, struct peer *ret_peer);
  * number), else pidfd_open() of the number. Returns it, or a negative errno: -ESRCH when the peer is gone. */
 int peer_pidfd(int fd, const struct peer *peer);
 
+/* Whether what this process sent came from the peer itself, which still lives, and not from somebody who was passed the connection. */
+bool peer_sent(const struct peer *peer, int pidfd, pid_t sender);
+
 /* Whether the kernel itself started the peer: it runs as root, and its parent is a kernel thread. */
 bool peer_is_upcall(const struct peer *peer);
 

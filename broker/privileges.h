@@ -16,8 +16,8 @@ int privileges_make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid);
 /* Whether root of a container has what starting the broker takes: run times keep some of it back. Says what is missing. */
 int privileges_check_nested(void);
 
-/* Becomes the user with CAP_AUDIT_WRITE and CAP_AUDIT_READ (audit: whether there is a use for them) and nothing else, for good: empty bounding set, no new
- * privileges, not dumpable, no core file. */
+/* Becomes the user with CAP_AUDIT_WRITE and CAP_AUDIT_READ (audit: whether there is a use for them) and nothing else, for good: empty bounding set, locked
+ * securebits, no new privileges, not dumpable, no core file. */
 int privileges_drop(uid_t uid, gid_t gid, bool audit);
 
 #endif

@@ -27,7 +27,7 @@
 
 #define CONTAINER_COLUMNS "id, contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, " \
                           "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, " \
-                          "runtime_id, image, pod, cgroup_pending"
+                          "runtime_id, image, pod, cgroup_pending, delegation"
 
 /* A finished row enters the chain in the statement that finishes it: what it changes stands here with its new value. */
 #define CHAINED(number, previous, state, completion_serial, completion_ms, reason)                                                     \
@@ -46,24 +46,28 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_ADD] =
                 "INSERT INTO container (contid, parent, boot_id, name, state, found, pid, start_time, pid_ns_device, pid_ns_inode, "
                 "user_ns_device, user_ns_inode, cgroup, cgroup_path, registrar_uid, registrar_loginuid, time, time_end, reason, "
-                "runtime_id, image, pod, cgroup_pending) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)",
+                "runtime_id, image, pod, cgroup_pending, delegation) "
+                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24)",
         [STATEMENT_CONTAINER_STATE] = "UPDATE container SET state = ?2, time_end = ?3, reason = ?4 WHERE id = ?1 AND state <> 3",
         [STATEMENT_CONTAINER_CGROUP] = "UPDATE container SET cgroup = ?2, cgroup_path = ?3, cgroup_pending = 0 WHERE id = ?1 AND cgroup_pending = 1 AND state <> 3",
         [STATEMENT_CONTAINER_DELETE] = "DELETE FROM container WHERE id = ?1",
-        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid, kind, lend, arguments FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
-        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid, kind, lend, arguments) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid, kind, lend, arguments, delegation FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
+        [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid, kind, lend, arguments, delegation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [STATEMENT_AGENT_REMOVE] = "DELETE FROM agent WHERE id = ?1",
-        [STATEMENT_ROUTE_EACH] = "SELECT id, container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, "
+        [STATEMENT_ROUTE_EACH] = "SELECT id, container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, delegation, "
                                  "(SELECT group_concat(agent) FROM (SELECT agent FROM route_agent WHERE route = route.id ORDER BY place)) "
                                  "FROM route WHERE ?1 = 0 OR container = ?1 ORDER BY id",
-        [STATEMENT_ROUTE_ADD] = "INSERT INTO route (container, action, error, operation, key_type, description, callout, origin, uid, flags, priority) "
-                                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        [STATEMENT_ROUTE_ADD] = "INSERT INTO route (container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, delegation) "
+                                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         [STATEMENT_ROUTE_AGENT_ADD] = "INSERT INTO route_agent (route, place, agent) VALUES (?1, ?2, ?3)",
         [STATEMENT_ROUTE_REMOVE] = "DELETE FROM route WHERE id = ?1",
         [STATEMENT_SERVES_EACH] = "SELECT agent, container FROM agent_serves ORDER BY agent, container",
         [STATEMENT_SERVES_ADD] = "INSERT INTO agent_serves (agent, container) VALUES (?1, ?2)",
         [STATEMENT_SERVES_REMOVE] = "DELETE FROM agent_serves WHERE agent = ?1 AND container = ?2",
+        [STATEMENT_DELEGATION_EACH] = "SELECT id, container, parent, types, max_containers, max_agents, depth, expires, time FROM delegation ORDER BY id",
+        [STATEMENT_DELEGATION_ADD] = "INSERT INTO delegation (container, parent, types, max_containers, max_agents, depth, expires, time) "
+                                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        [STATEMENT_DELEGATION_REMOVE] = "DELETE FROM delegation WHERE id = ?1",
 
         [STATEMENT_AFFINITY_SET] = "INSERT INTO affinity (boot_id, server, family, address, creduid, owner, contid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
                                    "ON CONFLICT (boot_id, server, family, address, creduid) DO UPDATE SET owner = excluded.owner, contid = excluded.contid",
@@ -316,7 +320,8 @@ static int configure(Registry *registry) {
                 code = chain_function(registry->db);
         if (code != SQLITE_OK)
                 return registry_fail(registry, code, "configuring SQLite");
-        return execute(registry, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF",
+        return execute(registry, "PRAGMA page_size = " PAGE_SIZE "; PRAGMA temp_store = MEMORY; PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA secure_delete = OFF; "
+                       "PRAGMA recursive_triggers = ON", /* what ends takes with it what ends by that */
                        "configuring SQLite");
 }
 
@@ -406,6 +411,7 @@ static int check_registrations(Registry *registry) {
                 "SELECT count(*) FROM pragma_integrity_check('route') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_integrity_check('route_agent') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_integrity_check('agent_serves') WHERE integrity_check <> 'ok'",
+                "SELECT count(*) FROM pragma_integrity_check('delegation') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_foreign_key_check()",
         };
         int64_t n_wrong;

@@ -39,6 +39,7 @@ static void read_route(struct columns *columns, struct registry_route *ret_row) 
         ret_row->uid = column_u32(columns);
         ret_row->flags = column_u32(columns);
         ret_row->priority = column_u32(columns);
+        ret_row->delegation = column_int(columns);
         read_agents(columns, ret_row);
 }
 
@@ -74,6 +75,7 @@ static int add_row(Registry *registry, struct registry_route *route, const char 
         query_int(&query, route->uid);
         query_int(&query, route->flags);
         query_int(&query, route->priority);
+        query_int_or_null(&query, route->delegation);
         r = query_step(&query);
         if (r < 0)
                 return r;

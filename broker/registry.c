@@ -38,6 +38,7 @@ static void read_container(struct columns *columns, struct registry_container *r
         ret_row->image = column_text(columns, true);
         ret_row->pod = column_text(columns, true);
         ret_row->cgroup_pending = column_u32(columns);
+        ret_row->delegation = column_int(columns);
 }
 
 static int give_container(Query *query, registry_container_fn fn, void *userdata) {
@@ -90,6 +91,7 @@ int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn
                 row.kind = column_u32(&columns);
                 row.lend = column_u32(&columns);
                 row.arguments = column_blob_or_null(&columns, &row.arguments_size);
+                row.delegation = column_int(&columns);
                 r = each_end(registry, &columns, query.action);
                 if (r >= 0)
                         r = fn(userdata, &row);
@@ -156,6 +158,7 @@ int registry_add_container(Registry *registry, struct registry_container *contai
         query_text(&query, container->image);
         query_text(&query, container->pod);
         query_int(&query, container->cgroup_pending);
+        query_int_or_null(&query, container->delegation);
         return run_add(&query, &container->id);
 }
 
@@ -197,6 +200,7 @@ int registry_add_agent(Registry *registry, struct registry_agent *agent) {
                 query_blob(&query, agent->arguments, agent->arguments_size);
         else
                 query_null(&query);
+        query_int_or_null(&query, agent->delegation);
         return run_add(&query, &agent->id);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The registry (containers, agents, routes) and the ledger (one row per upcall) in one embedded SQLite file. The only file
+ * The registry (containers, agents, routes, delegations) and the ledger (one row per upcall) in one embedded SQLite file. The only file
  * that knows SQLite. Not thread-safe: the broker's loop alone uses it. WAL, foreign keys, STRICT tables; schema/ holds the numbered
  * migrations, PRAGMA user_version says how many of them were applied.
  *
@@ -22,6 +22,7 @@
 #include "auditing/sender.h"
 #include "broker/affinity.h"
 #include "upcall/protocol.h"
+#include "broker/delegation.h"
 #include "util/cleanup.h"
 #include "util/process.h"
 
@@ -45,6 +46,7 @@ struct registry_container {
         const char *reason;   /* why it ended, NULL: it has not */
         const char *runtime_id, *image, *pod; /* what the run time said of it; NULL: nothing */
         uint32_t cgroup_pending; /* 1: cgroup is its run time's, and tells nothing apart; it is to be moved to one of its own */
+        int64_t delegation; /* by which it was registered; 0: the administrator did, here and below */
 };
 
 struct registry_agent {
@@ -55,6 +57,7 @@ struct registry_agent {
         uint32_t lend;         /* 1: it gets the authority */
         const void *arguments; /* of a helper or a host program: words, each with its NUL */
         size_t arguments_size; /* 0: none */
+        int64_t delegation;
 };
 
 struct registry_route {
@@ -69,6 +72,13 @@ struct registry_route {
         uint32_t uid;                 /* 0 any, else the caller's + 1 */
         uint32_t flags;               /* set of enum upcall_route_flag */
         uint32_t priority;
+        int64_t delegation;
+};
+
+struct registry_delegation {
+        int64_t id, container, parent; /* parent 0: the administrator's own */
+        struct delegation_limits limits;
+        uint64_t time; /* microseconds since 1970 */
 };
 
 enum ledger_state {
@@ -120,6 +130,7 @@ const char *registry_problem(int error);
 typedef int (*registry_container_fn)(void *userdata, const struct registry_container *row);
 typedef int (*registry_agent_fn)(void *userdata, const struct registry_agent *row);
 typedef int (*registry_route_fn)(void *userdata, const struct registry_route *row);
+typedef int (*registry_delegation_fn)(void *userdata, const struct registry_delegation *row);
 typedef int (*registry_ledger_fn)(void *userdata, const struct ledger_row *row);
 
 int registry_each_container(Registry *registry, bool ended, registry_container_fn fn, void *userdata); /* by row number */
@@ -150,6 +161,11 @@ typedef int (*registry_serves_fn)(void *userdata, int64_t agent, int64_t contain
 int registry_add_serves(Registry *registry, int64_t agent, int64_t container);
 int registry_remove_serves(Registry *registry, int64_t agent, int64_t container);
 int registry_each_serves(Registry *registry, registry_serves_fn fn, void *userdata);
+/* Removing one takes with it, in one transaction, those that it was passed on as, and what all of these let grow: agents and routes are deleted, containers
+ * held. A container that ends, or is held, takes its delegation with it in the same way. */
+int registry_add_delegation(Registry *registry, struct registry_delegation *delegation); /* sets id */
+int registry_remove_delegation(Registry *registry, int64_t id);
+int registry_each_delegation(Registry *registry, registry_delegation_fn fn, void *userdata); /* parents first */
 
 /* Who asked for which server and user: of this boot, and what is of another one is removed. broker/affinity.h */
 typedef int (*registry_affinity_fn)(void *userdata, const struct affinity_entry *row);

@@ -83,7 +83,7 @@ static void rejudge_sessions(Container *registered) {
 
 static bool is_open(const Upcall *upcall) {
         return upcall->container && upcall->caller &&
-                (upcall->state == UPCALL_RECORDING || upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED);
+                (upcall->state == UPCALL_RECORDING || upcall->state == UPCALL_PACED || upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED);
 }
 
 /* As long as it is open its caller waits in the kernel, and has its number to itself. */

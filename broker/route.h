@@ -30,6 +30,7 @@ struct route {
         uint32_t error;     /* REJECT */
         int64_t agents[ROUTE_AGENTS_MAX]; /* ANSWER: row numbers, in the order in which they are asked */
         size_t n_agents;
+        int64_t delegation; /* by which it was added; 0: the administrator did. Says nothing of what it matches */
 };
 
 struct route_subject {

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "broker/control.h"
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
@@ -12,9 +13,6 @@
 #include "util/deadline.h"
 #include "util/error.h"
 #include "util/message.h"
-
-/* Anybody may connect. What has not been let in has a room of its own, so that it does not take that of agents away. */
-#define UNATTACHED_MAX 128
 
 #define ATTACH_TIMEOUT_USEC (5 * USEC_PER_SEC)
 
@@ -28,12 +26,10 @@ static void session_unlink(Session *session) {
                 TAILQ_REMOVE(&session->agent->sessions, session, link);
                 session->agent->n_sessions--;
                 session->agent->last_seen = usec_now(CLOCK_BOOTTIME);
-                session->broker->n_sessions--;
-        } else {
+        } else
                 TAILQ_REMOVE(&session->broker->unattached, session, link);
-                session->broker->n_unattached--;
-        }
         session->agent = NULL;
+        quota_give_back(&session->charge);
 }
 
 static void leave_asked(Session *session, const char *reason) {
@@ -79,8 +75,8 @@ void session_cut_off(Session *session, int error, const char *text, const char *
 
 /* ---- letting in ---- */
 
-static struct refusals *refusals_of(Broker *broker, Container *container) {
-        return container ? &container->refusals : &broker->strangers;
+static QuotaHolder *refusals_of(Broker *broker, Container *container) {
+        return container ? container->holder : broker->strangers;
 }
 
 static void record_refusal(Session *session, Container *container, const char *reason) {
@@ -112,8 +108,9 @@ static const struct turned_away no_agent = { ENXIO, "this container has no agent
 static const struct turned_away wrong_uid = { EACCES, "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container",
                                               "wrong-uid" };
 static const struct turned_away no_keyring = { EINVAL, "this agent was added with --lend: it must offer a keyring for the authority over keys", "no-keyring" };
-static const struct turned_away too_many_of_it = { EUSERS, "this agent has as many connections as it may have (max-connections-per-agent)", "over-limit" };
-static const struct turned_away too_many = { EUSERS, "the broker has as many agents' connections as it may have (max-agent-connections)", "over-limit" };
+static const struct turned_away too_many_of_it = { EUSERS, "this agent has as many connections as it may have (max-connections-per-agent)", "over-connections-agent" };
+static const struct turned_away too_many = { EUSERS, "there are as many connections of agents as there may be, in this container (max-connections-per-container) "
+                                                     "or on the host (max-agent-connections)", NULL };
 
 /* A process of the host, where it has no container's uids: it is the agent, or a stranger to whom nothing is told. */
 static const struct turned_away *identify_host(const Session *session, Agent **ret_agent) {
@@ -152,12 +149,22 @@ static const struct turned_away *session_identify(const Session *session, Contai
         return NULL;
 }
 
-static const struct turned_away *session_count(const Session *session, const Agent *agent) {
-        const struct config *config = &session->broker->config;
+/* From here on it does not count as one that arrives. */
+static int session_charge(Session *session, const Agent *agent, struct turned_away *ret_away) {
+        struct quota_charge charge = {};
+        int r;
 
-        if (agent->n_sessions >= config->max_per_agent)
-                return &too_many_of_it;
-        return session->broker->n_sessions >= config->max_agent_connections ? &too_many : NULL;
+        if (agent->n_sessions >= session->broker->config.max_per_agent) {
+                *ret_away = too_many_of_it;
+                return -EDQUOT;
+        }
+        *ret_away = too_many;
+        r = quota_take(agents_holder(agent->broker, agent->container), session->uid, QUOTA_CONNECTIONS, 1, 0, &charge, &ret_away->reason);
+        if (r < 0)
+                return r;
+        quota_give_back(&session->charge);
+        session->charge = charge;
+        return 0;
 }
 
 static void session_join(Session *session, Agent *agent) {
@@ -166,20 +173,19 @@ static void session_join(Session *session, Agent *agent) {
         TAILQ_INSERT_TAIL(&agent->sessions, session, link);
         session->agent = agent;
         agent->n_sessions++;
-        session->broker->n_unattached--;
-        session->broker->n_sessions++;
 }
 
 static void session_let_in(Session *session) {
         struct message_attached message = {};
         const struct turned_away *away;
+        struct turned_away over;
         Container *container;
         Agent *agent = NULL;
         int r;
 
         away = session_identify(session, &container, &agent);
-        if (!away)
-                away = session_count(session, agent);
+        if (!away && session_charge(session, agent, &over) < 0)
+                away = &over;
         if (away) {
                 record_refusal(session, container, away->reason);
                 session_cut_off(session, away->error, away->text, away->reason);
@@ -464,6 +470,15 @@ static void session_protocol_error(Session *session, int error) {
         session_cut_off(session, EBADMSG, "this agent sent a packet that makes no sense here", "agent-nonsense");
 }
 
+/* A container's own root gives orders where agents connect: it sees no other socket. */
+static void session_hand_over(Session *session) {
+        Broker *broker = session->broker;
+        int fd = TAKE_FD(session->fd), pidfd = TAKE_FD(session->pidfd);
+
+        (void) session_end(session, "gives-orders");
+        control_accept_guest(broker, fd, pidfd);
+}
+
 /* One packet per turn, so that an agent that never stops sending leaves the others their turns. */
 static int on_session_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         Session *session = userdata;
@@ -475,6 +490,12 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
 
         (void) source;
         (void) events;
+        if (!session->name[0] && control_is_order(fd)) {
+                session_hand_over(session);
+                return 0;
+        }
+        if (!session->name[0]) /* who has sent a packet is asked of orders alone */
+                (void) setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 0 }, sizeof(int));
         /* expected in an answer alone, and not from those whose descriptors hang */
         descriptor = session->n_asked + session->n_withdrawn > 0 && closing_allowed(closing);
         r = packet_receive(fd, packet, descriptor ? 1 : 0);
@@ -499,18 +520,42 @@ static int on_attach_timeout(sd_event_source *source, uint64_t now, void *userda
         return 0;
 }
 
+/* Those that say nothing go first: an agent says at once who it is. */
+static bool make_room(Session *arriving, bool of_its_uid) {
+        Session *session;
+
+        TAILQ_FOREACH(session, &arriving->broker->unattached, link)
+                if (session != arriving && !session->name[0] && (!of_its_uid || session->uid == arriving->uid)) {
+                        session_cut_off(session, EUSERS, "too many others connect and do not say which agent they are: try again", "over-arrivals");
+                        return true;
+                }
+        return false;
+}
+
+/* Anybody may connect. What has not been let in has a room of its own, so that it does not take that of agents away. */
+static int session_arrive(Session *session) {
+        const char *reason;
+        int r;
+
+        do
+                r = quota_take(session->broker->strangers, session->uid, QUOTA_ARRIVALS, 1, 0, &session->charge, &reason);
+        while ((r == -EDQUOT || r == -EBUSY) && make_room(session, r == -EDQUOT));
+        return r;
+}
+
 static int session_start(Session *session) {
         static const struct message_hello hello = { .version = { .data = PACKAGE_VERSION, .size = sizeof(PACKAGE_VERSION) - 1 } };
         sd_event *event = session->broker->event;
         struct peer peer;
         int r;
 
-        if (session->broker->n_unattached > UNATTACHED_MAX)
-                return -EUSERS;
         r = peer_credentials(session->fd, &peer);
         if (r < 0)
                 return r;
         session->uid = peer.uid;
+        r = session_arrive(session);
+        if (r < 0)
+                return r;
         session->pidfd = peer_pidfd(session->fd, &peer);
         if (session->pidfd < 0)
                 return session->pidfd;
@@ -520,19 +565,6 @@ static int session_start(Session *session) {
         if (r >= 0)
                 r = packet_send(session->fd, &message_hello_layout, &hello, NULL, 0);
         return r < 0 ? r : 0;
-}
-
-/* Those that say nothing go first: an agent says at once who it is. */
-static void make_room(Broker *broker) {
-        Session *session;
-
-        if (broker->n_unattached < UNATTACHED_MAX)
-                return;
-        TAILQ_FOREACH(session, &broker->unattached, link)
-                if (!session->name[0]) {
-                        session_cut_off(session, EUSERS, "too many others connect and do not say which agent they are: try again", "over-limit");
-                        return;
-                }
 }
 
 int session_accept(Broker *broker, int fd) {
@@ -549,12 +581,10 @@ int session_accept(Broker *broker, int fd) {
         session->pidfd = -1;
         TAILQ_INIT(&session->asked);
         TAILQ_INIT(&session->answered);
-        make_room(broker);
         TAILQ_INSERT_TAIL(&broker->unattached, session, link);
-        broker->n_unattached++;
         r = session_start(session);
-        if (r == -EUSERS)
-                session_cut_off(session, EUSERS, "too many others are being let in: try again", "over-limit");
+        if (r == -EDQUOT || r == -EBUSY)
+                session_cut_off(session, EUSERS, "too many others are being let in: try again", "over-arrivals");
         else if (r < 0)
                 (void) session_end(session, "agent-gone");
         return r;

@@ -21,6 +21,7 @@ struct Session {
         Broker *broker;
         int fd, pidfd;
         uid_t uid; /* of the peer, when it connected */
+        struct quota_charge charge; /* for arriving, then for being connected */
         sd_event_source *io, *timer;
         WitnessQuestion *question;
         struct process_facts *facts; /* NULL until the witness has answered */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,10 +18,11 @@
 static const struct socket_kind {
         const char *name, *file;
         mode_t mode;
+        bool orders; /* are given there: by whom is asked of each packet (control-request.c) */
 } socket_kinds[LISTENERS] = {
-        [LISTENER_UPCALL] = { "upcall", "upcall.sock", 0600 },
-        [LISTENER_AGENT] = { "agent", "agent/agent.sock", 0666 },
-        [LISTENER_CONTROL] = { "control", "control.sock", 0600 },
+        [LISTENER_UPCALL] = { "upcall", "upcall.sock", 0600, false },
+        [LISTENER_AGENT] = { "agent", "agent/agent.sock", 0666, true },
+        [LISTENER_CONTROL] = { "control", "control.sock", 0600, true },
 };
 
 static int find_kind(const char *name) {
@@ -163,6 +165,9 @@ int sockets_listen(const char *runtime_dir, enum broker_listener which, int fd) 
                 return r;
         if (owned < 0)
                 r = owned = make(&address, kind->mode);
+        /* before anybody connects: connections inherit it (net/unix/af_unix.c, unix_accept()) */
+        if (r >= 0 && kind->orders && setsockopt(owned, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0)
+                r = negative_errno();
         if (r >= 0 && listen(owned, SOMAXCONN) < 0)
                 r = negative_errno();
         if (r < 0) {

@@ -41,6 +41,7 @@ static bool upcall_ask(Upcall *upcall) {
                                 return true;
                         }
                         upcall->state = UPCALL_ASKED;
+                        quota_give_back(&upcall->waiting);
                         if (upcall_arm(upcall, upcall->turn) < 0)
                                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
                         return true;
@@ -48,6 +49,7 @@ static bool upcall_ask(Upcall *upcall) {
                 if (session_ask(session, upcall, left > 0 ? left : 1) == 0) {
                         session_take(session, upcall);
                         upcall->state = UPCALL_ASKED;
+                        quota_give_back(&upcall->waiting);
                         if (upcall_arm(upcall, upcall->turn) < 0)
                                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
                         return true;
@@ -74,6 +76,8 @@ static uint64_t turn_of(const Upcall *upcall) {
 
 void upcall_dispatch(Upcall *upcall) {
         Agent *agent = upcall->decision.agent;
+        const char *reason;
+        int r;
 
         if (agent->kind != UPCALL_AGENT_RESIDENT) {
                 upcall_run_helper(upcall, agent);
@@ -82,6 +86,12 @@ void upcall_dispatch(Upcall *upcall) {
         upcall->turn = turn_of(upcall);
         if (upcall_ask(upcall))
                 return;
+        r = quota_take(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, 1, 0, &upcall->waiting, &reason);
+        if (r < 0) {
+                upcall->broker->counters.over_limit++;
+                upcall_reject(upcall, (uint32_t) -r, UPCALL_SHORT_REFUSAL, reason);
+                return;
+        }
         upcall->state = UPCALL_WAITING;
         TAILQ_INSERT_TAIL(&agent->waiting, upcall, agent_link);
         if (upcall_arm(upcall, waiting_until(upcall)) < 0)

@@ -8,6 +8,9 @@
 #include "util/error.h"
 
 /* The negative time-out of the kernel itself, in seconds: security/keys/internal.h, key_negative_timeout */
+/* Who asked within this time is expected to ask again. */
+#define COMPANY_USEC (10 * USEC_PER_SEC)
+
 #define KERNEL_REFUSAL 60
 
 static struct upcall_decision reject(uint32_t error, uint32_t seconds, const char *reason) {
@@ -138,24 +141,6 @@ static Upcall *find_living_outer(const Upcall *upcall) {
         return outer;
 }
 
-static bool over_limit(const Upcall *upcall, bool reserved) {
-        const struct config *config = &upcall->broker->config;
-
-        if (!reserved && upcall->container && upcall->container->n_upcalls >= config->max_per_container)
-                return true;
-        return upcall->broker->n_in_flight >= (reserved ? config->max_in_flight : config->max_in_flight - config->reserved_in_flight);
-}
-
-/* The pid as the container sees it: its column in NSpid is its pid namespace's depth */
-static uint32_t pid_inside(const Container *container, const struct process_facts *facts) {
-        size_t length = namespace_chain_length(&facts->pid_ns);
-
-        for (size_t i = 0; i < length && i < facts->n_pids; i++)
-                if (namespace_id_equal(facts->pid_ns.ids[i], container->entry.pid_ns))
-                        return facts->pids[facts->n_pids - 1 - i];
-        return 0;
-}
-
 void upcall_ids_at(const Upcall *upcall, Container *container, uint32_t *ret_uid, uint32_t *ret_gid, uint32_t *ret_pid) {
         *ret_uid = upcall->uid;
         *ret_gid = upcall->gid;
@@ -164,7 +149,7 @@ void upcall_ids_at(const Upcall *upcall, Container *container, uint32_t *ret_uid
                 return;
         *ret_uid = container_uid_inside(container, upcall->uid);
         *ret_gid = container_gid_inside(container, upcall->gid);
-        *ret_pid = container == upcall->container ? upcall->inside_pid : upcall->caller ? pid_inside(container, upcall->caller) : 0;
+        *ret_pid = container == upcall->container ? upcall->inside_pid : upcall->caller ? container_pid_inside(container, upcall->caller) : 0;
 }
 
 static const char *found_word(uint32_t found) {
@@ -211,7 +196,7 @@ static int upcall_attribute(Upcall *upcall, const struct attribution *attributio
                 return -ENOMEM;
         upcall->inside_uid = container_uid_inside(container, upcall->uid);
         upcall->inside_gid = container_gid_inside(container, upcall->gid);
-        upcall->inside_pid = pid_inside(container, facts);
+        upcall->inside_pid = container_pid_inside(container, facts);
         return 0;
 }
 
@@ -221,27 +206,56 @@ struct route_subject upcall_subject(const Upcall *upcall) {
                                        .uid = upcall->uid };
 }
 
-/* Whoever is over the limit gets an answer, and a record as long as these do not become a flood of their own */
-static bool upcall_limit(Upcall *upcall, bool reserved) {
-        struct refusals *refusals = upcall->container ? &upcall->container->refusals : &upcall->broker->strangers;
-        bool mine = upcall->container && upcall->container->n_upcalls >= upcall->broker->config.max_per_container;
+/* ---- limits ---- */
 
-        if (!over_limit(upcall, reserved))
-                return true;
+static void upcall_wait_until(Upcall *upcall, uint64_t when) {
+        upcall->not_before = when < upcall->deadline ? when : upcall->deadline;
+}
+
+/* Refusals that come at once are asked for again at once, and each costs the kernel a process. So they are held back for a moment, which the caller sleeps
+ * through; as long as these do not become too many, too. */
+static void upcall_hold(Upcall *upcall, QuotaHolder *holder) {
+        const char *reason;
+
+        if (quota_take(holder, upcall->caller_uid, QUOTA_HELD, 1, 0, &upcall->charge, &reason) == 0)
+                upcall_wait_until(upcall, usec_now(CLOCK_BOOTTIME) + UPCALL_HOLD_USEC);
+}
+
+/* It gets an answer, and a record as long as these do not become a flood of their own. */
+static bool upcall_over_limit(Upcall *upcall, QuotaHolder *holder, int error, const char *reason) {
         upcall->broker->counters.over_limit++;
-        upcall->decision = reject(mine ? EDQUOT : EBUSY, UPCALL_SHORT_REFUSAL, "over-limit");
-        if (upcall->observed || broker_may_record_refusal(upcall->broker, refusals))
+        upcall->decision = reject((uint32_t) -error, UPCALL_SHORT_REFUSAL, reason);
+        if (upcall->observed)
+                return quota_take(holder, upcall->caller_uid, QUOTA_UPCALLS, 1, QUOTA_ALWAYS, &upcall->charge, &reason) == 0;
+        upcall_hold(upcall, holder);
+        if (broker_may_record_refusal(upcall->broker, holder))
                 return true;
         upcall->muted = true;
-        upcall_reject(upcall, upcall->decision.error, UPCALL_SHORT_REFUSAL, "over-limit");
+        upcall_proceed(upcall);
         return false;
 }
 
-static void upcall_count(Upcall *upcall) {
-        upcall->counted = true;
-        upcall->broker->n_in_flight++;
-        if (upcall->container)
-                upcall->container->n_upcalls++;
+/* Whether anybody else has asked within the last seconds. */
+static bool upcall_has_company(Upcall *upcall, const QuotaHolder *holder) {
+        uint64_t now = usec_now(CLOCK_BOOTTIME), others = quota_company_others(&upcall->broker->company, holder, now);
+
+        return others > 0 && now - others < COMPANY_USEC;
+}
+
+/* What a container asks is answered at a pace that leaves the processors to others, where there are others. */
+static bool upcall_limit(Upcall *upcall, bool reserved) {
+        Broker *broker = upcall->broker;
+        QuotaHolder *holder = upcall->container ? upcall->container->holder : reserved ? broker->host : broker->strangers;
+        const char *reason;
+        int r;
+
+        r = quota_take(holder, upcall->caller_uid, QUOTA_UPCALLS, 1, reserved ? QUOTA_RESERVE : 0, &upcall->charge, &reason);
+        if (r < 0)
+                return upcall_over_limit(upcall, holder, r, reason);
+        if (upcall_has_company(upcall, holder) && !reserved && !upcall->observed)
+                upcall_wait_until(upcall, quota_reserve(holder, QUOTA_VERDICTS, usec_now(CLOCK_BOOTTIME), broker->config.max_verdicts,
+                                                        broker->config.limits[QUOTA_UPCALLS].container));
+        return true;
 }
 
 static bool somebody_is_there(const struct upcall_decision *decision) {
@@ -313,6 +327,5 @@ void upcall_begin(Upcall *upcall, const struct process_facts *facts) {
         if (!upcall_limit(upcall, upcall->unconditional || outer))
                 return;
         upcall_resolve(upcall);
-        upcall_count(upcall);
         upcall_record(upcall);
 }

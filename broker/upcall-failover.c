@@ -140,8 +140,47 @@ void upcall_agent_withdrawn(Agent *agent, const Container *owner, const char *re
                         forget_next(&upcall->decision, agent);
         /* one that ends may take others with it: each time it is looked anew */
         while ((upcall = find_asking(agent, owner)))
-                if (upcall->state == UPCALL_RECORDING)
-                        upcall->decision.agent = NULL; /* upcall_proceed() goes on when the record is there */
+                if (upcall->state == UPCALL_RECORDING || upcall->state == UPCALL_PACED)
+                        upcall->decision.agent = NULL; /* upcall_proceed() goes on when the record is there, and it is time */
                 else if (!upcall_fail_over(upcall, reason))
                         upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
+}
+
+/* ---- what happens to routes meanwhile ---- */
+
+static bool is_asked_by(const struct route *route, Container *owner, const Agent *agent) {
+        for (size_t i = 0; route && route->action == UPCALL_ACTION_ANSWER && i < route->n_agents; i++)
+                if (container_agent_by_row(owner, route->agents[i]) == agent)
+                        return true;
+        return false;
+}
+
+/* Which of its agents the route that it would take now leads to: the others are asked no more. False: nor is the one whose turn it is. */
+static bool follow_routes(Upcall *upcall) {
+        struct route_subject subject = upcall_subject(upcall);
+        struct upcall_decision *decision = &upcall->decision;
+        Container *owner = NULL;
+        const struct route *route = container_find_route(upcall->container, &subject, &owner);
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < decision->n_next; i++)
+                if (is_asked_by(route, owner, decision->next[i]))
+                        decision->next[n++] = decision->next[i];
+        decision->n_next = n;
+        return !decision->agent || is_asked_by(route, owner, decision->agent);
+}
+
+static bool is_undecided(const Upcall *upcall) {
+        return upcall->container && upcall->decision.action == UPCALL_ACTION_ANSWER &&
+                (upcall->state == UPCALL_RECORDING || upcall->state == UPCALL_PACED || upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED);
+}
+
+void upcall_routes_removed(Container *owner, const char *reason) {
+        Upcall *upcall, *next;
+
+        for (upcall = TAILQ_FIRST(&owner->broker->upcalls); upcall; upcall = next) {
+                next = TAILQ_NEXT(upcall, link);
+                if (is_undecided(upcall) && leads_to(upcall, owner) && !follow_routes(upcall))
+                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
+        }
 }

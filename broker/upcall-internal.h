@@ -13,6 +13,9 @@
 /* Refusals of ours that a retry may soon overcome are forgotten soon. In seconds. */
 #define UPCALL_SHORT_REFUSAL 1
 
+/* How long a refusal is held back that a limit is the reason of */
+#define UPCALL_HOLD_USEC (2 * USEC_PER_SEC)
+
 /* How the reason of what was observed begins */
 #define UPCALL_OBSERVED "observe-"
 
@@ -48,13 +51,13 @@ bool upcall_audit_is_down(const Upcall *upcall); /* nothing is to be sent: audit
 int upcall_send_dispatch(Upcall *upcall);        /* 0: under way */
 void upcall_complete(Upcall *upcall);            /* its completion record, once its dispatch record has its fate; the upcall may be gone then */
 void upcall_close(Upcall *upcall); /* once both records have their fate: ends the ledger row, and the upcall */
+void upcall_proceed(Upcall *upcall); /* by its decision, when it is time */
 void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by itself */
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
 void upcall_run_helper(Upcall *upcall, const Agent *agent); /* tells the client to */
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
 int upcall_read_lent(Upcall *upcall, const struct packet *packet); /* what came of a verdict to lend */
 int upcall_lend(Upcall *upcall, Session *session); /* tells the client to; the session is asked when it has */
-void upcall_proceed(Upcall *upcall);  /* once its dispatch record has its fate */
 
 /* Before anything is recorded: who is not connected is passed over, as long as somebody behind it is. */
 void upcall_pass_over_absent(Upcall *upcall);

@@ -32,12 +32,7 @@ void upcall_say(Upcall *upcall, const char *reason) {
 }
 
 void upcall_discount(Upcall *upcall) {
-        if (!upcall->counted)
-                return;
-        upcall->counted = false;
-        upcall->broker->n_in_flight--;
-        if (upcall->container)
-                upcall->container->n_upcalls--;
+        quota_give_back(&upcall->charge);
 }
 
 int upcall_arm(Upcall *upcall, uint64_t when) {
@@ -55,6 +50,7 @@ void upcall_leave_queue(Upcall *upcall) {
                 session_withdraw(upcall->session, upcall);
         else if (upcall->state == UPCALL_WAITING && upcall->decision.agent)
                 TAILQ_REMOVE(&upcall->decision.agent->waiting, upcall, agent_link);
+        quota_give_back(&upcall->waiting);
 }
 
 /* Nor is it judged anew from here on: what waits for its records may be thousands. */
@@ -226,10 +222,19 @@ static int upcall_read_outcome(Upcall *upcall, const struct packet *packet) {
 
 /* ---- the dispatch record ---- */
 
+/* Its turn comes later: what a container has too much of is spread over time, so that it does not take the processors from others. */
+static void upcall_pace(Upcall *upcall) {
+        upcall->state = UPCALL_PACED;
+        if (upcall_arm(upcall, upcall->not_before) < 0)
+                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+}
+
 void upcall_proceed(Upcall *upcall) {
         const struct upcall_decision *decision = &upcall->decision;
 
-        if (decision->action == UPCALL_ACTION_DEFER)
+        if (upcall->not_before > usec_now(CLOCK_BOOTTIME))
+                upcall_pace(upcall);
+        else if (decision->action == UPCALL_ACTION_DEFER)
                 upcall_defer(upcall);
         else if (decision->action == UPCALL_ACTION_REJECT)
                 upcall_reject(upcall, decision->error, decision->seconds, decision->reason);
@@ -475,13 +480,18 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
         Upcall *upcall = userdata;
 
         (void) source;
-        (void) now;
         switch (upcall->state) {
         case UPCALL_READING:
                 upcall_free(upcall);
                 break;
         case UPCALL_RECORDING:
                 upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
+                break;
+        case UPCALL_PACED:
+                if (now < upcall->deadline || upcall->decision.action != UPCALL_ACTION_ANSWER)
+                        upcall_proceed(upcall);
+                else
+                        upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
                 break;
         case UPCALL_WAITING:
         case UPCALL_ASKED:
@@ -542,7 +552,8 @@ void upcall_container_ended(Container *container, const char *reason) {
                 next = TAILQ_NEXT(upcall, link);
                 if (upcall->container != container)
                         continue;
-                if (upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED || upcall->state == UPCALL_RECORDING)
+                if (upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED || upcall->state == UPCALL_RECORDING ||
+                    upcall->state == UPCALL_PACED)
                         upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
         }
         TAILQ_FOREACH(upcall, &container->broker->upcalls, link)

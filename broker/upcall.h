@@ -2,10 +2,10 @@
 /*
  * One upcall, from the client's packet to the completion record.
  *
- *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ WAITING ─ a worker is free ─▶ ASKED
- *      refused, deferred: from RECORDING ─────────────────────────────┐                                       │ answer, deadline
- *                                                                     ▼                                       ▼
- *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀───────────────────┘
+ *   READING ─ the client's packet ─▶ RECORDING ─ dispatch record read back ─▶ PACED ─ its turn ─▶ WAITING ─ a worker is free ─▶ ASKED
+ *      refused, deferred: from RECORDING or PACED ────────────────────┐                                                          │ answer, deadline
+ *                                                                     ▼                                                          ▼
+ *                        FINISHED (completion record) ◀─ outcome ─ DECIDED (verdict sent) ◀──────────────────────────────────────┘
  */
 #ifndef BROKER_UPCALL_H
 #define BROKER_UPCALL_H
@@ -18,13 +18,14 @@
 enum upcall_state {
         UPCALL_READING,
         UPCALL_RECORDING,
+        UPCALL_PACED,
         UPCALL_WAITING,
         UPCALL_ASKED,
         UPCALL_DECIDED,
         UPCALL_FINISHED,
 };
 
-#define UPCALL_REASON_MAX 32
+#define UPCALL_REASON_MAX 48
 
 /* NAME/REASON, with a comma between them, of all agents but the last */
 #define UPCALL_FAILED_MAX ((ROUTE_AGENTS_MAX - 1) * (UPCALL_AGENT_NAME_MAX + UPCALL_REASON_MAX + 2))
@@ -56,7 +57,9 @@ struct Upcall {
         Broker *broker;
         const struct upcall_source *source;
         enum upcall_state state;
-        bool counted; /* in broker->n_in_flight and container->n_upcalls */
+        struct quota_charge charge;  /* in flight, or held */
+        struct quota_charge waiting; /* in its agent's queue */
+        uint64_t not_before; /* CLOCK_BOOTTIME: when it goes on behind its record */
         bool settling; /* in broker->settling */
         bool completed; /* its completion record is under way, or has its fate */
         bool row_lost;  /* the ledger could not be written */
@@ -147,6 +150,9 @@ void upcall_container_ended(Container *container, const char *reason);
 
 /* The agent is not asked any more, or not by routes of owner. What waits for it is the next one's, or refused. */
 void upcall_agent_withdrawn(Agent *agent, const Container *owner, const char *reason);
+
+/* What is under way by a route of owner that is not there any more, and by another one would go elsewhere, is refused. */
+void upcall_routes_removed(Container *owner, const char *reason);
 
 /* At start: makes the event sources that upcalls with a verdict wait for. */
 int upcall_settle_start(Broker *broker);

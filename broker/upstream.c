@@ -104,7 +104,7 @@ static int take_hello(Upstream *upstream, const struct packet *packet) {
         const struct config *config = &upstream->broker->config;
         struct message_attach attach = {
                 .name = wire_text(config->upstream_agent),
-                .workers = config->max_in_flight < SESSION_WORKERS_MAX ? config->max_in_flight : SESSION_WORKERS_MAX,
+                .workers = config->limits[QUOTA_UPCALLS].host < SESSION_WORKERS_MAX ? config->limits[QUOTA_UPCALLS].host : SESSION_WORKERS_MAX,
                 .flags = UPCALL_FLAG_BROKER,
         };
         struct message_hello hello;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <cap-ng.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -9,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "broker/witness-check.h"
 #include "broker/witness-filter.h"
 #include "broker/witness.h"
 #include "util/deadline.h"
@@ -27,6 +29,7 @@
 struct WitnessQuestion {
         Witness *witness;
         uint64_t seqno, deadline;
+        pid_t pid; /* whom it is about */
         witness_done_t done;
         void *userdata;
         TAILQ_ENTRY(WitnessQuestion) link;
@@ -96,6 +99,8 @@ static int child_keep_ptrace_alone(uid_t uid, gid_t gid) {
         capng_clear(CAPNG_SELECT_ALL);
         if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE, CAP_SYS_PTRACE) < 0)
                 return -EPERM;
+        if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED, 0, 0, 0) < 0)
+                return negative_errno();
         if (capng_change_id((int) uid, (int) gid, CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING) < 0)
                 return -EPERM;
         if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_SYS_PTRACE, 0, 0) < 0)
@@ -288,6 +293,11 @@ static int take_answer(Witness *witness, struct packet *packet) {
                 question_finish(question, -(int) seen.error, NULL, -1, -1);
                 return 0;
         }
+        r = witness_check(question->pid, &seen.facts, packet->descriptors[0], packet->descriptors[1]);
+        if (r < 0) {
+                question_finish(question, r, NULL, -1, -1);
+                return r == -EBADMSG ? r : 0; /* a witness that lies is as good as none */
+        }
         pid_ns = packet_take_descriptor(packet, 0);
         user_ns = packet_take_descriptor(packet, 1);
         question_finish(question, 0, &seen.facts, pid_ns, user_ns);
@@ -351,6 +361,7 @@ static bool means_busy(int error) {
 int witness_ask(Witness *witness, int pidfd, witness_done_t done, void *userdata, WitnessQuestion **ret_question) {
         WitnessQuestion *question;
         struct message_look look;
+        pid_t pid;
         int r;
 
         if (witness->fd < 0)
@@ -358,7 +369,8 @@ int witness_ask(Witness *witness, int pidfd, witness_done_t done, void *userdata
         if (witness->n_questions >= QUESTIONS_MAX)
                 return -EBUSY;
         /* anything else would be the witness's to close, which may block */
-        if (process_pidfd_number(pidfd) == -EBADF)
+        pid = process_pidfd_number(pidfd);
+        if (pid == -EBADF)
                 return -EBADF;
         question = malloc(sizeof *question);
         if (!question)
@@ -366,6 +378,7 @@ int witness_ask(Witness *witness, int pidfd, witness_done_t done, void *userdata
         *question = (WitnessQuestion){
                 .witness = witness,
                 .seqno = ++witness->seqno,
+                .pid = pid,
                 .deadline = usec_now(CLOCK_BOOTTIME) + witness->timeout_usec,
                 .done = done,
                 .userdata = userdata,

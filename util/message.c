@@ -226,6 +226,12 @@ static const struct wire_field message_control_fields[] = {
         U64(message_control, MAY, KEYS_INVALIDATED, keys_invalidated),
         U64(message_control, MAY, KEYS_GONE, keys_gone),
         U64(message_control, MAY, KEYS_KEPT, keys_kept),
+        TEXT(message_control, MAY, TYPES, types, 0, UPCALL_TYPES_MAX),
+        U32(message_control, MAY, MAX_CONTAINERS, max_containers),
+        U32(message_control, MAY, MAX_AGENTS, max_agents),
+        U32(message_control, MAY, DEPTH, depth),
+        U64(message_control, MAY, EXPIRES, expires),
+        U64(message_control, MAY, DELEGATION, delegation),
         U32_BETWEEN(message_control, MAY, AGENT_KIND, agent_kind, UPCALL_AGENT_RESIDENT, UPCALL_AGENT_HOST_PROGRAM),
         U32_BETWEEN(message_control, MAY, LEND, lend, 1, 1),
         BYTES(message_control, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
@@ -251,6 +257,13 @@ static const struct wire_field message_status_fields[] = {
         U64(message_status, MAY, GAP_DROPPED, gap_dropped),
         U64(message_status, MAY, GAP_FROM, gap_from),
         U64(message_status, MAY, LONGEST_TURN, longest_turn),
+        U64(message_status, MAY, REFUSALS_MUTED, refusals_muted),
+        ARRAY(U32S, message_status, MAY, LIMIT_USED, limits.used, limits.n_used, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U32S, message_status, MAY, LIMIT_HOST, limits.host, limits.n_host, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U32S, message_status, MAY, LIMIT_CONTAINER, limits.container, limits.n_container, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U32S, message_status, MAY, LIMIT_UID, limits.uid, limits.n_uid, 1, UPCALL_LIMITS_MAX, 1),
+        ARRAY(U64S, message_status, MAY, LIMIT_REFUSED, limits.refused, limits.n_refused, UPCALL_LIMIT_SCOPES, UPCALL_LIMITS_MAX * UPCALL_LIMIT_SCOPES,
+              UPCALL_LIMIT_SCOPES),
         TEXT(message_status, MAY, UPSTREAM, upstream, 0, UPSTREAM_MAX),
 };
 MESSAGE_LAYOUT(status, STATUS, 0, 0);
@@ -316,6 +329,22 @@ static const struct wire_field message_key_fields[] = {
 };
 MESSAGE_LAYOUT(key, KEY, 0, 0);
 
+static const struct wire_field message_delegation_fields[] = {
+        U64(message_delegation, MUST, DELEGATION, delegation),
+        TEXT(message_delegation, MUST, CONTAINER, container, 0, UPCALL_NAME_MAX),
+        ID(message_delegation, MUST, CONTID, contid),
+        U64(message_delegation, MAY, PASSED_ON_FROM, passed_on_from),
+        TEXT(message_delegation, MUST, TYPES, types, 0, UPCALL_TYPES_MAX),
+        U32(message_delegation, MUST, MAX_CONTAINERS, max_containers),
+        U32(message_delegation, MUST, MAX_AGENTS, max_agents),
+        U32(message_delegation, MUST, DEPTH, depth),
+        U32(message_delegation, MUST, CONTAINERS, containers),
+        U32(message_delegation, MUST, AGENTS, agents),
+        U64(message_delegation, MUST, TIME, time),
+        U64(message_delegation, MAY, EXPIRES, expires),
+};
+MESSAGE_LAYOUT(delegation, DELEGATION, 0, 0);
+
 static const struct wire_field message_done_fields[] = {
         U32_BETWEEN(message_done, MUST, ERROR, error, 0, ERRNO_MAX),
         TEXT(message_done, MUST, TEXT, text, 0, TEXT_MAX),
@@ -354,6 +383,7 @@ const struct wire_layout *const message_layouts[] = {
         &message_agent_layout,
         &message_route_layout,
         &message_key_layout,
+        &message_delegation_layout,
         &message_done_layout,
         &message_look_layout,
         &message_seen_layout,
@@ -381,9 +411,13 @@ bool message_name_valid(struct wire_span name, size_t max) {
 }
 
 const char *message_arguments_next(struct wire_span arguments, const char *word) {
-        const char *start = arguments.data, *end = start + arguments.size, *next = word ? word + strlen(word) + 1 : start;
+        const char *start = arguments.data;
+        size_t at;
 
-        return start && next < end ? next : NULL;
+        if (!start)
+                return NULL;
+        at = word ? (size_t) (word - start) + strlen(word) + 1 : 0;
+        return at < arguments.size ? start + at : NULL;
 }
 
 bool message_arguments_valid(struct wire_span arguments) {

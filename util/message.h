@@ -127,6 +127,10 @@ struct message_control {
         struct wire_span runtime_id, image, pod; /* container register: for people, and for finding the container again; runtime_id also: key list */
         uint64_t seqno;             /* key list */
         uint64_t keys_invalidated, keys_gone, keys_kept; /* key forgotten */
+        struct wire_span types;     /* delegation add, as the next ones */
+        uint32_t max_containers, max_agents, depth;
+        uint64_t expires;
+        uint64_t delegation;        /* delegation remove */
         uint32_t agent_kind, lend;  /* agent add: enum upcall_agent_kind, 0: resident; whether it gets the authority */
         struct wire_span arguments; /* agent add: the program and its arguments */
 };
@@ -144,6 +148,12 @@ struct message_status {
         uint64_t spooled; /* (optional) audit records that wait */
         uint64_t gap_records, gap_dropped, gap_from; /* (optional) in the trail, not recorded yet; from: microseconds since 1970 */
         uint64_t longest_turn; /* (optional) of the broker's loop, in microseconds */
+        uint64_t refusals_muted; /* (optional) */
+        struct message_limits {  /* (optional) indexed by enum upcall_limit */
+                uint32_t used[UPCALL_LIMITS_MAX], host[UPCALL_LIMITS_MAX], container[UPCALL_LIMITS_MAX], uid[UPCALL_LIMITS_MAX];
+                uint64_t refused[UPCALL_LIMITS_MAX][UPCALL_LIMIT_SCOPES];
+                size_t n_used, n_host, n_container, n_uid, n_refused; /* of the last one the numbers, not the rows */
+        } limits;
         struct wire_span upstream; /* (optional) of a broker in a container: how it fares with the one outside */
 };
 
@@ -197,6 +207,18 @@ struct message_key {
         uint32_t outcome; /* (optional) enum upcall_outcome; 0: it is not known yet */
 };
 
+struct message_delegation {
+        uint64_t delegation;
+        struct wire_span container;
+        uint8_t contid[16];
+        uint64_t passed_on_from; /* (optional) 0: the administrator gave it */
+        struct wire_span types;
+        uint32_t max_containers, max_agents, depth;
+        uint32_t containers, agents; /* that have grown from it */
+        uint64_t time;
+        uint64_t expires;        /* (optional) */
+};
+
 struct message_done {
         uint32_t error; /* errno, 0: done */
         struct wire_span text; /* what was wrong and what to do; or the result, for example a contid */
@@ -231,6 +253,7 @@ extern const struct wire_layout message_container_layout;
 extern const struct wire_layout message_agent_layout;
 extern const struct wire_layout message_route_layout;
 extern const struct wire_layout message_key_layout;
+extern const struct wire_layout message_delegation_layout;
 extern const struct wire_layout message_done_layout;
 extern const struct wire_layout message_look_layout;
 extern const struct wire_layout message_seen_layout;

@@ -61,8 +61,19 @@ static bool keep_descriptors(struct packet *packet, const struct cmsghdr *cmsg) 
         return fit;
 }
 
-/* Keeps all descriptors of a message, so that packet_done() closes them. Returns whether there was nothing else. */
-static bool keep_ancillary(struct packet *packet, struct msghdr *message) {
+static bool take_sender(const struct cmsghdr *cmsg, pid_t *ret_sender) {
+        struct ucred credentials;
+
+        if (!ret_sender || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_CREDENTIALS || cmsg->cmsg_len != CMSG_LEN(sizeof(credentials)))
+                return false;
+        memcpy(&credentials, CMSG_DATA(cmsg), sizeof(credentials));
+        *ret_sender = credentials.pid;
+        return true;
+}
+
+/* Keeps all descriptors of a message, so that packet_done() closes them. Returns whether there was nothing else, but for the sender where that is
+ * wanted. */
+static bool keep_ancillary(struct packet *packet, struct msghdr *message, pid_t *ret_sender) {
         bool valid = true;
 
         for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(message); cmsg; cmsg = CMSG_NXTHDR(message, cmsg)) {
@@ -70,7 +81,7 @@ static bool keep_ancillary(struct packet *packet, struct msghdr *message) {
 
                 if (rights || (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_PIDFD))
                         valid = keep_descriptors(packet, cmsg) && valid;
-                valid = valid && rights;
+                valid = valid && (rights || take_sender(cmsg, ret_sender));
         }
         return valid;
 }
@@ -88,8 +99,15 @@ static ssize_t receive_message(int fd, struct msghdr *message) {
         return n;
 }
 
-int packet_receive(int fd, struct packet *packet, size_t descriptors_max) {
-        _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int) * PACKET_DESCRIPTORS_MAX)];
+/* CMSG_LEN for what comes last, not CMSG_SPACE: the padding behind one descriptor would take in a second one. The kernel puts the sender in front. */
+static size_t ancillary_room(size_t descriptors_max, bool sender) {
+        if (!sender)
+                return descriptors_max > 0 ? CMSG_LEN(sizeof(int) * descriptors_max) : 0;
+        return descriptors_max > 0 ? CMSG_SPACE(sizeof(struct ucred)) + CMSG_LEN(sizeof(int) * descriptors_max) : CMSG_LEN(sizeof(struct ucred));
+}
+
+static int receive(int fd, struct packet *packet, size_t descriptors_max, pid_t *ret_sender) {
+        _Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int) * PACKET_DESCRIPTORS_MAX)];
         struct iovec iov = { .iov_base = packet->data, .iov_len = sizeof(packet->data) };
         struct msghdr message = { .msg_iov = &iov, .msg_iovlen = 1 };
         bool valid;
@@ -98,20 +116,26 @@ int packet_receive(int fd, struct packet *packet, size_t descriptors_max) {
         if (descriptors_max > PACKET_DESCRIPTORS_MAX)
                 return -EINVAL;
         packet_done(packet);
-        /* CMSG_LEN, not CMSG_SPACE: the padding behind one descriptor would take in a second one. */
-        if (descriptors_max > 0) {
-                message.msg_control = control;
-                message.msg_controllen = CMSG_LEN(sizeof(int) * descriptors_max);
-        }
+        message.msg_controllen = ancillary_room(descriptors_max, ret_sender);
+        message.msg_control = message.msg_controllen > 0 ? control : NULL;
         n = receive_message(fd, &message);
         if (n < 0)
                 return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? PACKET_AGAIN : negative_errno();
 
         packet->size = (size_t) n;
-        valid = keep_ancillary(packet, &message);
+        valid = keep_ancillary(packet, &message, ret_sender) && packet->n_descriptors <= descriptors_max;
         if (!valid || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
                 return -EBADMSG;
         return n == 0 ? PACKET_END : 0;
+}
+
+int packet_receive(int fd, struct packet *packet, size_t descriptors_max) {
+        return receive(fd, packet, descriptors_max, NULL);
+}
+
+int packet_receive_from(int fd, struct packet *packet, size_t descriptors_max, pid_t *ret_sender) {
+        *ret_sender = 0;
+        return receive(fd, packet, descriptors_max, ret_sender);
 }
 
 int packet_receive_until(int fd, struct packet *packet, size_t descriptors_max, uint64_t deadline) {

@@ -45,7 +45,11 @@ void packet_done(struct packet *packet);
  * the packet until it is done with: closing a stranger's can block, and where depends on who calls. */
 int packet_receive(int fd, struct packet *packet, size_t descriptors_max);
 
-/* The same, waiting until a deadline (util/deadline.h) when there is nothing yet. */
+/* The same on a socket with SO_PASSCRED, and says which process sent the packet: whoever has the connection may, and it need not be the one that
+ * connected. 0: it has no number here. */
+int packet_receive_from(int fd, struct packet *packet, size_t descriptors_max, pid_t *ret_sender);
+
+/* packet_receive(), waiting until a deadline (util/deadline.h) when there is nothing yet. */
 int packet_receive_until(int fd, struct packet *packet, size_t descriptors_max, uint64_t deadline);
 
 /* wire_decode() and the layout's number of descriptors in one. */

@@ -458,6 +458,26 @@ int process_read_cgroups(pid_t pid, struct process_facts *ret_facts) {
         return 0;
 }
 
+int process_collect_public(pid_t pid, struct process_facts *ret_facts) {
+        _cleanup_close_ int dir = -1;
+        struct process_facts facts = { .tid = (uint32_t) pid };
+        char path[48];
+        int r;
+
+        if (pid <= 0)
+                return -EINVAL;
+        dir = openat(AT_FDCWD, proc_path(path, pid, ""), O_PATH | O_DIRECTORY | O_CLOEXEC);
+        r = dir < 0 ? negative_errno() : collect_status(dir, &facts);
+        if (r >= 0) {
+                collect_cgroups(dir, &facts);
+                r = collect_stat(dir, &facts);
+        }
+        if (r < 0)
+                return means_gone(r) ? PROCESS_GONE : r;
+        *ret_facts = facts;
+        return 0;
+}
+
 static struct namespace_id namespace_id(const struct stat *st) {
         return (struct namespace_id){ .device = st->st_dev, .inode = st->st_ino };
 }

@@ -97,6 +97,9 @@ bool process_pidfd_alive(int pidfd);
  * the caller. Returns 0, PROCESS_GONE, PROCESS_FORBIDDEN, or a negative errno. */
 int process_collect(int pidfd, pid_t tid, struct process_facts *ret_facts, int *ret_pid_ns, int *ret_user_ns);
 
+/* What anybody may read of a process: its numbers, credentials, cgroups, parent and start. Whether it is still the one that was meant is the caller's
+ * to check afterwards. Returns 0, PROCESS_GONE or a negative errno. */
+int process_collect_public(pid_t pid, struct process_facts *ret_facts);
 /* Our own. 0 or a negative errno. */
 int process_own_namespaces(struct namespace_id *ret_pid_ns, struct namespace_id *ret_user_ns);
 

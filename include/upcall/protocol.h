@@ -5,7 +5,7 @@
  * Three sockets, all AF_UNIX and SOCK_SEQPACKET, one message per packet:
  *
  *   upcall.sock        upcall-request-key asks, the broker gives a verdict
- *   agent/agent.sock   agents attach, receive questions and answer them
+ *   agent/agent.sock   agents attach, receive questions and answer them; or, where the first packet is one, orders as on control.sock
  *   control.sock       upcallctl and orchestrators register and look
  *
  * and one socket pair between the broker and its witness.
@@ -81,6 +81,9 @@ extern "C" {
 #define UPCALL_RUNTIME_ID_MAX 1024
 #define UPCALL_LABEL_MAX 512
 
+/* What a delegation may be for: TYPE:DESCRIPTION, globs, with commas between them. */
+#define UPCALL_TYPES_MAX 1024
+
 #define UPCALL_ID_SIZE 16
 
 /* Keys in one answer to UPCALL_VERB_KEY_LIST. */
@@ -133,6 +136,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_ROUTE = 52,
         UPCALL_MESSAGE_DONE = 53, /* … and its end */
         UPCALL_MESSAGE_KEY = 56,  /* from broker: a row of UPCALL_VERB_KEY_LIST */
+        UPCALL_MESSAGE_DELEGATION = 59,
 
         /* between broker and witness */
         UPCALL_MESSAGE_LOOK = 64, /* broker to witness, 1 descriptor: a pidfd */
@@ -196,6 +200,14 @@ enum upcall_field_tag {
         UPCALL_FIELD_GAP_FROM = 63,    /* u64: microseconds since 1970: the first of them */
         UPCALL_FIELD_LONGEST_TURN = 64, /* u64: microseconds that the broker's loop was away from its events at most */
 
+        /* limits: arrays of what enum upcall_limit names, in its order */
+        UPCALL_FIELD_LIMIT_USED = 160,      /* u32s: so many there are */
+        UPCALL_FIELD_LIMIT_HOST = 161,      /* u32s: so many there may be */
+        UPCALL_FIELD_LIMIT_CONTAINER = 162, /* u32s: of one container; 0: as many as of the host */
+        UPCALL_FIELD_LIMIT_UID = 163,       /* u32s: of one uid (in a container); 0: as many as of the container */
+        UPCALL_FIELD_LIMIT_REFUSED = 164,   /* u64s, UPCALL_LIMIT_SCOPES for each: refused by the limit of the host, by the fair share of what is left, by the limit of a
+                                             * container, of a uid */
+        UPCALL_FIELD_REFUSALS_MUTED = 165,  /* u64: refusals that were not recorded, since there were too many of them */
         UPCALL_FIELD_UPSTREAM = 170,   /* text: what a broker in a container says of the one outside */
 
         UPCALL_FIELD_KEYS_INVALIDATED = 70, /* u64: keys of a container that root made useless */
@@ -209,6 +221,13 @@ enum upcall_field_tag {
         UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
         UPCALL_FIELD_KEYRING = 156,    /* u32: serial of a keyring that an agent offers, for the authority over keys */
         UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
+        UPCALL_FIELD_TYPES = 130,      /* text: what a delegation is for, UPCALL_TYPES_MAX */
+        UPCALL_FIELD_MAX_CONTAINERS = 131, /* u32 */
+        UPCALL_FIELD_MAX_AGENTS = 132, /* u32 */
+        UPCALL_FIELD_DEPTH = 133,      /* u32: levels of containers below */
+        UPCALL_FIELD_EXPIRES = 134,    /* u64: microseconds since 1970; absent: with its container */
+        UPCALL_FIELD_DELEGATION = 135, /* u64: a delegation's number */
+        UPCALL_FIELD_PASSED_ON_FROM = 136, /* u64: another one's */
         UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
         UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
         UPCALL_FIELD_ARGUMENTS = 142,  /* bytes: a helper's program and its arguments with their macros, each with its NUL */
@@ -318,6 +337,24 @@ enum upcall_found {
         UPCALL_FOUND_RUN_FOR = 1 << 3,  /* of a caller alone: a process of the host that acts for it (upcallctl run) */
 };
 
+/* What is limited. New ones come last. */
+enum upcall_limit {
+        UPCALL_LIMIT_UPCALLS = 0,     /* in flight */
+        UPCALL_LIMIT_QUEUE = 1,       /* of these: wait for a worker of their agent */
+        UPCALL_LIMIT_HELD = 2,        /* refusals that are held back for a moment */
+        UPCALL_LIMIT_ARRIVALS = 3,    /* connections to agent.sock that have not been let in */
+        UPCALL_LIMIT_CONNECTIONS = 4, /* of agents */
+        UPCALL_LIMIT_CONTROLS = 5,    /* connections to control.sock */
+        UPCALL_LIMIT_CONTAINERS = 6,
+        UPCALL_LIMIT_AGENTS = 7,
+        UPCALL_LIMIT_BYTES = 8,       /* that wait until a peer reads them */
+        UPCALL_LIMIT_GUESTS = 9,      /* connections over which root of a container gives an order */
+};
+
+/* As many as a packet may name, at most, and whose limit each is: the host's, a share, a container's, a uid's */
+#define UPCALL_LIMITS_MAX 32
+#define UPCALL_LIMIT_SCOPES 4
+
 enum upcall_verb {
         UPCALL_VERB_STATUS = 1,
         UPCALL_VERB_CONTAINER_REGISTER = 2,
@@ -339,6 +376,9 @@ enum upcall_verb {
                                     * forgotten, or nothing */
         UPCALL_VERB_AGENT_ALLOW = 60,    /* AGENT serves SERVES as well, whose routes may lead to it from now on */
         UPCALL_VERB_AGENT_DISALLOW = 61, /* no more */
+        UPCALL_VERB_DELEGATION_ADD = 50, /* DONE says its number in TEXT */
+        UPCALL_VERB_DELEGATION_REMOVE = 51,
+        UPCALL_VERB_DELEGATION_LIST = 52,
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* agent NAME: a resident agent on libupcall that answers everything at once. */
+/* agent NAME [silent]: a resident agent on libupcall that answers everything at once, or nothing ever. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,14 +11,14 @@ int main(int argc, char **argv) {
         upcall *question = NULL;
         int r;
 
-        if (argc != 2) {
-                fputs("usage: agent NAME\n", stderr);
+        if (argc < 2 || argc > 3) {
+                fputs("usage: agent NAME [silent]\n", stderr);
                 return 2;
         }
         r = upcall_agent_connect(NULL, argv[1], 16, 5000, &agent);
         while (r >= 0) {
                 r = upcall_agent_receive(agent, -1, &question);
-                if (r != 0)
+                if (r != 0 || argc == 3)
                         continue;
                 r = upcall_answer(question, payload, sizeof(payload) - 1, UPCALL_LIFETIME_NONE);
                 question = upcall_release(question);

@@ -104,11 +104,30 @@ kernel_steps() {
         fi
 }
 
-bench_steps() {
-        [[ -x tests/bench/run ]] && matches bench/quick || return 0
-        if build_gcc; then
-                step bench/quick env UPCALLD_BUILD="$src/build" tests/bench/run --quick
-        else
-                unbuilt bench/quick build/gcc
+# One boot for each kernel and way to boot, each with a time limit of its own. The guests are this machine's business only by their load.
+vm_steps() {
+        local vm_pattern=$pattern
+        group_wanted vm || return 0
+        if ! build_gcc; then
+                unbuilt vm build/gcc
+                return
         fi
+        [[ $pattern != vm && $pattern != vm/* ]] || vm_pattern=$(sed 's,^vm/*,,' <<< "$pattern")
+        # shellcheck disable=SC2034 # of run_group
+        local limit_seconds=$((2 * step_seconds))
+        tap vm env UPCALLD_BUILD="$src/build" tests/vm/run "$vm_pattern"
+}
+
+# That they run, and what they say: the goals are measured on a machine that does nothing else.
+bench_steps() {
+        local name
+        local -A programs=([quick]=run [flood]=flood)
+        for name in "${!programs[@]}"; do
+                matches "bench/$name" || continue
+                if build_gcc; then
+                        step "bench/$name" env UPCALLD_BUILD="$src/build" "tests/bench/${programs[$name]}" --quick
+                else
+                        unbuilt "bench/$name" build/gcc
+                fi
+        done
 }

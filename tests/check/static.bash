@@ -131,9 +131,19 @@ static_manuals() {
 static_settings() {
         diff -u --label conf/upcalld.conf --label broker/config.c \
                 <(sed -n 's/^#\([a-z-]*\)=\([a-z0-9-]*\)$/\1 \2/p' conf/upcalld.conf | sort) \
-                <(sed -n 's/.*{ "\([a-z-]*\)", SETTING([a-z_]*), \([A-Za-z0-9_]*\),.*/\1 \2/p' broker/config.c |
+                <(sed -n 's/.*{ "\([a-z-]*\)", [SL][A-Z]*([A-Za-z_, ]*), \([A-Za-z0-9_]*\),.*/\1 \2/p' broker/config.c |
                         sed 's/ CONFIG_[A-Z]*_\(.*\)/ \L\1/; s/_/-/g' | sort) &&
                 grep -q '^#[a-z-]*=' conf/upcalld.conf
+}
+
+# upcallctl(8) says of rights what the broker does.
+static_rights() {
+        local table
+        table=$(sed -nE 's/^ *ROW\([A-Z_]+, "([a-z -]+)", ([A-Z]+), ([A-Z]+), ([A-Z]+)\),$/\1|\L\2|\3|\4/p' broker/rights.c | sort -u)
+        (($(wc -l <<< "$table") > 15)) &&
+                diff -u --label docs/man/upcallctl.8 --label broker/rights.c \
+                        <(sed -n '/^\.\\" rights: begin/,/^\.\\" rights: end/p' docs/man/upcallctl.8 | sed -nE '/^\\fB/ { s/\\f[BR]//g; s/\\-/-/g; s/\t/|/g; p }' | sort) \
+                        <(printf '%s\n' "$table")
 }
 
 # Each change of tests/fault/switch-off still finds what it takes away.
@@ -150,8 +160,8 @@ static_switch_off() {
         return $bad
 }
 
-# Each test that docs/container-id.md names is there.
-static_promises() {
+# Each test that a page names is there, and it names some.
+promises_of() { # PAGE LEAST
         local name file bad=0 n=0
         while IFS= read -r name; do
                 n=$((n + 1))
@@ -161,12 +171,25 @@ static_promises() {
                 else
                         [[ -f $file ]] && grep -q "^test_${name#*/}() {" "$file"
                 fi || {
-                        echo "docs/container-id.md: there is no test $name"
+                        echo "$1: there is no test $name"
                         bad=1
                 }
-        done < <(grep -oE '`[a-z-]+/[a-z0-9_-]+`' docs/container-id.md | tr -d '`' | sort -u)
-        ((n > 30)) || {
-                echo "docs/container-id.md names $n tests"
+        done < <(grep -oE '`[a-z-]+/[a-z0-9_-]+`' "$1" | tr -d '`' | sort -u)
+        ((n > $2)) || {
+                echo "$1 names $n tests"
+                bad=1
+        }
+        return $bad
+}
+
+# Each row of a table of threats ends with the name of a test.
+static_promises() {
+        local bad=0 rows
+        promises_of docs/container-id.md 30 || bad=1
+        promises_of docs/threat-model.md 40 || bad=1
+        rows=$(grep -E '^\| ' docs/threat-model.md | grep -vE '^\| (wants|---) ' | grep -vE '`[a-z-]+/[a-z0-9_-]+` \|$')
+        [[ -z $rows ]] || {
+                echo "docs/threat-model.md: rows without a test: $rows"
                 bad=1
         }
         return $bad
@@ -180,6 +203,7 @@ static_steps() {
         step static/markdown-links static_links
         step static/manuals static_manuals
         step static/sample-settings static_settings
+        step static/rights-and-their-table static_rights
         step static/switched-off-features static_switch_off
         step static/promises-and-their-tests static_promises
 }

@@ -16,7 +16,7 @@ matches() { # NAME
 # Whether PATTERN may mean a case of this group; the names of cases are only known once their programs run.
 group_wanted() { # GROUP
         case $pattern in
-        static/* | build/* | unit/* | asan/* | valgrind/* | kernel/* | kernel-asan/* | bench/* | analysis/* | fuzz/* | distribution/*)
+        static/* | build/* | unit/* | asan/* | valgrind/* | kernel/* | kernel-asan/* | vm/* | bench/* | analysis/* | fuzz/* | distribution/*)
                 [[ ${pattern%%/*} == "$1" ]]
                 ;;
         esac

@@ -65,8 +65,8 @@ off tombstone-refuses broker/upcall-decide.c \
 off tombstone-refuses-in-flight broker/container-end.c \
         's/^( *)container_withdraw\(container, "container-ended"\);/\1(void) container_withdraw;/' \
         failure/container_unregistered_during_upcall
-off limit-of-one-container broker/upcall-decide.c \
-        '/^static bool upcall_limit/,/^}/ s/if \(!over_limit\(upcall, reserved\)\)/if (true)/' \
+off limit-of-one-container broker/quota.c \
+        's/return QUOTA_OF_CONTAINER;/;/' \
         failure/limit_of_one_container
 
 off keys-left-are-noted schema/0008-keys-left.sql \
@@ -78,6 +78,54 @@ off keys-left-are-said-after-a-start broker/broker.c \
 off keys-left-are-forgotten broker/control-key.c \
         's/r = registry_forget_keys_left\(registry, subject\.contid\);/r = 0;/' \
         life/keys_of_containers_that_ended_without_a_hook_are_invalidated
+
+# ---- limits -------------------------------------------------------------------------------------------------------------------
+
+off limit-of-one-uid broker/quota.c \
+        's/return QUOTA_OF_UID;/;/' \
+        quota/limit_of_one_uid_leaves_room_to_others
+off limit-fair-share broker/quota.c \
+        's/return QUOTA_OF_SHARE;/;/' \
+        quota/no_container_uses_up_anothers_share
+off limit-of-the-host broker/quota.c \
+        's/return QUOTA_OF_HOST;/;/' \
+        unit/test-quota
+off limit-reserve broker/quota.c \
+        's/unsigned host = reserve \?/unsigned host = true ?/' \
+        unit/test-quota
+off limit-of-the-queue broker/upcall-ask.c \
+        's/r = quota_take\(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, .*/r = 0;/' \
+        quota/queue_for_a_worker_is_bounded
+off limit-refusals-are-held broker/upcall-decide.c \
+        's/^( *)upcall_hold\(upcall, holder\);/\1(void) upcall_hold;/' \
+        quota/refusals_are_held_back
+off limit-pace broker/upcall.c \
+        's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
+        quota/pace_of_one_container_beside_another
+off limit-records-of-refusals broker/broker.c \
+        '/^bool broker_may_record_refusal/,/^}/ s/bool may = quota_allows\(.*\);/bool may = true;/' \
+        quota/fork_bomb_of_callers_is_recorded_but_does_not_flood_the_trail
+off limit-silent-arrivals-go-first broker/session.c \
+        '/^static bool make_room/,/^}/ s/if \(session != arriving .*$/if (false) {/' \
+        unit/test-broker
+off limit-of-arrivals broker/session.c \
+        '/^static int session_arrive/,/^}/ s/QUOTA_ARRIVALS, 1, 0,/QUOTA_ARRIVALS, 1, QUOTA_ALWAYS,/' \
+        quota/ten_thousand_connections_do_not_keep_agents_out
+off limit-connections-of-a-container broker/session.c \
+        's/QUOTA_CONNECTIONS, 1, 0,/QUOTA_CONNECTIONS, 1, QUOTA_ALWAYS,/' \
+        quota/agent_has_so_many_connections_and_its_container_too
+off limit-connections-of-tools broker/control.c \
+        's/control->peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_ALWAYS,/' \
+        quota/connections_of_tools_are_limited
+off limit-agents broker/control-agent.c \
+        's/if \(quota_ask\(.*\) == 0\)/if (true)/' \
+        quota/agents_and_containers_are_limited
+off limit-given-back-by-the-verdict broker/upcall.c \
+        '/^void upcall_discount/,/^}/ s/quota_give_back\(&upcall->charge\);/;/' \
+        unit/test-broker
+off limit-descriptors-are-closed-elsewhere broker/descriptor.c \
+        's/^( *)close_off_loop\(closing, TAKE_FD\(packet->descriptors\[i\]\)\);/\1(void) close(TAKE_FD(packet->descriptors[i]));/' \
+        quota/descriptors_that_hang_when_they_are_closed
 
 # ---- kernel threads, and who acts for a container -----------------------------------------------------------------------------
 
@@ -183,8 +231,8 @@ off run-for-below-others tools/upcallctl/run-cgroup.c \
 off run-for-nested tools/upcallctl/run-cgroup.c \
         's/if \(process_in_run_cgroup\(own\.cgroup_path\)\)/if (false)/' \
         run-for/run_for_refusals
-off run-for-orders-nothing broker/control.c \
-        's/attribution_is_home\(control->broker->index, &attribution, by\);/true;/' \
+off run-for-orders-nothing broker/control-peer.c \
+        's/attribution_is_home\(.*\) && is_administrator/is_administrator/' \
         run-for/run_for_refusals
 
 # ---- agents -----------------------------------------------------------------------------------------------------------------
@@ -249,20 +297,20 @@ off verdict-of-another-upcall tools/upcall-request-key/ask.c \
 
 # ---- registration -----------------------------------------------------------------------------------------------------------
 
-off administrator broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 .*/return by->euid == 0 ||/' \
+off administrator broker/control-peer.c \
+        '/^void control_identify/,/^}/ s/if \(attribution_is_home.* && (is_administrator).*/(void) \1;\nif (control->by.euid == 0) {/' \
         register/registrar_in_a_container_is_not_the_administrator
-off administrator-capability broker/control.c \
+off administrator-capability broker/control-peer.c \
         '/^static bool is_administrator/,/^}/ s/\(by->capabilities & \(UINT64_C\(1\) << CAP_SYS_ADMIN\)\)/true/' \
         register/ordinary_user_is_not_the_administrator
-off administrator-uid broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 &&/return true ||/' \
+off administrator-uid broker/control-peer.c \
+        '/^static bool is_administrator/,/^}/ s/return control->peer\.uid == 0 && by->euid == 0 &&/return true ||/' \
         register/ordinary_user_is_not_the_administrator
-off administrator-when-it-connected broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && /return /' \
+off administrator-when-it-connected broker/control-peer.c \
+        '/^static bool is_administrator/,/^}/ s/return control->peer\.uid == 0 && /return /' \
         rogue/root_that_was_another_when_it_connected_is_not_the_administrator
-off administrator-in-no-container broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/attribution_is_home\(.*\);/true;/' \
+off administrator-in-no-container broker/control-peer.c \
+        '/^void control_identify/,/^}/ s/if \(attribution_is_home.* && (is_administrator.*)/if (\1/' \
         register/root_in_a_container_by_cgroup_is_not_the_administrator
 off contid-used-before broker/container-register.c \
         '/r = registry_contid_taken/,/^}/ s/if \(r > 0\)/if (false)/' \
@@ -337,7 +385,7 @@ off unbrokered-by-a-child tools/upcall-request-key/unbrokered.c \
         '/^void unbrokered_record/,/^}/ s/pid_t pid = fork\(\);/pid_t pid = 0;/' \
         down/full_queue_of_the_kernel_delays_no_caller
 off unbrokered-leaves-the-session tools/upcall-request-key/unbrokered.c \
-        's/return r < 0 \? r : key_leave_session\(\);/return r;/' \
+        's/r = key_leave_session\(\);/r = 0;/' \
         down/full_queue_of_the_kernel_delays_no_caller
 off unbrokered-limit tools/upcall-request-key/slot.c \
         's/return -EBUSY;/return 0;/' \
@@ -361,7 +409,7 @@ off deadline-of-the-client tools/upcall-request-key/main.c \
         's/deadline_in_ms\(policy_verdict_ms\(&job->policy\)\)/deadline_in_ms(policy_verdict_ms(\&job->policy) * 100ull)/' \
         client/broker_that_hangs_gives_a_refusal_at_the_deadline
 off policy-of-root-alone tools/upcall-request-key/policy.c \
-        's/if \(fd < 0 \|\| !trustworthy\(fd\)\)/if (fd < 0)/' \
+        's/return fd >= 0 \&\& trustworthy\(fd\) \?/return fd >= 0 ?/' \
         client/policy_folder_that_others_can_write_to_does_not_count
 off restart-takes-containers-up broker/container-load.c \
         's/r = registry_each_container\(broker->registry, false, load_container, &loader\);/r = 0;/' \
@@ -397,7 +445,7 @@ off observe-gap-in-the-ledger broker/upcall.c \
         's/upcall->gap = \(kept .*;/upcall->gap = NULL;/' \
         observe/audit_switched_off_refuses_nothing
 off observe-limits-mute-nothing broker/upcall-decide.c \
-        's/if \(upcall->observed \|\| broker_may_record_refusal/if (broker_may_record_refusal/' \
+        '/^static bool upcall_over_limit/,/^}/ s/if \(upcall->observed\)/if (false)/' \
         observe/limits_refuse_nothing
 off observe-record-without-a-row broker/upcall.c \
         '/^void upcall_record/,/^}/ s/if \(r >= 0 \|\| upcall->unconditional\)/if (r >= 0)/' \
@@ -550,7 +598,7 @@ off broker-no-new-privileges broker/privileges.c \
         's/prctl\(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0\) < 0 \|\|//' \
         rights/broker_has_two_capabilities_and_no_root
 off broker-not-dumpable broker/privileges.c \
-        's/prctl\(PR_SET_DUMPABLE, 0, 0, 0, 0\) < 0 \|\|//' \
+        's/ \|\| prctl\(PR_SET_DUMPABLE, 0, 0, 0, 0\) < 0 \?/ ?/' \
         rights/broker_and_witness_cannot_be_dumped_or_read
 
 # ---- below a service manager ------------------------------------------------------------------------------------------------
@@ -674,13 +722,13 @@ off hook-late-poststop broker/control-container.c \
         's/\(control->request\.flags & UPCALL_FLAG_ENDED\) &&/false \&\&/' \
         hook/late_poststop_leaves_the_next_container_alone
 off contid-before-name broker/container.c \
-        's/\*found = find_by_contid_text\(broker, name_or_contid\);/*found = NULL; (void) find_by_contid_text;/' \
+        's/\*found = find_by_contid_text\(broker, within, name_or_contid\);/*found = NULL; (void) find_by_contid_text;/' \
         hook/name_that_is_taken_gives_the_id
 off late-cgroup broker/container-cgroup.c \
         's/if \(broker->n_pending > 0\)/if (false)/' \
         hook/cgroup_that_is_not_there_yet
-off late-cgroup-administrator broker/control.c \
-        's/container_attribute\(control->broker, by\)/attribution_find(control->broker->index, by)/' \
+off late-cgroup-administrator broker/control-peer.c \
+        's/container_attribute\(control->broker, &control->by\)/attribution_find(control->broker->index, \&control->by)/' \
         hook/cgroup_that_comes_late_ends_administration
 off late-cgroup-own-mounts broker/container-register.c \
         's/return registration->late_cgroup && .*/return registration->late_cgroup ||/' \
@@ -1020,8 +1068,8 @@ off attack-authority broker/upcall-decide.c \
 off attack-modes-of-sockets broker/sockets.c \
         's/\.sock", 0600/.sock", 0666/' \
         attack/root_of_a_runc_container_does_not_even_connect
-off attack-control-socket broker/control.c \
-        '/^static bool is_administrator/,/^}/ s/return control->uid == 0 && by->euid == 0 .*/return by->euid == 0 ||/' \
+off attack-control-socket broker/control-peer.c \
+        '/^void control_identify/,/^}/ s/if \(attribution_is_home.* && (is_administrator).*/(void) \1;\nif (control->by.euid == 0) {/' \
         attack/root_of_a_runc_container_gives_no_orders
 off attack-upcall-socket broker/peer.c \
         '/^bool peer_is_upcall/,/^}/ s/parent\.kernel_thread/true/' \
@@ -1089,7 +1137,7 @@ off tombstone-held-by-cgroup broker/container-end.c \
 off sessions-end-with-the-container broker/container-end.c \
         's/while \(\(session = TAILQ_FIRST\(&agent->sessions\)\)\)/while ((session = NULL))/' \
         life/agent_of_a_held_container_is_cut_off
-off agents-and-routes-taken-back schema/0010-route.sql \
+off agents-and-routes-taken-back schema/0011-route.sql \
         's/WHEN NEW\.state = 3/WHEN false/' \
         life/agents_and_routes_go_with_the_container
 off ended-descriptors-closed broker/container.c \
@@ -1099,7 +1147,7 @@ off keys-given-to-the-group tools/upcall-request-key/carry-out.c \
         's/allow_group\(key, group, upcall->key\.permissions\);/(void) allow_group;/' \
         life/keys_are_invalidated_when_the_container_is_unregistered
 off keys-invalidated-at-unregister tools/upcallctl/container.c \
-        's/return r != 0 \? r : invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
+        's/return invalidate_keys\(arguments, contid\);/(void) invalidate_keys;\nreturn r;/' \
         life/keys_are_invalidated_when_the_container_is_unregistered
 off keys-of-this-container-alone broker/registry-file.c \
         's/INDEXED BY ledger_keys WHERE contid = \?1 AND/INDEXED BY ledger_keys WHERE (contid = ?1 OR 1) AND/' \
@@ -1145,13 +1193,19 @@ off helper-limits tools/upcall-request-key/enter.c \
         helper/helper_has_what_the_first_process_has_and_no_more
 off helper-cgroups tools/upcall-request-key/enter.c \
         's/\{ join_cgroups, /{ filters_without, /' \
-        helper/fork_bomb_ends_at_the_containers_limit
+        helper/helper_in_a_container_that_its_control_group_tells_apart
 off helper-holds-no-authority tools/upcall-request-key/enter.c \
         's/if \(plan->mode == PLAN_LEND\)/if (true)/' \
         helper/instantiating_takes_authority_that_a_payload_needs_not
 off helper-leaves-nothing-behind tools/upcall-request-key/program.c \
         's/^                descendants_kill\(program->keeper\);/                break;/' \
         helper/daemon_that_it_leaves_behind_ends_with_it
+off helper-sealed-copy tools/upcall-request-key/stage.c \
+        's/SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH/SYS_execve, "\/proc\/self\/exe", argv, environment/' \
+        helper/nobody_in_a_container_sees_the_hosts_program
+off helper-seccomp-known tools/upcall-request-key/helper-plan.c \
+        's/if \(order->policy->helper_without_seccomp\)/if (true)/' \
+        helper-runc/filters_that_cannot_be_read_refuse
 off helper-payload-maximum tools/upcall-request-key/program.c \
         's/if \(n > 0 \&\& kept \&\& room == 0\)/if (false)/' \
         helper/more_than_a_payload_may_hold
@@ -1248,6 +1302,35 @@ off loan-needs-a-keyring broker/session.c \
 off loan-next-agent broker/upcall-lend.c \
         's/if \(!upcall_fail_over\(upcall, reason\)\)/if (true)/' \
         loan/next_agent_answers_when_nothing_can_be_lent
+# ---- least privilege ----------------------------------------------------------------------------------------------------------
+
+off broker-dies-of-what-it-never-needs broker/broker-filter.c \
+        's/filter_add\(filter, SCMP_ACT_KILL_PROCESS, deadly, ELEMENTS\(deadly\)\)/filter_add(filter, SCMP_ACT_ALLOW, deadly, ELEMENTS(deadly))/' \
+        rights/broken_into_broker_dies_of_what_only_an_intruder_wants
+off broker-second-filter broker/main.c \
+        's/r = install_filter\(config->upstream.*;/r = 0;/' \
+        rights/broker_has_both_filters_in_every_thread
+off broker-filter-of-running-threads broker/broker-filter.c \
+        's/SCMP_FLTATR_CTL_TSYNC, 1\)/SCMP_FLTATR_CTL_TSYNC, 0)/' \
+        unit/test-broker-filter
+off broker-securebits broker/privileges.c \
+        's/prctl\(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0\) < 0/false/' \
+        unit/test-privileges
+off witness-is-not-believed broker/witness.c \
+        's/r = witness_check\(.*;/r = 0;/' \
+        unit/test-witness
+off client-gives-up-its-rights tools/upcall-request-key/main.c \
+        's/int r = rights_give_up\(decision->group > 0\);/int r = 0;/' \
+        evil/client_has_no_right_left_when_it_obeys
+off client-defers-the-hosts-own-alone tools/upcall-request-key/main.c \
+        '/^static bool may_defer/,/^}/ s/return job->policy.observe/return true || job->policy.observe/' \
+        evil/evil_deferral_gives_a_container_nothing_of_the_hosts
+off client-knows-who-acts-for-a-container tools/upcall-request-key/upcall.c \
+        's/ && !process_in_run_cgroup\(caller->cgroup_path\);/;/' \
+        evil/evil_deferral_of_one_that_acts_for_a_container
+off client-leaves-strange-descriptors tools/upcall-request-key/ask.c \
+        's/if \(leave_strange\(&conversation->packet\)\)/if ((void) leave_strange, false)/' \
+        evil/evil_descriptor_that_cannot_be_closed
 
 off nested-caller-only-to-who-could-open-it broker/session-broker.c \
         's/if \(namespace_id_equal\(chain->ids\[i\], session->facts->pid_ns\.ids\[0\]\)\)/if (true)/' \
@@ -1300,3 +1383,77 @@ off nested-no-records-only-inside broker/config.c \
 off nested-starts-no-programs broker/control-agent.c \
         's/if \(control->broker->upstream\)/if (false)/' \
         nested-broker/settings_that_need_a_restart_stay
+# ---- who may do what, and what was delegated -----------------------------------------------------------------------------------
+
+off delegation-needed broker/control-request.c \
+        's/return control->delegation;/return true;/; s/(return control->who) == RIGHTS_ADMINISTRATOR \|\| control->delegation;/\1 != RIGHTS_OTHER;/' \
+        rights/root_of_a_container_with_a_user_namespace_may_do_nothing
+off delegation-roots-uid broker/control-peer.c \
+        's/control->peer\.uid == root && by->euid == root/true/' \
+        rights/ordinary_user_in_a_container_may_do_nothing
+off delegation-roots-namespace broker/control-peer.c \
+        's/namespace_id_equal\(by->user_ns\.ids\[0\], container->entry\.user_ns\)/true/' \
+        delegation/root_of_a_namespace_of_his_own_is_not_the_containers
+off delegation-sender broker/peer.c \
+        's/return sender > 0 && sender == peer->pid/return sender >= 0/' \
+        delegation/connection_that_was_passed_on_gives_nothing
+off delegation-names-within broker/container.c \
+        '/^static bool lies_within/,/^}/ s/return !within \|\| .*/return within == within || container;/' \
+        delegation/reading_shows_the_container_and_what_is_in_it
+off delegation-sees-within broker/control-peer.c \
+        '/^bool control_sees/,/^}/ s/return .*/return control != NULL || container;/' \
+        delegation/reading_shows_the_container_and_what_is_in_it
+off delegation-registers-within broker/container-register.c \
+        's/if \(registration->within\)/if (false)/; s/^static int find_parent_within/_unused_ &/' \
+        delegation/process_outside_is_not_registered
+off delegation-cgroup-is-shared broker/control-container.c \
+        '/^static bool is_cgroup_shared/,/^}/ s/return true;/return false;/' \
+        delegation/cgroup_that_is_not_below_the_containers_own_is_no_criterion
+off delegation-types broker/control-peer.c \
+        's/if \(!delegation_covers_route\(.*/if (false)/' \
+        delegation/limits_are_kept
+off delegation-never-defers broker/control-peer.c \
+        's/control->delegation && route->action == UPCALL_ACTION_DEFER/false/' \
+        delegation/limits_are_kept
+off delegation-contid broker/control-container.c \
+        's/if \(control->delegation && !uuid_is_null\(control->contid\)\)/if (false)/' \
+        delegation/limits_are_kept
+off delegation-containers broker/control-peer.c \
+        's/delegation_use\(delegation\)\.containers >= delegation->limits\.max_containers/false/' \
+        delegation/limits_are_kept
+off delegation-depth broker/control-peer.c \
+        's/container_levels_below\(delegation->container, parent\) \+ 1 > delegation->limits\.depth/false/' \
+        delegation/depth_is_levels_of_containers
+off delegation-agents broker/control-peer.c \
+        's/delegation_use\(delegation\)\.agents >= delegation->limits\.max_agents/false/' \
+        delegation/limits_of_0_allow_nothing
+off delegation-counts-above broker/control-peer.c \
+        '/^int control_permit_agent/,/^}/ s/delegation = delegation->parent/delegation = NULL/' \
+        delegation/no_more_is_passed_on_than_there_is
+off delegation-passes-no-more-on broker/control-delegation.c \
+        's/if \(problem \|\| !control->delegation\)/if (true)/' \
+        delegation/no_more_is_passed_on_than_there_is
+off delegation-only-what-grew broker/control-peer.c \
+        '/^int control_permit_removal/,/^}/ s/\(control->delegation && .*/control->delegation)/' \
+        delegation/what_the_administrator_made_stays_his
+off delegation-takes-back broker/delegations.c \
+        's/return row != 0 && .*/return broker == NULL \&\& row;/' \
+        delegation/revoking_takes_what_grew_from_it_and_refuses_what_is_in_flight
+off delegation-takes-back-in-the-registry schema/0010-delegation.sql \
+        's/UPDATE container SET state = 2.*/UPDATE container SET state = 2 WHERE false;/' \
+        unit/test-delegation
+off delegation-in-flight broker/delegations.c \
+        's/upcall_routes_removed\(container, "delegation-ended"\);/;/' \
+        delegation/revoking_takes_what_grew_from_it_and_refuses_what_is_in_flight
+off delegation-ends-with-the-container broker/delegations.c \
+        '/^void delegation_container_ended/,/^}/ s/if \(!delegation\)/if (true)/' \
+        delegation/end_of_the_container_takes_what_grew_from_it
+off delegation-expires broker/delegations.c \
+        's/else if \(row->limits\.expires > 0\)/else if (false)/' \
+        delegation/expiry_takes_what_grew_from_it
+off delegation-expired-meanwhile broker/delegations.c \
+        's/while \(\(expired = find_expired\(broker\)\)\)/for (expired = NULL; expired; (void) find_expired)/' \
+        delegation/expiry_while_no_broker_runs
+off delegation-outlives-the-broker broker/broker.c \
+        's/r = delegation_load_all\(broker\);/r = 0;/' \
+        delegation/broker_that_starts_again_knows_what_was_delegated

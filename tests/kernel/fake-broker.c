@@ -16,6 +16,7 @@
  *   version          another version's error
  *   helper:PID:PROGRAM, lend:PID:PROGRAM   a helper in the container whose first process is said to be PID
  *   host:PID:NAME    a host program likewise
+ *   evil:NAME        something that only a broker that was broken into would send (evil.h)
  *
  * Prints a line per packet: `request TYPE DESCRIPTION uid=N gid=N origin=N retry=N flags=N tid=N comm=TEXT callout=TEXT id=HEX`,
  * `outcome N error=N reason=WORD`, `end`.
@@ -32,6 +33,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/kernel/evil.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/error.h"
@@ -160,6 +162,8 @@ static int do_step(int fd, struct fake *fake, const char *step, const struct mes
                 memcpy(fake->payload, step + 7, size);
                 return answer(fd, fake, &verdict, size);
         }
+        if (strncmp(step, "evil:", 5) == 0)
+                return evil_send(fd, step + 5, request);
         if (strncmp(step, "answer-hex:", 11) == 0)
                 return answer(fd, fake, &verdict, read_hex(step + 11, fake->payload));
         if (strncmp(step, "size:", 5) == 0) {

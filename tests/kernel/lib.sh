@@ -73,11 +73,11 @@ broker_answers() {
 # What the broker is started with, for example (setpriv --groups 4)
 START_WITH=()
 
-# Settings as NAME=VALUE. Called again, it starts the broker anew on the same registry.
+# Settings as NAME=VALUE; without a pace unless one is named, since tests ask as fast as they can. Called again, it starts the broker anew on the same registry.
 start_broker() {
         mkdir -p "$WORK/conf" "$WORK/state"
         if (($# > 0)) || [[ ! -e $WORK/conf/upcalld.conf ]]; then
-                printf '%s\n' '[upcalld]' "$@" > "$WORK/conf/upcalld.conf"
+                printf '%s\n' '[upcalld]' max-verdicts-per-second=0 "$@" > "$WORK/conf/upcalld.conf"
         fi
         machine_spawn "$WORK/broker.log" env -u RUNTIME_DIRECTORY STATE_DIRECTORY="$WORK/state" \
                 CONFIGURATION_DIRECTORY="$WORK/conf" "${START_WITH[@]}" "$UPCALLD" --witness "$UPCALLD_WITNESS"
@@ -101,6 +101,15 @@ takeover() {
 
 takeover_save() {
         machine_save_file /sbin/request-key && machine_save_file /sbin/request-key.upcalld-host
+}
+
+# The client's own policy (upcall-request-key(8)): names in client.d, for example observe or defer/user
+client_allows() { # NAME…
+        local name
+        machine_undo rm -rf -- /etc/upcalld/client.d # the next test has none
+        for name; do
+                install -D -m 0644 /dev/null "/etc/upcalld/client.d/$name"
+        done
 }
 
 # ---- containers -------------------------------------------------------------------------------------------------------------

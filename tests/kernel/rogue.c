@@ -9,7 +9,8 @@
  *   receive         the next packet, within two seconds: `hello`, `attached CONTAINER`, `question ID DESCRIPTION`, `withdraw ID`,
  *                   `error ERRNO`, `done ERRNO`, `verdict ACTION`, `other TYPE`; `end` when the peer closed, `silent` when none came
  *   receive:SECONDS the same with another limit
- *   attach:NAME     says which agent it is
+ *   attach:NAME     says which agent it is, with 4 workers; attach-many:NAME with 256
+ *   connects:N      connects so many times more, keeps these connections, and prints how many could be made
  *   answer:TEXT     answers the question that came last
  *   answer-to:ID:TEXT   answers another one
  *   refuse          refuses it with ENOKEY
@@ -18,9 +19,14 @@
  *   run-for:NAME    asks to act for a container
  *   request         sends what upcall-request-key sends, about itself
  *   with:KIND       the next packet carries a descriptor more: memfd (sealed), unsealed, large (sealed, larger than a payload), pipe, null,
- *                   pidfd:TID (also of a thread)
- *   mangle:KIND     the next packet is sent broken: short, cut, long, version, magic, size, reserved, type, tag, twice, trailing
+ *                   pidfd:TID (also of a thread), folder, socket, huge (sealed, 1 TiB), fuse (who closes it in another pid namespace waits until this process ends)
+ *   mangle:KIND     the next packet is sent broken: empty, short, cut, long, oversized, version, magic, size, reserved, type, tag, twice, trailing
  *   uid:N           becomes that user
+ *   ask:VERB:CONTAINER   gives the order with that number, over a connection of its own, and prints `VERB ERRNO TEXT` or `VERB 0`
+ *   order:VERB:CONTAINER the same over the present connection, without waiting for the answer
+ *   from:PID        the present connection is now one that a process in PID's namespaces has made, which lives on; gone:PID: which has ended
+ *   enter:PID       goes on in PID's namespaces
+ *   exec            goes on as a new program with the same connection
  *   sleep:MS
  *
  * Exit status 0 when all steps could be made.
@@ -29,16 +35,21 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/kernel/hanging-file.h"
+#include "tests/kernel/mangle.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/error.h"
@@ -48,6 +59,8 @@
 #define DESCRIPTORS_MAX 8
 
 struct rogue {
+        const char *path;
+        char **program;  /* exec: what is left of the steps */
         int fd;
         uint8_t question[UPCALL_ID_SIZE];
         const char *mangle;
@@ -63,85 +76,8 @@ static int complain(const char *what, int error) {
 
 /* ---- sending, rightly or wrongly ---- */
 
-struct bytes {
-        _Alignas(UPCALL_ALIGNMENT) uint8_t data[UPCALL_PACKET_MAX + 64];
-        size_t size;
-};
-
-static void set_size(struct bytes *bytes) {
-        ((struct upcall_header *) bytes->data)->size = (uint32_t) bytes->size;
-}
-
-static void mangle_short(struct bytes *bytes) {
-        bytes->size = 7;
-}
-
-static void mangle_cut(struct bytes *bytes) {
-        bytes->size -= UPCALL_ALIGNMENT;
-}
-
-static void mangle_long(struct bytes *bytes) {
-        memset(bytes->data + bytes->size, 0, UPCALL_ALIGNMENT);
-        bytes->size += UPCALL_ALIGNMENT;
-}
-
-static void mangle_version(struct bytes *bytes) {
-        ((struct upcall_header *) bytes->data)->version = UPCALL_PROTOCOL_VERSION + 1;
-}
-
-static void mangle_magic(struct bytes *bytes) {
-        ((struct upcall_header *) bytes->data)->magic ^= 1;
-}
-
-static void mangle_size(struct bytes *bytes) {
-        ((struct upcall_header *) bytes->data)->size = UINT32_MAX;
-}
-
-static void mangle_reserved(struct bytes *bytes) {
-        ((struct upcall_header *) bytes->data)->reserved = 1;
-}
-
-static void mangle_type(struct bytes *bytes) {
-        ((struct upcall_header *) bytes->data)->type = 999;
-}
-
-static void mangle_tag(struct bytes *bytes) {
-        ((struct upcall_field *) (bytes->data + sizeof(struct upcall_header)))->tag = 9999;
-}
-
-/* a field whose data would go beyond the packet */
-static void mangle_trailing(struct bytes *bytes) {
-        ((struct upcall_field *) (bytes->data + sizeof(struct upcall_header)))->size = UINT32_MAX - 7;
-}
-
-/* the first field once more */
-static void mangle_twice(struct bytes *bytes) {
-        const struct upcall_field *field = (const struct upcall_field *) (bytes->data + sizeof(struct upcall_header));
-        size_t size = sizeof(*field) + (field->size + UPCALL_ALIGNMENT - 1) / UPCALL_ALIGNMENT * UPCALL_ALIGNMENT;
-
-        if (bytes->size + size > sizeof(bytes->data))
-                return;
-        memcpy(bytes->data + bytes->size, field, size);
-        bytes->size += size;
-        set_size(bytes);
-}
-
-static const struct mangle {
-        const char *name;
-        void (*apply)(struct bytes *bytes);
-} mangles[] = {
-        { "short", mangle_short },       { "cut", mangle_cut },   { "long", mangle_long }, { "version", mangle_version },
-        { "magic", mangle_magic },       { "size", mangle_size }, { "type", mangle_type }, { "reserved", mangle_reserved },
-        { "trailing", mangle_trailing }, { "tag", mangle_tag },   { "twice", mangle_twice },
-};
-
 static int apply_mangle(const char *name, struct bytes *bytes) {
-        for (size_t i = 0; i < ELEMENTS(mangles); i++)
-                if (strcmp(mangles[i].name, name) == 0) {
-                        mangles[i].apply(bytes);
-                        return 0;
-                }
-        return complain(name, -EINVAL);
+        return mangle(name, bytes) < 0 ? complain(name, -EINVAL) : 0;
 }
 
 static int send_bytes(struct rogue *rogue, const struct bytes *bytes) {
@@ -268,8 +204,30 @@ static int step_receive(struct rogue *rogue, const char *seconds) {
 
 /* ---- the other steps ---- */
 
+static int attach(struct rogue *rogue, const char *name, uint32_t workers) {
+        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = workers });
+}
+
 static int step_attach(struct rogue *rogue, const char *name) {
-        return send_message(rogue, &message_attach_layout, &(struct message_attach){ .name = wire_text(name), .workers = 4 });
+        return attach(rogue, name, 4);
+}
+
+static int step_attach_many(struct rogue *rogue, const char *name) {
+        return attach(rogue, name, 256);
+}
+
+/* Without waiting: a peer that is busy is asked again, until it has had ten seconds for all of them. */
+static int step_connects(struct rogue *rogue, const char *number) {
+        const struct rlimit limit = { .rlim_cur = 20000, .rlim_max = 20000 };
+        const uint64_t deadline = deadline_in_ms(10000);
+        unsigned long wanted = number ? strtoul(number, NULL, 10) : 0, made = 0;
+
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return complain("setrlimit", negative_errno());
+        while (made < wanted && packet_connect(rogue->path, deadline) >= 0)
+                made++;
+        printf("connected %lu\n", made);
+        return 0;
 }
 
 static int answer(struct rogue *rogue, const uint8_t *id, const char *text) {
@@ -337,8 +295,18 @@ static int step_request(struct rogue *rogue, const char *argument) {
         return send_message(rogue, &message_request_layout, &message);
 }
 
-static int make_descriptor(const char *kind) {
+static int make_memfd(bool large, off_t size) {
         static const uint8_t zeroes[4096];
+        int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+        if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
+                return negative_errno();
+        if (large && (ftruncate(fd, size) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
+                return negative_errno();
+        return fd;
+}
+
+static int make_descriptor(const char *kind) {
         int fds[2];
 
         if (strcmp(kind, "memfd") == 0)
@@ -353,16 +321,18 @@ static int make_descriptor(const char *kind) {
                 (void) close(fds[1]);
                 return fds[0];
         }
-        if (strcmp(kind, "unsealed") == 0 || strcmp(kind, "large") == 0) {
-                int fd = memfd_create("rogue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-                if (fd < 0 || write(fd, zeroes, sizeof(zeroes)) < 0)
-                        return negative_errno();
-                if (kind[0] == 'l' &&
-                    (ftruncate(fd, UPCALL_PAYLOAD_MAX + 1) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0))
-                        return negative_errno();
-                return fd;
-        }
+        if (strcmp(kind, "unsealed") == 0)
+                return make_memfd(false, 0);
+        if (strcmp(kind, "large") == 0)
+                return make_memfd(true, UPCALL_PAYLOAD_MAX + 1);
+        if (strcmp(kind, "huge") == 0)
+                return make_memfd(true, (off_t) 1 << 40);
+        if (strcmp(kind, "folder") == 0)
+                return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (strcmp(kind, "socket") == 0)
+                return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (strcmp(kind, "fuse") == 0)
+                return hanging_file_open();
         return -EINVAL;
 }
 
@@ -390,6 +360,148 @@ static int step_uid(struct rogue *rogue, const char *text) {
         return setresuid(uid, uid, uid) < 0 ? complain("uid", negative_errno()) : 0;
 }
 
+/* ---- orders, and who gives them ---- */
+
+static struct message_control order_of(const char *argument) {
+        char *container = NULL;
+        struct message_control message = { .verb = argument ? (uint32_t) strtoul(argument, &container, 10) : 0 };
+
+        if (container && *container == ':')
+                message.container = wire_text(container + 1);
+        return message;
+}
+
+static int step_order(struct rogue *rogue, const char *argument) {
+        struct message_control message = order_of(argument);
+
+        return send_message(rogue, &message_control_layout, &message);
+}
+
+static void print_answer(struct rogue *rogue, uint32_t verb) {
+        struct message_done done = { 0 };
+        struct message_error error;
+        uint16_t type = 0;
+
+        do
+                if (packet_receive_until(rogue->fd, &rogue->packet, 0, deadline_in_ms(3000)) != 0 ||
+                    wire_peek(rogue->packet.data, rogue->packet.size, &type) < 0) {
+                        printf("%u none\n", verb);
+                        return;
+                }
+        while (type != UPCALL_MESSAGE_DONE && type != UPCALL_MESSAGE_ERROR);
+        if (type == UPCALL_MESSAGE_ERROR && packet_decode(&rogue->packet, &message_error_layout, &error) == 0)
+                done = (struct message_done){ .error = error.error, .text = error.text };
+        else
+                (void) packet_decode(&rogue->packet, &message_done_layout, &done);
+        printf("%u %s", verb, done.error ? strerrorname_np((int) done.error) : "0");
+        if (done.error)
+                printf(" %.*s", (int) done.text.size, (const char *) done.text.data);
+        printf("\n");
+}
+
+static int connect_to(const char *path);
+
+static int step_ask(struct rogue *rogue, const char *argument) {
+        struct message_control message = order_of(argument);
+        int r;
+
+        (void) close(rogue->fd);
+        rogue->fd = connect_to(rogue->path);
+        if (rogue->fd < 0)
+                return rogue->fd;
+        if (message.verb == UPCALL_VERB_CONTAINER_REGISTER)
+                rogue->descriptors[rogue->n_descriptors++] = process_open(getpid());
+        r = send_message(rogue, &message_control_layout, &message);
+        if (r < 0)
+                return r;
+        print_answer(rogue, message.verb);
+        return 0;
+}
+
+static int enter(const char *pid) {
+        int pidfd = process_open((pid_t) strtoul(pid ? pid : "0", NULL, 10));
+
+        if (pidfd < 0)
+                return complain("process_open", pidfd);
+        if (setns(pidfd, CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 &&
+            setns(pidfd, CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) /* the user namespace is ours */
+                return complain("setns", negative_errno());
+        (void) close(pidfd);
+        return setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 ? complain("setresuid", negative_errno()) : 0;
+}
+
+/* A pid namespace is a child's alone; the parent's exit status is the child's. */
+static int step_enter(struct rogue *rogue, const char *pid) {
+        int status = 1, r = enter(pid);
+        pid_t child;
+
+        (void) rogue;
+        if (r < 0)
+                return r;
+        child = fork();
+        if (child < 0)
+                return complain("fork", negative_errno());
+        if (child == 0)
+                return 0;
+        (void) waitpid(child, &status, 0);
+        exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
+/* Two forks: the one that enters, and the one that is in there. */
+static int connect_in(struct rogue *rogue, const char *pid, bool stays) {
+        struct message_look carrier = { 0 };
+        int pair[2], r;
+        pid_t child;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return complain("socketpair", negative_errno());
+        child = fork();
+        if (child == 0) {
+                (void) close(pair[0]);
+                if (enter(pid) < 0 || fork() != 0)
+                        _exit(0);
+                r = connect_to(rogue->path);
+                if (r >= 0)
+                        (void) packet_send(pair[1], &message_look_layout, &carrier, &r, 1);
+                if (stays) /* until the other end of the pair is gone */
+                        (void) recv(pair[1], &carrier, sizeof(carrier), 0);
+                _exit(0);
+        }
+        (void) close(pair[1]);
+        (void) waitpid(child, NULL, 0);
+        r = packet_receive_until(pair[0], &rogue->packet, 1, deadline_in_ms(2000));
+        if (r != 0)
+                return complain("from", r < 0 ? r : -EPIPE);
+        (void) close(rogue->fd);
+        rogue->fd = packet_take_descriptor(&rogue->packet, 0);
+        if (!stays) {
+                (void) close(pair[0]);
+                (void) poll(NULL, 0, 100);
+        }
+        return 0;
+}
+
+static int step_from(struct rogue *rogue, const char *pid) {
+        return connect_in(rogue, pid, true);
+}
+
+static int step_gone(struct rogue *rogue, const char *pid) {
+        return connect_in(rogue, pid, false);
+}
+
+static int step_exec(struct rogue *rogue, const char *argument) {
+        char number[16];
+
+        (void) argument;
+        (void) snprintf(number, sizeof(number), "%d", rogue->fd);
+        rogue->program[-1] = (char *) rogue->path; /* the step itself, which has been made */
+        rogue->program[-2] = (char *) "rogue";
+        if (fcntl(rogue->fd, F_SETFD, 0) < 0 || setenv("ROGUE_CONNECTION", number, 1) < 0)
+                return complain("exec", negative_errno());
+        (void) execv("/proc/self/exe", rogue->program - 2);
+        return complain("execv", negative_errno());
+}
+
 static int step_sleep(struct rogue *rogue, const char *ms) {
         (void) rogue;
         (void) poll(NULL, 0, ms ? (int) strtoul(ms, NULL, 10) : 100);
@@ -403,7 +515,9 @@ static const struct step {
         { "receive", step_receive }, { "attach", step_attach }, { "answer", step_answer }, { "answer-to", step_answer_to },
         { "refuse", step_refuse },   { "status", step_status }, { "request", step_request }, { "with", step_with },
         { "mangle", step_mangle },   { "uid", step_uid },       { "sleep", step_sleep },
-        { "register", step_register }, { "run-for", step_run_for },
+        { "register", step_register }, { "run-for", step_run_for }, { "attach-many", step_attach_many }, { "connects", step_connects },
+        { "ask", step_ask },         { "order", step_order },   { "from", step_from },     { "gone", step_gone },
+        { "enter", step_enter },     { "exec", step_exec },
 };
 
 static int run_step(struct rogue *rogue, char *word) {
@@ -432,11 +546,12 @@ int main(int argc, char **argv) {
         }
         (void) setvbuf(stdout, NULL, _IOLBF, 0);
         packet_init(&rogue.packet);
-        rogue.fd = connect_to(argv[1]);
+        rogue.path = argv[1];
+        rogue.fd = getenv("ROGUE_CONNECTION") ? (int) strtol(getenv("ROGUE_CONNECTION"), NULL, 10) : connect_to(argv[1]);
         if (rogue.fd < 0)
                 return 1;
         for (int i = 2; i < argc; i++)
-                if (run_step(&rogue, argv[i]) < 0)
+                if (rogue.program = argv + i + 1, run_step(&rogue, argv[i]) < 0)
                         return 1;
         return 0;
 }

@@ -363,6 +363,9 @@ test_watchdog_of_another_process_is_not_fed() {
 test_works_with_what_its_unit_leaves_it() {
         type systemd-analyze > /dev/null 2>&1 || skip "no systemd-analyze, which knows the sets of system calls"
         prepare
+        # RuntimeDirectory= and StateDirectory=
+        install -d -o "$BROKER_USER" -g "$BROKER_USER" /run/upcalld /run/upcalld/agent
+        install -d -m 0700 -o "$BROKER_USER" -g "$BROKER_USER" "$WORK/state"
         COMMAND=("$PWD/tests/kernel/under-unit" "$UPCALLD_BUILD/conf/upcalld.service" "${COMMAND[@]}")
         start_activated "${SOCKETS[@]}"
         takeover

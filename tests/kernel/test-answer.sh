@@ -41,6 +41,7 @@ test_stranger_in_an_unregistered_namespace_is_refused() {
 
 test_unregistered_may_be_deferred_by_configuration() {
         start_broker unregistered=defer
+        client_allows defer/user
         takeover
         new_container stranger
         request_in stranger user debug:one hello
@@ -64,6 +65,7 @@ test_route_rejects_and_defers() {
         register web-1
         expect_ok upcallctl route add --container web-1 --reject EACCES --type user --description 'no:*' > /dev/null
         expect_ok upcallctl route add --container web-1 --defer --type user --description 'debug:*' > /dev/null
+        client_allows defer/user
         request_in web-1 user no:one
         expect_answer EACCES
         audit_find 'op=upcall-complete.*exit=-13.*res=failed' -uu "${CONTID[web-1]}" --raw > /dev/null

@@ -164,6 +164,7 @@ test_move_out_of_its_cgroup_does_not_leave_the_container() {
         top=$(machine_cgroup attack-delegated) || skip "no cgroup2"
         # whoever passed for a stranger would get the host's answer
         start_broker unregistered=defer
+        client_allows defer/all
         takeover
         delegated "$top"
         asks in_group v "$KERNEL_SHARE/request" user db:one
@@ -277,6 +278,7 @@ test_description_that_claims_another_pid_is_only_a_word() {
 test_holder_of_anothers_authority_gets_none_of_its_answers() {
         attack_world web-1
         expect_ok upcallctl route add --container web-1 --defer --type user --description 'held:*' > /dev/null
+        client_allows defer/user
         machine_save_file /etc/request-key.d/kernel-test.conf
         echo "create user held:* * |$KERNEL_SHARE/holder" > /etc/request-key.d/kernel-test.conf
         script holder "printf '%s' \"\$($KERNEL_SHARE/request user db:stolen)\""

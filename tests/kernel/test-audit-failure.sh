@@ -76,7 +76,7 @@ test_auditds_disk_full() {
 # Each waits for its deadline
 test_kernel_backlog_full() {
         UPCALL_TIMEOUT=1 CALLERS=160
-        failing_world max-in-flight=1024 max-per-container=512
+        failing_world max-in-flight=1024 max-per-container=512 max-per-uid=512 max-queue=512
         watch_loop
         fill_backlog 15000
         load one $UPCALLS

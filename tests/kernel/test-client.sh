@@ -3,16 +3,8 @@
 # shellcheck disable=SC2016 # what is in single quotes is for another shell
 # upcall-request-key alone, between the kernel and a broker that does as it is told (tests/kernel/fake-broker.c).
 
-CLIENT_SOCKET=/run/upcalld/upcall.sock
-CLIENT_HOST=/sbin/request-key.upcalld-host
+. tests/kernel/client.sh
 CLIENT_DROP_IN=/etc/request-key.d/upcalld.conf
-
-# As `upcallctl takeover on` leaves it.
-client_takeover() {
-        mkdir -p /run/upcalld
-        expect_ok machine_install /sbin/request-key "$CLIENT_HOST"
-        expect_ok machine_install "$UPCALL_CLIENT" /sbin/request-key
-}
 
 # A line for the keys of debug:*, in the file NAME of request-key.d. The distribution's own request-key stays where it is.
 client_drop_in() { # [NAME]
@@ -21,50 +13,6 @@ client_drop_in() { # [NAME]
         install -m 0755 "$UPCALL_CLIENT" "$program"
         machine_save_file "$file"
         echo "create user debug:* * $program %o %k %u %g %T %P %S" > "$file"
-}
-
-client_policy() { # NAME…
-        local name
-        machine_undo rm -rf -- /etc/upcalld/client.d # the next test has none
-        install -d -m 0755 /etc/upcalld/client.d
-        for name; do
-                : > "/etc/upcalld/client.d/$name"
-        done
-}
-
-# A program in the place of the host's, in Python, with authority over the key `key`, whose description is `what`.
-client_host_program() { # TEXT
-        cat > "$WORK/host" <<S
-#!/usr/bin/python3
-import ctypes, sys
-libc = ctypes.CDLL(None)
-def keyctl(*arguments):
-    return libc.syscall(250, *[ctypes.c_void_p(a) if isinstance(a, int) else a for a in arguments])
-key = int(sys.argv[2])
-keyctl(16, key)
-text = ctypes.create_string_buffer(8192)
-keyctl(6, key, text, 8192)
-what = text.value.decode("latin1").split(";", 4)[4]
-$1
-S
-        expect_ok machine_install "$WORK/host" "$CLIENT_HOST"
-}
-
-# fake STEP…
-fake() {
-        : > "$WORK/fake.log"
-        machine_spawn "$WORK/fake.log" "$KERNEL_PROGRAMS/fake-broker" "$CLIENT_SOCKET" "$@"
-        FAKE=$MACHINE_PID
-        machine_wait_for 5 grep -q ready "$WORK/fake.log" || fail "the fake broker does not start"
-}
-
-fake_line() { # REGEX
-        machine_wait_for 3 grep -qE -- "$1" "$WORK/fake.log" || fail "no line '$1' in: $(cat "$WORK/fake.log")"
-}
-
-# A caller in a pid namespace of his own: not the host's
-foreign_request() {
-        request_parse "$(unshare --pid --fork "$KERNEL_SHARE/request" "$@")"
 }
 
 test_answer_reaches_the_caller_and_the_outcome_the_broker() {
@@ -352,7 +300,7 @@ test_host_program_that_cannot_run_gives_what_the_kernel_gives() {
 test_hanging_host_program_is_ended_at_the_deadline() {
         local start
         client_takeover
-        client_policy deadline-1
+        client_allows deadline-1
         printf '#!/bin/sh\nsleep 77 & wait\n' > "$WORK/host"
         expect_ok machine_install "$WORK/host" "$CLIENT_HOST"
         fake defer
@@ -438,14 +386,14 @@ test_broker_down_defers_the_hosts_and_refuses_others() {
         expect_answer ENOKEY
         expect_below $(($(now_ms) - start)) 1000 "milliseconds"
         expect_match "$(dmesg | grep upcall-request-key | tail -n 1)" 'upcall-request-key: key [0-9]+ refused: no broker' "kernel log"
-        client_policy on-broker-down-defer
+        client_allows on-broker-down-defer
         foreign_request user debug:x spoon
         expect_answer ok "Debug spoon"
 }
 
 test_policy_folder_that_others_can_write_to_does_not_count() {
         client_takeover
-        client_policy on-broker-down-defer
+        client_allows on-broker-down-defer
         chmod 0777 /etc/upcalld/client.d
         foreign_request user debug:x spoon
         expect_answer ENOKEY
@@ -473,7 +421,7 @@ test_upcall_survives_a_broker_that_dies() {
 test_broker_that_hangs_gives_a_refusal_at_the_deadline() {
         local start
         client_takeover
-        client_policy deadline-1 deadline-600 deadline-0 deadline-x
+        client_allows deadline-1 deadline-600 deadline-0 deadline-x
         fake hang
         start=$(now_ms)
         request_in - user client:hang x
@@ -485,7 +433,7 @@ test_broker_that_hangs_gives_a_refusal_at_the_deadline() {
 
 test_broker_that_dies_for_good_gives_a_refusal_at_the_deadline() {
         client_takeover
-        client_policy deadline-1
+        client_allows deadline-1
         fake exit
         request_in - user client:dead x
         expect_answer ETIMEDOUT
@@ -515,7 +463,7 @@ test_broker_of_another_version_is_as_none() {
 test_observing_client_defers_whatever_the_broker_does() {
         local step start
         client_takeover
-        client_policy observe
+        client_allows observe
         fake garbage wrong-id unsealed version hang
         for step in garbage wrong-id unsealed version; do
                 foreign_request user "debug:$step" spoon
@@ -542,7 +490,7 @@ test_observing_client_defers_whatever_the_broker_does() {
 
 test_observing_client_that_is_left_alone_in_the_middle_defers() {
         client_takeover
-        client_policy observe
+        client_allows observe
         fake exit
         foreign_request user debug:dead spoon
         expect_answer ok "Debug spoon"
@@ -558,7 +506,7 @@ test_observing_client_defers_what_it_cannot_make_out() {
         request_in - user debug:one spoon
         [[ -e $WORK/made ]] || skip "the authorisation key's serial was among the lowest"
         expect_answer ENOKEY
-        client_policy observe
+        client_allows observe
         request_in - user debug:two spoon
         expect_answer ok "Debug spoon"
         ! grep -q '^request' "$WORK/fake.log" || fail "the broker was asked: $(cat "$WORK/fake.log")"

@@ -149,6 +149,16 @@ test_policy_of_the_client() {
         expect_match "$(upcallctl doctor)" 'fine +client-policy +without a broker everybody gets the host' "doctor"
 }
 
+test_deferral_that_the_client_does_not_know_of() {
+        start_broker unregistered=defer
+        expect_match "$(doctor_todo broker 'defers containers that nobody registered')" 'client.d/defer/TYPE' "what to do"
+        client_allows defer/dns_resolver
+        expect_eq "$(doctor_todo broker '')" "" "findings"
+        expect_match "$(upcallctl doctor)" 'fine +client-policy +containers and kernel threads get the host' "doctor"
+        chmod 0777 /etc/upcalld/client.d/defer
+        expect_match "$(doctor_todo client-policy 'client.d/defer does not count')" 'chmod 0755' "what to do"
+}
+
 test_settings_that_others_may_change() {
         mkdir -p /etc/upcalld
         : > /etc/upcalld/upcalld.conf

@@ -237,7 +237,7 @@ test_limit_of_one_container() {
         in_container web-1 "$KERNEL_SHARE/request" --parallel 4 user db: > "$WORK/answers"
         expect_eq "$(cut -d' ' -f1,2 "$WORK/answers" | grep -c 'error EDQUOT')" 2 "refusals: $(cat "$WORK/answers")"
         expect_eq "$(grep -c '^ok ' "$WORK/answers")" 2 "answers: $(cat "$WORK/answers")"
-        audit_find 'reason=over-limit' -uu "${CONTID[web-1]}" --raw > /dev/null
+        audit_find 'reason=over-upcalls-container' -uu "${CONTID[web-1]}" --raw > /dev/null
 }
 
 test_no_agent_connected_is_refused_soon() {

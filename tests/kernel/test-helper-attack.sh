@@ -82,12 +82,13 @@ test_evil_broker_names_no_paths_of_the_host() {
 test_container_that_has_ended_is_refused_at_once() {
         evil_world
         evil "helper:${PID[web-1]}:/bin/echo"
-        kill -STOP "$MACHINE_PID"
+        local broker=$MACHINE_PID
+        kill -STOP "$broker"
         request_start web-1 user db:one
         machine_wait_for 5 someone_waits || fail "no upcall"
         kill -KILL "${PID[web-1]}"
         sleep 0.1
-        kill -CONT "$(pgrep -x fake-broker)"
+        kill -CONT "$broker"
         machine_wait_for 3 grep -q 'outcome .* reason=container-ended' "$WORK/fake.log" || fail "the outcome: $(cat "$WORK/fake.log")"
 }
 

@@ -49,3 +49,26 @@ test_helper_has_filters_without_no_new_privileges() {
         helper_runc --new-privileges --forbid swapon
         expect_same_after_request
 }
+
+# The first process is the caller, and cannot stop for a moment.
+test_filters_that_cannot_be_read_refuse() {
+        need_runc
+        start_broker
+        takeover
+        mkdir -p /etc/upcalld/policies.d
+        printf '%s\n' '[policy]' '[agent h]' 'helper=/bin/echo -n payload' '[route all]' agent=h type=user 'description=*' > /etc/upcalld/policies.d/tests.conf
+        runc_bundle web-1 "${HOOKS[@]}" --forbid swapon -- /bin/sh -c "$KERNEL_SHARE/request user db:one; exec $KERNEL_SHARE/request user db:two" || fail "bundle"
+        runc_start web-1 || fail "runc: $(cat "$WORK/bundle.web-1/log")"
+        machine_wait_for 5 says_twice || fail "no answers: $(cat "$WORK/bundle.web-1/log")"
+        expect_match "$(cat "$WORK/bundle.web-1/log")" 'ok [0-9]+ [0-9]+ payload.*error EBUSY' "answers"
+        audit_find 'reason=seccomp-unreadable op=upcall-complete .*answer-mode=payload' -m VIRT_RESOURCE --raw > /dev/null
+        expect_ok runc_own delete --force web-1
+        allow helper-without-seccomp
+        runc_start web-1 || fail "runc: $(cat "$WORK/bundle.web-1/log")"
+        machine_wait_for 5 says_twice || fail "no answers: $(cat "$WORK/bundle.web-1/log")"
+        expect_match "$(cat "$WORK/bundle.web-1/log")" 'ok [0-9]+ [0-9]+ payload.*ok [0-9]+ [0-9]+ payload' "answers"
+}
+
+says_twice() {
+        (($(grep -c "^ok\|^error" "$WORK/bundle.web-1/log") == 2))
+}

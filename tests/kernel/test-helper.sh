@@ -146,3 +146,10 @@ test_helper_in_a_container_that_its_control_group_tells_apart() {
         request_parse "$(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$folder" nsenter -t "${PID[web-1]}" -a -- "$KERNEL_SHARE/request" user db:one)"
         expect_answer ok "0::/upcalld-test-alone$(readlink "/proc/${PID[web-1]}/ns/mnt")"
 }
+
+# Its root could write to the file behind /proc/PID/exe: CVE-2019-5736.
+test_nobody_in_a_container_sees_the_hosts_program() {
+        helper_world -- --helper /bin/sh -c 'readlink "/proc/$PPID/exe" | tr -d "\n"'
+        request_in web-1 user db:one
+        expect_answer ok "/memfd:upcall-request-key (deleted)"
+}

@@ -93,6 +93,7 @@ test_nested_upcall_of_a_deferred_one_is_deferred() {
         new_container web-1
         register web-1
         expect_ok upcallctl route add --container web-1 --defer --type user --description 'nested:*' > /dev/null
+        client_allows defer/user
         request_in web-1 user nested:one
         expect_answer ok
         expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"

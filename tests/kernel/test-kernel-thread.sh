@@ -87,6 +87,7 @@ test_rejected_by_default() {
 
 test_deferred_where_the_administrator_says_so() {
         start_broker kernel-threads=defer
+        client_allows defer/dns_resolver
         make_upcall dns_resolver fs1.example
         audit_find 'op=upcall-dispatch reason=kernel-thread .*answer-mode=defer' -m VIRT_CONTROL --raw > /dev/null
 }

@@ -40,25 +40,6 @@ test_keyctl_negates_and_rejects_in_a_user_namespace() {
         test_keyctl_negates_and_rejects
 }
 
-# The container's own request-key, with the container's own configuration
-test_containers_own_request_key() {
-        lend_world --helper request-key
-        in_container web-1 /bin/sh -c 'mkdir -p /etc && echo "create user db:* * /bin/keyctl instantiate %k own:%u %S" > /etc/request-key.conf &&
-                echo "create user pipe:* * |/bin/cat" >> /etc/request-key.conf'
-        request_in web-1 --uid 1234 user db:one
-        expect_answer ok own:1234
-        request_in web-1 user pipe:one through
-        expect_answer ok through
-        request_in web-1 user unknown:one
-        expect_answer ENOKEY
-        ended lend request-key
-}
-
-test_containers_own_request_key_in_a_user_namespace() {
-        local LEND_OPTIONS=(--user)
-        test_containers_own_request_key
-}
-
 # dns_world [OPTIONS of container] -- OPTIONS of agent add: names are resolved by the container's own files
 dns_world() {
         [[ -e /sbin/key.dns_resolver ]] || skip "no key.dns_resolver here"

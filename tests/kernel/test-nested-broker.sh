@@ -208,12 +208,12 @@ test_broker_outside_comes_goes_and_comes_back() {
 
 test_hung_agent_inside_is_refused_within_the_deadline_outside() {
         HOST_SETTINGS=(upcall-timeout=2)
-        script hang 'sleep 20'
         one_level
         expect_ok ctl C agent add slow --container D --resident
         expect_ok ctl C route add --container D --agent slow --type user --description 'db:slow' > /dev/null
-        machine_spawn "$WORK/slow.log" nsenter -t "${PID[D]}" -a -- "$KERNEL_SHARE/upcall-agent" --socket /run/C/agent/agent.sock --name slow -- "$KERNEL_SHARE/hang"
+        machine_spawn "$WORK/slow.log" nsenter -t "${PID[D]}" -a -- "$KERNEL_SHARE/upcall-agent" --socket /run/C/agent/agent.sock --name slow -- /bin/false
         machine_wait_for 5 grep -q 'is attached' "$WORK/slow.log" || fail "the slow agent is not let in"
+        child_of "$MACHINE_PID" && kill -STOP "$CHILD"
         request_in D user db:slow
         expect_answer ETIMEDOUT
         expect_below "$USEC" 1900000 "its wait"
@@ -267,6 +267,23 @@ test_what_a_broker_in_a_container_cannot_be() {
         mkdir -p "$WORK/conf"
         sed 's,^upstream=.*,upstream=/run/elsewhere/agent.sock,' "/proc/${PID[C]}/root/etc/in/upcalld.conf" > "$WORK/conf/upcalld.conf"
         expect_refused 'pid namespace of its own' timeout 5 env STATE_DIRECTORY="$WORK/state" CONFIGURATION_DIRECTORY="$WORK/conf" "$UPCALLD" --witness "$UPCALLD_WITNESS"
+}
+
+# Who is on the host at the other end says of each question who its caller is: it can be nobody, or somebody else
+test_lies_from_outside() {
+        share_brokers
+        mkdir -p /run/upcalld/agent && rm -f $OUTSIDE
+        new_container C
+        start_inner_broker C $OUTSIDE
+        new_container_in C D
+        serve C D "of D"
+        machine_spawn "$WORK/lies" tests/kernel/lying-upstream.py $OUTSIDE "${PID[D]}"
+        machine_wait_for 10 lies_told 9 || fail "it ends at: $(< "$WORK/lies"); $(tail -n 3 "$WORK/C.broker")"
+        expect_eq "$(paste -sd ' ' "$WORK/lies")" "nobody agent-no-caller no-process agent-no-caller ended agent-caller-gone outside agent-caller-gone inside of D inside of D nonsense closed two-callers closed inside of D" "what it got"
+}
+
+lies_told() {
+        (($(wc -l < "$WORK/lies") >= $1))
 }
 
 test_settings_that_need_a_restart_stay() {

@@ -158,7 +158,7 @@ test_limits_refuse_nothing() {
         expect_eq "$(grep -c '^ok ' "$WORK/answers")" 40 "answers: $(cat "$WORK/answers")"
         expect_eq "$(status_field over_limit)" 39 "counted"
         # not muted as refusals would be
-        machine_wait_for 5 ledger_is 'SELECT count(*) FROM ledger WHERE state = 4 AND reason = "observe-reject-over-limit"' 39 ||
+        machine_wait_for 5 ledger_is 'SELECT count(*) FROM ledger WHERE state = 4 AND reason = "observe-reject-over-upcalls-container"' 39 ||
                 fail "$(ledger 'SELECT seqno, state, reason FROM ledger')"
 }
 

@@ -224,6 +224,7 @@ test_unregistered_container_is_refused_while_it_runs() {
         takeover
         container_with_agent web-1 nfs-a -- /bin/echo -n mine
         expect_ok upcallctl route add --container web-1 --defer --type user --description 'debug:*' > /dev/null
+        client_allows defer/user
         expect_ok upcallctl container unregister web-1
         request_in web-1 user db:one
         expect_answer ENOKEY

@@ -214,6 +214,20 @@ test_root_that_was_another_when_it_connected_is_not_the_administrator() {
         expect_match "$ROGUE" '^done EPERM' "root that was another"
 }
 
+# Whoever is neither root nor in a container
+test_user_of_the_host_gets_nowhere_at_any_socket() {
+        local socket output
+        rogue_world
+        chmod 0755 "$KERNEL_SHARE"
+        for socket in /run/upcalld/control.sock /run/upcalld/upcall.sock; do
+                output=$(setpriv --reuid 4242 --regid 4242 --clear-groups "$KERNEL_SHARE/rogue" "$socket" status receive 2>&1)
+                expect_match "$output" 'Permission denied' "$socket"
+        done
+        output=$(setpriv --reuid 4242 --regid 4242 --clear-groups "$KERNEL_SHARE/rogue" "$AGENT_SOCKET" receive attach:nfs-a receive receive 2>&1 | tr '\n' '|')
+        expect_match "$output" '^hello\|error EACCES .*\|end\|$' "the agents' socket"
+        broker_is_well
+}
+
 test_upcall_socket_wants_a_child_of_the_kernel() {
         local kind
         rogue_world

@@ -35,9 +35,9 @@ static void test_missing_file_gives_the_defaults(void **state) {
         (void) state;
         assert_int_equal(config_load("/nowhere/upcalld.conf", &config), 0);
         assert_int_equal(config.upcall_timeout, 20);
-        assert_int_equal(config.max_in_flight, 256);
-        assert_int_equal(config.reserved_in_flight, 32);
-        assert_int_equal(config.max_per_container, 64);
+        assert_int_equal(config.limits[QUOTA_UPCALLS].host, 256);
+        assert_int_equal(config.limits[QUOTA_UPCALLS].reserved, 32);
+        assert_int_equal(config.limits[QUOTA_UPCALLS].container, 64);
         assert_int_equal(config.unregistered, CONFIG_UNREGISTERED_REJECT);
         assert_int_equal(config.kernel_threads, CONFIG_KTHREADS_REJECT);
         assert_int_equal(config.audit, CONFIG_AUDIT_REQUIRED);
@@ -57,7 +57,7 @@ static void test_good_values_are_taken(void **state) {
         assert_int_equal(config.kernel_threads, CONFIG_KTHREADS_AFFINITY);
         assert_int_equal(config.max_lifetime, 0);
         assert_int_equal(config.mode, CONFIG_MODE_OBSERVE);
-        assert_int_equal(config.max_in_flight, 256);
+        assert_int_equal(config.limits[QUOTA_UPCALLS].host, 256);
 }
 
 #define OF_10 "abcdefghij"

@@ -67,10 +67,31 @@ static void test_all_else_is_refused(void **state _unused_) {
         }
 }
 
+static void test_time_that_is_to_come(void **state _unused_) {
+        static const struct {
+                const char *text;
+                uint64_t ms; /* 0: refused */
+        } cases[] = {
+                { "+1s", NOW + 1000 }, { "+90min", NOW + 5400000 }, { "+2h", NOW + 7200000 }, { "+1d", NOW + 86400000 }, { "+1w", NOW + 604800000 },
+                { "@1700000001", 1700000001000 }, { "2023-11-15 00:00", 1700006400000 }, { "2020-01-01", 1577836800000 },
+                { "-1h", 0 }, { "now", 0 }, { "today", 0 }, { "+", 0 }, { "+1", 0 }, { "+-1h", 0 }, { "1h", 0 }, { "", 0 }, { "+1099511627776w", 0 },
+        };
+
+        (void) setenv("TZ", "UTC", 1);
+        tzset();
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                uint64_t ms = 0;
+
+                if (time_to_come(cases[i].text, NOW, &ms) != (cases[i].ms > 0) || ms != cases[i].ms)
+                        fail_msg("%s: %" PRIu64, cases[i].text, ms);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_times_that_are_understood),
                 cmocka_unit_test(test_all_else_is_refused),
+                cmocka_unit_test(test_time_that_is_to_come),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

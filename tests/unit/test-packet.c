@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -258,6 +259,62 @@ static void test_other_ancillary_data_is_refused(void **state) {
                         assert_int_equal(count_descriptors(), open);
                 }
         }
+}
+
+static void test_the_sender_leaves_no_room_for_descriptors(void **state) {
+        struct fixture *f = *state;
+        uint8_t bytes[64];
+        size_t size = encode_withdraw(bytes, sizeof(bytes)), open = count_descriptors();
+        int on = 1;
+        pid_t sender;
+
+        assert_int_equal(setsockopt(f->here, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+        for (size_t max = 0; max <= PACKET_DESCRIPTORS_MAX; max++)
+                for (size_t n = 0; n <= 3; n++) {
+                        sender = -1;
+                        send_raw(f->there, bytes, size, (const int[]){ 0, 0, 0 }, n);
+                        assert_int_equal(packet_receive_from(f->here, &f->packet, max, &sender), n <= max ? 0 : -EBADMSG);
+                        assert_int_equal(sender, getpid());
+                        assert_true(f->packet.n_descriptors <= max);
+                        packet_done(&f->packet);
+                        assert_int_equal(count_descriptors(), open);
+                }
+        assert_int_equal(packet_receive_from(f->here, &f->packet, 0, &sender), PACKET_AGAIN);
+        assert_int_equal(sender, 0);
+}
+
+/* The child that has the connection is not the one that made it. */
+static void test_the_sender_is_who_sends(void **state) {
+        struct fixture *f = *state;
+        uint8_t bytes[64];
+        size_t size = encode_withdraw(bytes, sizeof(bytes));
+        pid_t child, sender;
+        int on = 1;
+
+        assert_int_equal(setsockopt(f->here, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)), 0);
+        child = fork();
+        if (child == 0)
+                _exit(send(f->there, bytes, size, 0) == (ssize_t) size ? 0 : 1);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+        assert_int_equal(packet_receive_from(f->here, &f->packet, 0, &sender), 0);
+        assert_int_equal(sender, child);
+}
+
+/* Where the kernel says nothing, nothing that the peer sends takes its place. */
+static void test_a_sender_that_is_not_said_is_nobody(void **state) {
+        struct fixture *f = *state;
+        uint8_t bytes[64];
+        size_t size = encode_withdraw(bytes, sizeof(bytes)), open = count_descriptors();
+        pid_t sender;
+
+        send_raw(f->there, bytes, size, NULL, 0);
+        assert_int_equal(packet_receive_from(f->here, &f->packet, 0, &sender), 0);
+        assert_int_equal(sender, 0);
+        send_raw(f->there, bytes, size, (const int[]){ 0 }, 1);
+        assert_int_equal(packet_receive_from(f->here, &f->packet, 0, &sender), -EBADMSG);
+        assert_int_equal(sender, 0);
+        packet_done(&f->packet);
+        assert_int_equal(count_descriptors(), open);
 }
 
 /* Small enough to fit where a descriptor is expected, and it is one. */
@@ -573,6 +630,9 @@ int main(void) {
                 ON_PAIR(test_descriptors_have_one_owner_and_close_on_exec),
                 ON_PAIR(test_descriptors_that_nobody_took_are_closed),
                 ON_PAIR(test_other_ancillary_data_is_refused),
+                ON_PAIR(test_the_sender_leaves_no_room_for_descriptors),
+                ON_PAIR(test_the_sender_is_who_sends),
+                ON_PAIR(test_a_sender_that_is_not_said_is_nobody),
                 ON_PAIR(test_a_pidfd_of_the_sender_is_refused_and_closed),
                 ON_PAIR(test_the_end_of_a_connection),
                 ON_PAIR(test_the_last_words_of_a_peer_that_did_not_listen),

@@ -645,8 +645,8 @@ static void test_largest_values_fit(void **state) {
         struct record_subject most = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, command };
         struct record_upcall upcall = { NAME_255, UUID, most, UINT64_MAX, id, UINT32_MAX, NAME_255, word, word, word, word, UINT32_MAX,
                                         command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true, failed, word };
-        struct record_container container = { word, word, NAME_255, UUID, UINT32_MAX, PARENT, label, most };
-        struct record_config config = { word, NAME_255, UUID, NAME_255, command, sizeof(command), word, most };
+        struct record_container container = { word, word, NAME_255, UUID, UINT32_MAX, PARENT, label, UINT64_MAX, most };
+        struct record_config config = { word, NAME_255, UUID, NAME_255, command, sizeof(command), word, UINT64_MAX, most };
         struct record_gap gap = gap_sample();
         const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config, &gap };
 
@@ -763,6 +763,7 @@ static void test_dictionary_has_every_field(void **state) {
         upcall.claim = "negated";
         container.reason = "restored";
         container.parent_uuid = PARENT;
+        container.delegation = config.delegation = 7;
         config.reason = "asked";
         config.command = description;
         config.command_size = sizeof(description);

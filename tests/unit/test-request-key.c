@@ -312,6 +312,57 @@ static void test_policy_of_observing_leaves_the_host_time(void **state _unused_)
         }
 }
 
+static void touch(const char *path, mode_t mode) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
+
+        assert_true(fd >= 0);
+        assert_int_equal(fchmod(fd, mode), 0);
+        (void) close(fd);
+}
+
+/* What may be lent and run is a name in a folder of root's, and what it leads to is root's. */
+static void test_names_below_the_policy_are_roots_alone(void **state _unused_) {
+        static const char *const no_names[] = { "", ".", "..", "../x", "own/../own", "/etc/passwd", "no-such" };
+        char folder[] = "/tmp/test-policy-XXXXXX", sub[64], own[80], others[80], path[256];
+
+        if (geteuid() != 0)
+                skip();
+        assert_non_null(mkdtemp(folder));
+        assert_int_equal(chmod(folder, 0755), 0);
+        (void) snprintf(sub, sizeof(sub), "%s/p", folder);
+        (void) snprintf(own, sizeof(own), "%s/own", sub);
+        (void) snprintf(others, sizeof(others), "%s/others", sub);
+        assert_false(policy_has(folder, "p", "own"));
+        assert_int_equal(mkdir(sub, 0755), 0);
+        touch(own, 0755);
+        touch(others, 0775);
+
+        assert_true(policy_has(folder, "p", "own"));
+        assert_int_equal(policy_program(folder, "p", "own", path, sizeof(path)), 0);
+        assert_string_equal(path, own);
+        assert_int_equal(policy_program(folder, "p", "own", path, 8), -ENAMETOOLONG);
+        assert_int_equal(policy_program(folder, "p", "others", path, sizeof(path)), -EPERM);
+        for (size_t i = 0; i < ELEMENTS(no_names); i++) {
+                assert_false(policy_has(folder, "p", no_names[i]));
+                assert_true(policy_program(folder, "p", no_names[i], path, sizeof(path)) < 0);
+        }
+
+        assert_int_equal(chown(own, 4242, 0), 0);
+        assert_int_equal(policy_program(folder, "p", "own", path, sizeof(path)), -EPERM);
+        assert_int_equal(chown(own, 0, 0), 0);
+        assert_int_equal(chmod(sub, 0775), 0);
+        assert_false(policy_has(folder, "p", "own"));
+        assert_int_equal(policy_program(folder, "p", "own", path, sizeof(path)), -EPERM);
+        assert_int_equal(chmod(sub, 0755), 0);
+        assert_int_equal(chmod(folder, 0777), 0);
+        assert_false(policy_has(folder, "p", "own"));
+
+        (void) unlink(own);
+        (void) unlink(others);
+        (void) rmdir(sub);
+        (void) rmdir(folder);
+}
+
 static void test_policy_of_a_folder_that_others_may_write_to_does_not_count(void **state _unused_) {
         char folder[] = "/tmp/test-policy-XXXXXX", name[64];
         struct policy p;
@@ -511,6 +562,7 @@ int main(void) {
                 cmocka_unit_test(test_refused_key_is_told_by_its_flag),
                 cmocka_unit_test(test_policy_is_in_the_names),
                 cmocka_unit_test(test_policy_of_observing_leaves_the_host_time),
+                cmocka_unit_test(test_names_below_the_policy_are_roots_alone),
                 cmocka_unit_test(test_policy_of_a_folder_that_others_may_write_to_does_not_count),
                 cmocka_unit_test(test_key_group_is_that_of_roots_own_file),
                 cmocka_unit_test(test_errno_and_time_out_are_what_the_kernel_takes),

@@ -473,7 +473,9 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
         SAY(status, .version = SPAN("0.1.0"), .pid = 99, .containers = 2, .agents = 3, .in_flight = 4, .upcalls = 5000000000, \
             .time = 1763773200123456, .audit = SPAN("ok"), .mode = UPCALL_MODE_ENFORCE, .over_limit = 6, .records_lost = 7, .rows_lost = 8, \
             .unregistered = UPCALL_ACTION_REJECT, \
-            .spooled = 9, .gap_records = 11, .gap_dropped = 2, .gap_from = 1763773201123456, .longest_turn = 1234)
+            .spooled = 9, .gap_records = 11, .gap_dropped = 2, .gap_from = 1763773201123456, .longest_turn = 1234, \
+            .refusals_muted = 13, .limits = { .used = { 5, 1 }, .host = { 256, 4096 }, .container = { 64 }, .uid = { 48 }, .refused = { { 1, 2, 3, 4 } }, .n_used = 2, \
+                                              .n_host = 2, .n_container = 2, .n_uid = 2, .n_refused = 8 })
 
 static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
         struct bench *bench = *state;
@@ -560,6 +562,17 @@ static void test_one_thing_is_shown_as_a_list(void **state) {
                 "    Upcalls so far: 5000000000\n"
                 "      Unregistered: reject\n"
                 "      Over a limit: 6\n"
+                "    Refusals muted: 13\n"
+                "  Limit of upcalls: 5 of 256, 64 a container, 48 a uid, 10 refused\n"
+                "      Of the queue: 1 of 4096, 0 refused\n"
+                "  Of refusals held: 0 of 0, 0 refused\n"
+                "       Of arrivals: 0 of 0, 0 refused\n"
+                "    Of connections: 0 of 0, 0 refused\n"
+                "         Of orders: 0 of 0, 0 refused\n"
+                "     Of containers: 0 of 0, 0 refused\n"
+                "         Of agents: 0 of 0, 0 refused\n"
+                "   Of bytes unread: 0 of 0, 0 refused\n"
+                "         Of guests: 0 of 0, 0 refused\n"
                 "Audit records lost: 7\n"
                 "  Ledger rows lost: 8\n"
                 "Audit records kept: 9\n"
@@ -576,7 +589,7 @@ static void test_observe_mode_is_said_first(void **state) {
         static const char loud[] = "OBSERVE MODE: ";
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok"), .mode = UPCALL_MODE_OBSERVE), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         assert_memory_equal(bench->out, loud, sizeof(loud) - 1);
         assert_contains(bench->out, "'upcallctl observe off' ends it");
@@ -587,7 +600,7 @@ static void test_observe_mode_is_said_first(void **state) {
 static void test_mode_that_is_not_known(void **state) {
         struct bench *bench = *state;
 
-        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .audit = SPAN("ok")), DONE), WORDS("status"));
+        run(bench, SCRIPT(SAY(status, .version = SPAN("0.1.0"), .pid = 99, .audit = SPAN("ok")), DONE), WORDS("status"));
         assert_int_equal(bench->code, 0);
         forget_client(bench->out);
         assert_null(strstr(bench->out, "OBSERVE"));
@@ -801,12 +814,22 @@ static void test_routes_and_agents_come_back_from_json(void **state) {
 
 static void test_status_comes_back_from_json(void **state) {
         struct bench *bench = *state;
-        struct json_object *row;
+        struct json_object *row, *limit;
 
         run(bench, SCRIPT(STATUS, DONE), WORDS("--timeout", "5", "status", "--json"));
         assert_int_equal(bench->code, 0);
         row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 21);
+        assert_int_equal(json_object_object_length(row), 32);
+        assert_json_number(row, "refusals_muted", 13);
+        assert_true(json_object_object_get_ex(row, "limit_upcalls", &limit));
+        assert_json_number(limit, "used", 5);
+        assert_json_number(limit, "host", 256);
+        assert_json_number(limit, "container", 64);
+        assert_json_number(limit, "uid", 48);
+        assert_json_number(limit, "refused_by_host", 1);
+        assert_json_number(limit, "refused_by_uid", 4);
+        assert_true(json_object_object_get_ex(row, "limit_queue", &limit) && json_object_object_get_ex(limit, "container", &limit));
+        assert_null(limit);
         assert_null(json_object_object_get(row, "upstream"));
         assert_json_text(row, "mode", "enforce");
         assert_true(json_object_object_get_ex(row, "without_verdict", NULL));

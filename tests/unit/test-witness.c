@@ -334,6 +334,86 @@ static void test_a_witness_that_sends_nonsense_is_lost(void **state) {
         }
 }
 
+/* Facts that are true but for one lie. */
+static void lie_another_process(struct message_seen *seen) { seen->facts.tgid = 1; }
+static void lie_another_start(struct message_seen *seen) { seen->facts.start_time++; }
+static void lie_in_a_container(struct message_seen *seen) { seen->facts.pids[seen->facts.n_pids++] = 1; }
+static void lie_another_number(struct message_seen *seen) { seen->facts.pids[0]++; }
+static void lie_deeper(struct message_seen *seen) { seen->facts.pid_ns.n_values += 2; }
+static void lie_pid_ns(struct message_seen *seen) { seen->facts.pid_ns.ids[0].inode++; }
+static void lie_user_ns(struct message_seen *seen) { seen->facts.user_ns.ids[0].inode++; }
+
+static void tell_lie(struct played *played, void (*lie)(struct message_seen *seen), bool swapped) {
+        _cleanup_close_ int pid_ns = -1, user_ns = -1;
+        struct message_seen seen = { .seqno = played_take(played) };
+        int fds[2];
+
+        assert_int_equal(process_collect(played->pidfd, getpid(), &seen.facts, &pid_ns, &user_ns), 0);
+        if (lie)
+                lie(&seen);
+        fds[0] = swapped ? user_ns : pid_ns;
+        fds[1] = swapped ? pid_ns : user_ns;
+        assert_int_equal(packet_send(played->peer, &message_seen_layout, &seen, fds, 2), 0);
+}
+
+/* One that was broken into. What it can still say wrongly: that a process is in other namespaces, as deep as its own. */
+static void test_a_witness_that_lies_is_found_out(void **state) {
+        static const struct {
+                const char *name;
+                void (*lie)(struct message_seen *seen);
+                bool swapped;
+                int error;
+        } cases[] = {
+                { "another process", lie_another_process, false, -ESRCH },
+                { "another start", lie_another_start, false, -ESRCH },
+                { "in a container", lie_in_a_container, false, -EBADMSG },
+                { "another number", lie_another_number, false, -EBADMSG },
+                { "deeper", lie_deeper, false, -EBADMSG },
+                { "another pid namespace", lie_pid_ns, false, -EBADMSG },
+                { "another user namespace", lie_user_ns, false, -EBADMSG },
+                { "namespaces of another kind", NULL, true, -EBADMSG },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct played played;
+
+                played_start(&played, PATIENCE_MS);
+                (void) played_ask(&played);
+                tell_lie(&played, cases[i].lie, cases[i].swapped);
+                turn(played.event, &played.seen, 1, PATIENCE_MS);
+                if (played.seen.n_done != 1 || played.seen.error != cases[i].error)
+                        fail_msg("%s: %d", cases[i].name, played.seen.error);
+                assert_int_equal(played.seen.n_lost, cases[i].error == -EBADMSG ? 1 : 0);
+                played_end(&played);
+        }
+}
+
+static void lie_about_rights(struct message_seen *seen) {
+        seen->facts.ruid = seen->facts.euid = seen->facts.fsuid = 4242;
+        seen->facts.capabilities = 4242;
+        seen->facts.n_cgroups = 0;
+        (void) snprintf(seen->facts.cgroup_path, sizeof seen->facts.cgroup_path, "/elsewhere");
+}
+
+static void test_what_the_broker_sees_itself_it_does_not_ask_for(void **state) {
+        struct process_facts own;
+        struct played played;
+
+        (void) state;
+        played_start(&played, PATIENCE_MS);
+        assert_int_equal(process_collect_public(getpid(), &own), 0);
+        (void) played_ask(&played);
+        tell_lie(&played, lie_about_rights, false);
+        turn(played.event, &played.seen, 1, PATIENCE_MS);
+        assert_int_equal(played.seen.error, 0);
+        assert_int_equal(played.seen.facts.euid, own.euid);
+        assert_int_equal(played.seen.facts.capabilities, own.capabilities);
+        assert_string_equal(played.seen.facts.cgroup_path, own.cgroup_path);
+        assert_int_equal(played.seen.facts.n_cgroups, own.n_cgroups);
+        played_end(&played);
+}
+
 static void test_what_is_no_pidfd_is_not_passed_on(void **state) {
         _cleanup_close_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
         WitnessQuestion *question = NULL;
@@ -799,6 +879,8 @@ int main(void) {
                 TEST(test_the_end_of_the_witness_ends_all_questions_and_is_told_once),
                 TEST(test_the_owner_may_go_in_a_callback),
                 TEST(test_a_witness_that_sends_nonsense_is_lost),
+                TEST(test_a_witness_that_lies_is_found_out),
+                TEST(test_what_the_broker_sees_itself_it_does_not_ask_for),
                 TEST(test_what_is_no_pidfd_is_not_passed_on),
                 TEST(test_too_many_questions_are_refused_at_once),
                 TEST(test_the_witness_is_not_started_with_too_much_or_nothing),

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tools/upcall-request-key/ask.h"
+#include "tools/upcall-request-key/strange.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -80,9 +81,19 @@ static int decode_verdict(struct conversation *conversation, const struct messag
         return ASK_NONSENSE;
 }
 
+/* Whether what came carries a descriptor that nobody should send, which is not even closed here. */
+static bool leave_strange(struct packet *packet) {
+        if (packet->n_descriptors == 0 || !strange(packet->descriptors[0]))
+                return false;
+        strange_leave(packet_take_descriptor(packet, 0));
+        return true;
+}
+
 static int await_verdict(struct conversation *conversation, const struct message_request *request, struct message_verdict *ret_verdict) {
         int r = packet_receive_until(conversation->fd, &conversation->packet, 1, conversation->deadline);
 
+        if (leave_strange(&conversation->packet))
+                return ASK_NONSENSE;
         switch (r) {
         case 0:
                 return decode_verdict(conversation, request, ret_verdict);

@@ -14,6 +14,7 @@
 
 #include "tools/upcall-request-key/defer.h"
 #include "tools/upcall-request-key/observe.h"
+#include "tools/upcall-request-key/rights.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/error.h"
@@ -106,6 +107,7 @@ _Noreturn static void become(const struct deferral *deferral, const char *progra
         int r;
 
         guard_release(deferral->inherited);
+        rights_use(RIGHTS_ALL);
         (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         (void) setpgid(0, 0);
         (void) key_assume_authority(0);
@@ -162,6 +164,7 @@ void defer(const struct deferral *deferral, struct outcome *ret_outcome) {
         if (child == 0)
                 become(deferral, program);
         guard_child(child);
+        rights_use(RIGHTS_CONCLUDE);
         r = await(child, deferral->deadline);
         if (r < 0)
                 end_child(child);

@@ -8,17 +8,16 @@
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tools/upcall-request-key/enter.h"
+#include "tools/upcall-request-key/keeper.h"
 #include "tools/upcall-request-key/number.h"
 #include "tools/upcall-request-key/plan.h"
 #include "util/cleanup.h"
@@ -26,9 +25,6 @@
 #include "util/key.h"
 
 #define CAPABILITIES 64
-
-/* What the kernel gives its own helpers: kernel/umh.c, security/keys/request_key.c */
-static char *const environment[] = { (char *) "HOME=/", (char *) "PATH=/sbin:/bin:/usr/sbin:/usr/bin", NULL };
 
 /* ---- with the host's rights ---- */
 
@@ -217,91 +213,6 @@ static const struct step {
         { filters_without, FAILURE_SECCOMP },
 };
 
-/* ---- the program ---- */
-
-static void report(const struct plan *plan, enum plan_report_kind kind, int value, int error) {
-        const struct plan_report message = { .kind = kind, .value = value, .error = (uint32_t) -error };
-
-        /* with nobody there to read it there is nobody to tell, either */
-        if (write(plan->status, &message, sizeof message) < 0)
-                _exit(1);
-}
-
-static enum plan_failure failure_of(int error) {
-        switch (-error) {
-        case ENOENT:
-        case ENOTDIR:
-        case ELOOP:
-                return FAILURE_MISSING;
-        case EACCES:
-        case EPERM:
-        case ENOEXEC:
-        case EISDIR:
-                return FAILURE_NOT_EXECUTABLE;
-        default:
-                return FAILURE_NOT_STARTED;
-        }
-}
-
-static enum plan_failure fork_failure_of(int error) {
-        return error == -ENOMEM ? FAILURE_CONTAINER_ENDED : error == -EAGAIN ? FAILURE_PIDS_LIMIT : FAILURE_NOT_STARTED;
-}
-
-_Noreturn static void become(const struct plan *plan) {
-        char *argv[PLAN_WORDS_MAX + 1];
-        int r;
-
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        (void) setsid();
-        for (size_t i = 0; i < plan->n_words; i++)
-                argv[i] = (char *) plan->text + plan->words[i];
-        argv[plan->n_words] = NULL;
-        (void) execve(plan->path, argv, environment);
-        r = negative_errno();
-        report(plan, REPORT_FAILED, (int) failure_of(r), r);
-        _exit(127);
-}
-
-/*
- * The keeper, the first process that the container can see: the program's parent, and that of whatever the program leaves behind, so that the first
- * stage finds all of it below this one. It ends when nothing is left. It has the container's rights and no more, and it may be killed by it.
- */
-_Noreturn static void keep(const struct plan *plan) {
-        pid_t program, pid;
-        int status;
-
-        (void) prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        (void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        program = fork();
-        if (program == 0)
-                become(plan);
-        if (program < 0)
-                report(plan, REPORT_FAILED, (int) fork_failure_of(negative_errno()), negative_errno());
-        (void) close(STDIN_FILENO);
-        (void) close(STDOUT_FILENO);
-        (void) close(STDERR_FILENO);
-        while ((pid = waitpid(-1, &status, 0)) > 0 || errno == EINTR)
-                if (pid == program)
-                        report(plan, REPORT_ENDED, status, 0);
-        _exit(0);
-}
-
-/* As the first stage's child, which waits for it: this process ends. */
-static int start_keeper(const struct plan *plan) {
-        long pid = syscall(SYS_clone, CLONE_PARENT | SIGCHLD, NULL, NULL, NULL, NULL);
-
-        if (pid == 0)
-                keep(plan);
-        if (pid < 0) {
-                int r = negative_errno();
-
-                report(plan, REPORT_FAILED, (int) fork_failure_of(r), r);
-                return 1;
-        }
-        report(plan, REPORT_KEEPER, (int) pid, 0);
-        return 0;
-}
-
 static const struct plan *map_plan(const char *number) {
         int64_t fd;
         void *plan;
@@ -325,9 +236,9 @@ int enter_main(char **argv) {
                 int r = steps[i].take(plan);
 
                 if (r < 0) {
-                        report(plan, REPORT_FAILED, (int) steps[i].failure, r);
+                        keeper_report(plan, REPORT_FAILED, (int) steps[i].failure, r);
                         return 1;
                 }
         }
-        return start_keeper(plan);
+        return keeper_start(plan);
 }

@@ -8,6 +8,7 @@
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/observe.h"
 #include "tools/upcall-request-key/program.h"
+#include "tools/upcall-request-key/rights.h"
 #include "tools/upcall-request-key/shape.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
@@ -88,6 +89,22 @@ static struct decision refusal(int error, const char *reason) {
         return decide_reject(error_for_caller(error), REFUSAL_SECONDS, reason);
 }
 
+static void tell(const struct upcall *upcall, const char *reason) {
+        kmsg("key %d: a helper did not answer: %s", upcall->arguments.key, reason);
+}
+
+/* What it wrote comes from a container: it is handled with no right left that this does not take. */
+static void answer_or_refuse(const struct helper_order *order, struct decision *decision, struct outcome *ret_outcome) {
+        int r;
+
+        if (decision->reason)
+                tell(order->upcall, decision->reason);
+        r = rights_give_up(decision->group > 0);
+        if (r < 0)
+                *decision = refusal(r, "rights-kept");
+        carry_out(order->upcall, decision, ret_outcome);
+}
+
 /* The program writes, and we answer. */
 static void answer_by_payload(const struct helper_order *order, struct outcome *ret_outcome) {
         struct program_io io = { .input = order->upcall->callout, .input_size = order->upcall->request.callout.size, .output = room_new(),
@@ -106,7 +123,7 @@ static void answer_by_payload(const struct helper_order *order, struct outcome *
         else
                 decision = (struct decision){ .action = UPCALL_ACTION_ANSWER, .seconds = order->verdict->seconds, .payload = io.output,
                                               .payload_size = size, .group = order->policy->key_group };
-        carry_out(order->upcall, &decision, ret_outcome);
+        answer_or_refuse(order, &decision, ret_outcome);
         if (io.output)
                 room_free(io.output, size);
 }
@@ -129,7 +146,10 @@ static void answer_by_lending(const struct helper_order *order, struct outcome *
                 r = -ENOKEY;
                 reason = "helper-not-answered";
         }
+        rights_use(RIGHTS_CONCLUDE);
         observe_or_reject(upcall->arguments.key, upcall->key.uid, error_for_caller(r), REFUSAL_SECONDS, reason, ret_outcome);
+        if (ret_outcome->reason)
+                tell(upcall, ret_outcome->reason);
 }
 
 void helper_answer(const struct helper_order *order, struct outcome *ret_outcome) {
@@ -141,6 +161,4 @@ void helper_answer(const struct helper_order *order, struct outcome *ret_outcome
                 answer_by_lending(&within, ret_outcome);
         else
                 answer_by_payload(&within, ret_outcome);
-        if (ret_outcome->reason)
-                kmsg("key %d: a helper did not answer: %s", order->upcall->arguments.key, ret_outcome->reason);
 }

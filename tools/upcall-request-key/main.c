@@ -20,6 +20,7 @@
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/lend.h"
 #include "tools/upcall-request-key/policy.h"
+#include "tools/upcall-request-key/rights.h"
 #include "tools/upcall-request-key/unbrokered.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
@@ -45,6 +46,7 @@ struct job {
         void *payload; /* out of a memfd */
         size_t payload_size;
         bool decided_by_broker; /* whose records tell of it, then */
+        bool lent;              /* an agent had the authority, too */
         struct message_verdict verdict; /* lies in the conversation */
 };
 
@@ -56,6 +58,7 @@ static void job_init(struct job *job) {
         job->payload = NULL;
         job->payload_size = 0;
         job->decided_by_broker = false;
+        job->lent = false;
 }
 
 static void job_done(struct job *job) {
@@ -118,18 +121,36 @@ static int take_payload(struct job *job, const struct message_verdict *verdict, 
         return 0;
 }
 
+/* The broker's word alone hands nobody but the host's own to the host's program: one that was broken into would get a container the host's keys. */
+static bool may_defer(const struct job *job) {
+        const struct upcall *upcall = &job->upcall;
+
+        return job->policy.observe || caller_is_hosts_own(&upcall->request.caller) || policy_defers(POLICY_FOLDER, upcall->key.type);
+}
+
+static struct decision decide_deferral(const struct job *job) {
+        const struct wire_span type = job->upcall.key.type;
+
+        if (may_defer(job))
+                return (struct decision){ .action = UPCALL_ACTION_DEFER };
+        kmsg("key %d refused: upcalld defers it, and its caller is not the host's own (to let the host's own program answer: touch " POLICY_FOLDER
+             "/defer/%.*s, or all)", job->upcall.arguments.key, (int) type.size, (const char *) type.data);
+        return decide_reject(ENOKEY, SOON, "not-deferred");
+}
+
 static struct decision decide_by_verdict(struct job *job, const struct message_verdict *verdict) {
         struct decision decision = { .action = verdict->action, .error = verdict->error, .seconds = verdict->seconds, .group = job->policy.key_group };
         int r;
 
         switch (verdict->action) {
         case UPCALL_ACTION_REJECT:
-        case UPCALL_ACTION_DEFER:
                 return decision;
         case UPCALL_ACTION_LOOK: /* unless the agent has answered it, it is refused */
                 return decide_reject(ENOKEY, RATHER_SOON, "agent-not-answered");
         case UPCALL_ACTION_HELPER:
                 return job->conversation.packet.n_descriptors == 1 ? decision : decide_nonsense(job);
+        case UPCALL_ACTION_DEFER:
+                return decide_deferral(job);
         case UPCALL_ACTION_ANSWER:
                 r = take_payload(job, verdict, &decision);
                 if (r == -ENOMEM)
@@ -150,21 +171,27 @@ static int lend_and_ask(struct job *job) {
         struct loan loan;
         int r;
 
+        rights_use(RIGHTS_LEND);
         r = loan_begin(&order, &loan, &reason);
+        rights_use(RIGHTS_ASK);
         if (r < 0) {
                 kmsg("key %d: no authority is lent to the agent: %s, error %d", job->upcall.arguments.key, reason, -r);
                 lent.error = (uint32_t) -r;
                 lent.reason = wire_text(reason);
-        }
+        } else
+                job->lent = true;
         memcpy(lent.id, job->upcall.request.id, sizeof lent.id);
         r = conversation_lent(&job->conversation, &job->upcall.request, &lent, &job->verdict);
+        rights_use(RIGHTS_LEND);
         loan_end(&loan);
+        rights_use(RIGHTS_ASK);
         return r;
 }
 
 static struct decision decide_by_broker(struct job *job) {
         int r;
 
+        rights_use(RIGHTS_ASK);
         r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &job->verdict);
         while (r == 0 && job->verdict.action == UPCALL_ACTION_LEND)
                 r = lend_and_ask(job);
@@ -213,7 +240,22 @@ static void run_helper(struct job *job, struct outcome *ret_outcome) {
                 .deadline = job->conversation.end,
         };
 
+        rights_use(RIGHTS_ALL);
         helper_answer(&order, ret_outcome);
+}
+
+/* With no right left that it does not take, what the broker said. */
+static void obey(const struct job *job, struct decision *decision, struct outcome *ret_outcome) {
+        int r = rights_give_up(decision->group > 0);
+
+        if (r < 0)
+                *decision = decide_reject((uint32_t) -r, SOON, "rights-kept");
+        carry_out(&job->upcall, decision, ret_outcome);
+}
+
+/* Whoever was lent the authority may have answered: what became of the key, its owner sees alone. Of what the broker said nothing is needed for that. */
+static bool has_to_look(const struct job *job, const struct decision *decision) {
+        return job->lent && decision->action == UPCALL_ACTION_REJECT;
 }
 
 /* An upcall from its beginning to its end, with authority assumed. */
@@ -222,6 +264,7 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
         _cleanup_(job_done) struct job job;
         struct decision decision;
 
+        rights_use(RIGHTS_COLLECT);
         job_init(&job);
         guard_alarm(policy_deadline(&job.policy) + ALARM_BEHIND);
         conversation_begin(&job.conversation);
@@ -239,10 +282,14 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
                 defer(&deferral, ret_outcome);
                 if (!ret_outcome->reason)
                         ret_outcome->reason = decision.reason;
-        } else if (decision.action == UPCALL_ACTION_HELPER)
+        } else if (decision.action == UPCALL_ACTION_HELPER) {
                 run_helper(&job, ret_outcome);
-        else
+        } else if (job.decided_by_broker && !has_to_look(&job, &decision)) {
+                obey(&job, &decision, ret_outcome);
+        } else {
+                rights_use(RIGHTS_CONCLUDE);
                 carry_out(&job.upcall, &decision, ret_outcome);
+        }
         conversation_report(&job.conversation, job.upcall.request.id, ret_outcome);
         if (!job.decided_by_broker)
                 unbrokered_record(&job.upcall, &decision, ret_outcome);

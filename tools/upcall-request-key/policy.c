@@ -9,6 +9,7 @@
 
 #include "tools/upcall-request-key/number.h"
 #include "tools/upcall-request-key/policy.h"
+#include "upcall/protocol.h"
 #include "util/cleanup.h"
 #include "util/error.h"
 
@@ -62,13 +63,40 @@ static uint32_t group_of(int folder, const char *name) {
         return st.st_gid;
 }
 
+static int open_folder(int at, const char *path) {
+        _cleanup_close_ int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd >= 0 && trustworthy(fd) ? TAKE_FD(fd) : -1;
+}
+
+static bool has_name(int folder, const char *name) {
+        struct stat st;
+
+        return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Types are called by the kernel's modules; a name that leads elsewhere is none. */
+bool policy_defers(const char *folder, struct wire_span key_type) {
+        _cleanup_close_ int parent = open_folder(AT_FDCWD, folder), fd = parent < 0 ? -1 : open_folder(parent, "defer");
+        char name[UPCALL_TYPE_MAX + 1] = "";
+
+        if (fd < 0)
+                return false;
+        if (has_name(fd, "all"))
+                return true;
+        if (key_type.size == 0 || key_type.size >= sizeof name)
+                return false;
+        memcpy(name, key_type.data, key_type.size);
+        return name[0] != '.' && !strchr(name, '/') && has_name(fd, name);
+}
+
 void policy_read(const char *folder, struct policy *ret_policy) {
-        _cleanup_close_ int fd = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_close_ int fd = open_folder(AT_FDCWD, folder);
         _Alignas(struct entry) char buffer[4096];
         long n;
 
         *ret_policy = (struct policy){ .on_broker_down_defer = false };
-        if (fd < 0 || !trustworthy(fd))
+        if (fd < 0)
                 return;
         while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
                 take_entries(ret_policy, buffer, (size_t) n);
@@ -76,37 +104,31 @@ void policy_read(const char *folder, struct policy *ret_policy) {
                 ret_policy->key_group = group_of(fd, "key-group");
 }
 
-/* Returns the subfolder's descriptor, or a negative errno. */
-static int open_subfolder(const char *folder, const char *subfolder) {
-        _cleanup_close_ int fd = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), sub = -1;
-
-        if (fd < 0)
-                return negative_errno();
-        sub = openat(fd, subfolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (sub < 0)
-                return negative_errno();
-        return trustworthy(fd) && trustworthy(sub) ? TAKE_FD(sub) : -EPERM;
-}
-
 /* One name and no path */
 static bool is_name(const char *name) {
         return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
 }
 
+/* Returns -1 where the folder is not root's alone, or there is none. */
+static int open_subfolder(const char *folder, const char *subfolder) {
+        _cleanup_close_ int parent = open_folder(AT_FDCWD, folder);
+
+        return parent < 0 ? -1 : open_folder(parent, subfolder);
+}
+
 bool policy_has(const char *folder, const char *subfolder, const char *name) {
         _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -1;
-        struct stat st;
 
-        return fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        return fd >= 0 && has_name(fd, name);
 }
 
 int policy_program(const char *folder, const char *subfolder, const char *name, char *path, size_t size) {
-        _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -ENOENT;
+        _cleanup_close_ int fd = is_name(name) ? open_subfolder(folder, subfolder) : -1;
         struct stat st;
         int n;
 
         if (fd < 0)
-                return fd;
+                return -EPERM;
         if (fstatat(fd, name, &st, 0) < 0)
                 return negative_errno();
         if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)

@@ -11,6 +11,8 @@
  *   lend-unchecked/TYPE    any helper may, though nobody looks at what it makes the kernel parse
  *   host-programs/NAME     a program of root's, or a link to one, that may be started for containers
  *   helper-without-seccomp a helper runs also when the first process's filters could not be read, and then without any
+ *   defer/TYPE             a container's upcall for a key of this type, and a kernel thread's, goes to the host's own program when the broker says so;
+ *                          defer/all: of every type. The host's own need no such word.
  *   deadline-N             an upcall takes N seconds at most, 1 to 600; of several the smallest counts
  */
 #ifndef REQUEST_KEY_POLICY_H
@@ -19,6 +21,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "util/wire.h"
 
 #define POLICY_DEADLINE_DEFAULT 20
 #define POLICY_DEADLINE_MAX 600
@@ -34,6 +38,9 @@ struct policy {
 
 /* Takes one name in. Names it does not know mean nothing. Pure. */
 void policy_name(struct policy *policy, const char *name);
+
+/* Whether there is a name for keys of this type in the folder's folder "defer", which must be root's as well. Looked at only when the broker defers. */
+bool policy_defers(const char *folder, struct wire_span key_type);
 
 /* Reads the folder. What cannot be read is as if absent: the defaults are the strict ones. */
 void policy_read(const char *folder, struct policy *ret_policy);

@@ -2,27 +2,18 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tools/upcall-request-key/descendants.h"
-#include "tools/upcall-request-key/enter.h"
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/program.h"
+#include "tools/upcall-request-key/stage.h"
 #include "util/cleanup.h"
 #include "util/deadline.h"
 #include "util/error.h"
-
-/* include/uapi/linux/memfd.h, from 6.3 on */
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010u
-#endif
 
 /* How long a program may run on behind the end of its output, and its output stay open behind its own end. */
 #define END_MS 500
@@ -86,60 +77,6 @@ void plan_free(struct plan *plan) {
 
 /* ---- the start ---- */
 
-static int new_memfd(void) {
-        int fd = memfd_create("upcall-request-key", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-
-        if (fd < 0 && errno == EINVAL) /* it is executable without being asked to */
-                fd = memfd_create("upcall-request-key", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        return fd < 0 ? negative_errno() : fd;
-}
-
-/* A copy of this program that nobody can change, whatever he does with /proc/PID/exe. */
-static int seal_ourselves(void) {
-        _cleanup_close_ int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), copy = new_memfd();
-        off_t done = 0;
-        struct stat st;
-
-        if (copy < 0)
-                return copy;
-        if (file < 0 || fstat(file, &st) < 0)
-                return negative_errno();
-        while (done < st.st_size)
-                if (sendfile(copy, file, &done, (size_t) (st.st_size - done)) <= 0)
-                        return -EIO;
-        if (fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-                return negative_errno();
-        return TAKE_FD(copy);
-}
-
-static void pass_on(int fd) {
-        if (fd >= 0)
-                (void) fcntl(fd, F_SETFD, 0);
-}
-
-static void pass_plan_on(const struct plan *plan, int plan_fd) {
-        pass_on(plan_fd);
-        pass_on(plan->status);
-        pass_on(plan->root);
-        for (int kind = 0; kind < CONTAINER_NS_COUNT; kind++)
-                pass_on(plan->ns[kind]);
-        for (size_t i = 0; i < plan->n_cgroups; i++)
-                pass_on(plan->cgroups[i]);
-}
-
-_Noreturn static void become_second_stage(const struct program *program, const struct plan *plan, int plan_fd, int copy) {
-        char number[16], *argv[] = { (char *) "upcall-request-key", (char *) ENTER_OPTION, number, NULL }, *environment[] = { NULL };
-
-        guard_end();
-        (void) snprintf(number, sizeof number, "%d", plan_fd);
-        if (dup2(program->pipes[PIPE_INPUT][0], STDIN_FILENO) < 0 || dup2(program->pipes[PIPE_OUTPUT][1], STDOUT_FILENO) < 0 ||
-            dup2(program->pipes[PIPE_ERRORS][1], STDERR_FILENO) < 0)
-                _exit(1);
-        pass_plan_on(plan, plan_fd);
-        (void) syscall(SYS_execveat, copy, "", argv, environment, AT_EMPTY_PATH);
-        _exit(1);
-}
-
 /* The other ends are the second stage's alone from here on. */
 static void close_others_ends(struct program *program) {
         program->pipes[PIPE_INPUT][0] = close_fd(program->pipes[PIPE_INPUT][0]);
@@ -163,20 +100,16 @@ static int open_pipes(struct program *program) {
 }
 
 static int start(struct program *program, struct plan *plan, int plan_fd) {
-        _cleanup_close_ int copy = seal_ourselves();
         int r;
 
-        if (copy < 0)
-                return copy;
         r = open_pipes(program);
         if (r < 0)
                 return r;
         plan->status = program->pipes[PIPE_STATUS][1];
-        program->stage = fork();
-        if (program->stage < 0)
-                return negative_errno();
-        if (program->stage == 0)
-                become_second_stage(program, plan, plan_fd, copy);
+        r = stage_start(plan, plan_fd, (const int[]){ program->pipes[PIPE_INPUT][0], program->pipes[PIPE_OUTPUT][1], program->pipes[PIPE_ERRORS][1] });
+        if (r < 0)
+                return r;
+        program->stage = r;
         close_others_ends(program);
         return 0;
 }
@@ -341,8 +274,8 @@ static int judge(const struct program *program, const char **ret_reason) {
 
 /* A child of ours whose number stays its own until it is reaped here. */
 static void end_child(pid_t child, bool group) {
-        const struct timespec pause = { .tv_nsec = 1000 * 1000 };
-        uint64_t deadline = deadline_in_ms(CLEAR_MS);
+        _cleanup_close_ int pidfd = child > 0 ? process_open(child) : -1;
+        struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 
         if (child <= 0)
                 return;
@@ -350,8 +283,8 @@ static void end_child(pid_t child, bool group) {
                 (void) kill(-child, SIGKILL);
         (void) kill(child, SIGKILL);
         /* one that cannot die now, since its control group is frozen, is left to the host's init */
-        while (waitpid(child, NULL, WNOHANG) == 0 && deadline_left_ms(deadline) > 0)
-                (void) nanosleep(&pause, NULL);
+        (void) poll(&poll_fd, 1, CLEAR_MS);
+        (void) waitpid(child, NULL, WNOHANG);
 }
 
 /* The keeper's going last is what keeps all of them below it. */

@@ -9,6 +9,7 @@
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/kmsg.h"
 #include "tools/upcall-request-key/netlink.h"
+#include "tools/upcall-request-key/rights.h"
 #include "tools/upcall-request-key/slot.h"
 #include "tools/upcall-request-key/unbrokered.h"
 #include "util/cleanup.h"
@@ -107,7 +108,9 @@ static int let_go(void) {
         (void) alarm(SECONDS);
         (void) syscall(SYS_close_range, 0u, UINT_MAX, 0u);
         r = key_assume_authority(0);
-        return r < 0 ? r : key_leave_session();
+        if (r == 0)
+                r = key_leave_session();
+        return r < 0 ? r : rights_give_up_but_record();
 }
 
 _Noreturn static void child(const struct upcall *upcall, const struct decision *decision, const struct outcome *outcome) {

@@ -168,8 +168,12 @@ static bool caller_shares_mounts(const struct process_facts *caller) {
 }
 
 /* A kernel thread, and whoever acts for a container (upcallctl run), look like the host's own. */
+bool caller_is_hosts_own(const struct process_facts *caller) {
+        return caller_is_hosts(caller) && !caller->kernel_thread && !process_in_run_cgroup(caller->cgroup_path);
+}
+
 bool caller_is_surely_hosts(const struct process_facts *caller) {
-        return caller_is_hosts(caller) && caller_shares_mounts(caller) && !caller->kernel_thread && !process_in_run_cgroup(caller->cgroup_path);
+        return caller_is_hosts_own(caller) && caller_shares_mounts(caller);
 }
 
 static bool kernel_calls_it_auditd(const struct process_facts *caller) {

@@ -31,7 +31,11 @@ bool upcall_caller_known(const struct upcall *upcall);
 /* The caller is not in any pid or user namespace but the host's initial ones. */
 bool caller_is_hosts(const struct process_facts *caller);
 
-/* As far as can be told without the broker: in the host's mount namespace, too. What shares all three may still be a container that differs by its
+/* Nor does it act for a container (upcallctl run), nor is it a kernel thread, which may mean one. What a container that differs by its cgroup alone
+ * is, only the broker can tell. */
+bool caller_is_hosts_own(const struct process_facts *caller);
+
+/* As far as can be told without the broker: the host's own, and in the host's mount namespace, too. What shares all three may still be a container that differs by its
  * cgroup alone; what does not is refused until the broker is back. */
 bool caller_is_surely_hosts(const struct process_facts *caller);
 

@@ -62,6 +62,11 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_LEND] = { "lend", NULL },
         [OPTION_HELPER] = { "helper", "PROGRAM" },
         [OPTION_HOST_PROGRAM] = { "host-program", "NAME" },
+        [OPTION_TYPES] = { "types", "TYPE:DESCRIPTION,..." },
+        [OPTION_MAX_CONTAINERS] = { "max-containers", "N" },
+        [OPTION_MAX_AGENTS] = { "max-agents", "N" },
+        [OPTION_DEPTH] = { "depth", "N" },
+        [OPTION_EXPIRES] = { "expires", "TIME" },
 };
 
 const char *option_name(enum option_id option) {

@@ -65,6 +65,11 @@ enum option_id {
         OPTION_LEND,
         OPTION_HELPER,
         OPTION_HOST_PROGRAM,
+        OPTION_TYPES,
+        OPTION_MAX_CONTAINERS,
+        OPTION_MAX_AGENTS,
+        OPTION_DEPTH,
+        OPTION_EXPIRES,
         OPTION_COUNT, /* 64 at most: option_set */
 };
 

@@ -9,6 +9,8 @@
 #include "util/packet.h"
 
 #define TIMEOUT_DEFAULT 20u    /* seconds */
+#define CONTROL_SOCKET RUNTIME_DIR "/control.sock"
+#define AGENT_SOCKET RUNTIME_DIR "/agent/agent.sock"
 #define REFUSAL_WORDS_MAX 960u /* so that the name behind them has room, too */
 
 /* A row of any kind. */
@@ -17,6 +19,7 @@ union row {
         struct message_container container;
         struct message_agent agent;
         struct message_route route;
+        struct message_delegation delegation;
 };
 
 struct code_entry {
@@ -184,6 +187,8 @@ static int answer_receive(const char *socket, int fd, uint64_t deadline, const s
                 if (r < 0)
                         return complain_answer(socket, r);
 
+                if (type == UPCALL_MESSAGE_HELLO) /* to agents, who are met on the same socket */
+                        continue;
                 if (type == UPCALL_MESSAGE_DONE)
                         return answer_done(socket, &packet, conversation->refusal, ret_text);
                 if (type == UPCALL_MESSAGE_ERROR)
@@ -195,6 +200,23 @@ static int answer_receive(const char *socket, int fd, uint64_t deadline, const s
         }
 }
 
+/* In a container there is the agents' socket alone, in its folder. *socket is the one that words are about. */
+static int connect_to_broker(const char **socket, uint64_t deadline) {
+        int fd, inside;
+
+        if (*socket)
+                return packet_connect(*socket, deadline);
+        *socket = CONTROL_SOCKET;
+        fd = packet_connect(CONTROL_SOCKET, deadline);
+        if (fd != -ENOENT)
+                return fd;
+        inside = packet_connect(AGENT_SOCKET, deadline);
+        if (inside == -ENOENT || inside == -ECONNREFUSED)
+                return fd;
+        *socket = AGENT_SOCKET;
+        return inside;
+}
+
 int conversation_run(const struct arguments *arguments, const struct conversation *conversation, char **ret_text) {
         const char *socket = arguments->values[OPTION_SOCKET];
         _cleanup_close_ int fd = -1;
@@ -202,15 +224,12 @@ int conversation_run(const struct arguments *arguments, const struct conversatio
         uint64_t deadline;
         int r;
 
-        if (!socket)
-                socket = RUNTIME_DIR "/control.sock";
-
         r = argument_u32(arguments, OPTION_TIMEOUT, 1, TIMEOUT_LONGEST, &timeout);
         if (r != 0)
                 return r;
 
         deadline = conversation->deadline ? conversation->deadline : deadline_in_ms((uint64_t) timeout * 1000);
-        fd = packet_connect(socket, deadline);
+        fd = connect_to_broker(&socket, deadline);
         if (fd < 0)
                 return complain_connect(socket, fd);
 

@@ -75,7 +75,9 @@ int verb_container_unregister(const struct arguments *arguments) {
                 return r;
 
         r = ask_order(arguments, &order, -1, &contid);
-        return r != 0 ? r : invalidate_keys(arguments, contid);
+        if (r != 0 || !*contid) /* none is said where it is the host's to see to the keys */
+                return r;
+        return invalidate_keys(arguments, contid);
 }
 
 int verb_container_list(const struct arguments *arguments) {

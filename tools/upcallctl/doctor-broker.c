@@ -2,6 +2,7 @@
 /* Whether the broker runs, and how it does */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/upcallctl/connection.h"
 #include "tools/upcallctl/doctor.h"
@@ -22,12 +23,20 @@ static void judge_mode(struct doctor *doctor, uint32_t mode) {
                 doctor_say(doctor, DOCTOR_FINE, NULL, mode == UPCALL_MODE_OBSERVE ? "the broker runs and observes: nothing is refused" : "the broker runs and enforces");
 }
 
+/* The broker's setting alone gives nobody the host's keys */
+static void judge_unregistered(struct doctor *doctor, const struct message_status *status) {
+        if (status->unregistered == UPCALL_ACTION_DEFER && status->mode != UPCALL_MODE_OBSERVE && access(CONFIG_DIR "/client.d/defer", F_OK) < 0)
+                doctor_say(doctor, DOCTOR_FINDING, "name the types of keys: mkdir " CONFIG_DIR "/client.d/defer && touch " CONFIG_DIR "/client.d/defer/TYPE, or all",
+                           "upcalld defers containers that nobody registered (unregistered=defer), and upcall-request-key, which is not told that it may, refuses them");
+}
+
 static int judge(void *userdata, const void *message) {
         const struct message_status *status = message;
         struct doctor *doctor = userdata;
 
         doctor->broker_pid = status->pid;
         judge_mode(doctor, status->mode);
+        judge_unregistered(doctor, status);
         if (status->audit.size != 2 || memcmp(status->audit.data, "ok", 2) != 0)
                 doctor_say(doctor, DOCTOR_FINDING, "see what is said here about auditing, and the broker's log", "the broker's records are not made: %.*s",
                            (int) status->audit.size, (const char *) status->audit.data);

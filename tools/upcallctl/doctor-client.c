@@ -15,6 +15,7 @@
 #define DROP_IN "/etc/request-key.d/upcalld.conf" /* where keyutils looks, whatever our prefix is */
 #define CLIENT PROGRAM_DIR "/upcall-request-key"
 #define POLICY CONFIG_DIR "/client.d"
+#define DEFER POLICY "/defer"
 
 void doctor_takeover(struct doctor *doctor) {
         struct takeover_status status;
@@ -65,8 +66,22 @@ static bool name_is_known(const char *name) {
         const struct policy nothing = { .deadline = 0 };
         struct policy policy = nothing;
 
+        if (strcmp(name, "defer") == 0)
+                return true;
         policy_name(&policy, name);
         return policy.on_broker_down_defer || policy.observe || policy.has_key_group || policy.deadline > 0;
+}
+
+/* A folder in the folder; its names are types of keys, which only the kernel knows. */
+static void judge_deferral(struct doctor *doctor) {
+        struct stat st;
+        int r = look_at(DEFER, &st);
+
+        if (r == -EKEYREJECTED || (r == 0 && !S_ISDIR(st.st_mode)))
+                doctor_say(doctor, DOCTOR_FINDING, "make it a folder (chown root:root, chmod 0755) with a file for each type of key, or one that is called all",
+                           DEFER " does not count: it must be a folder of root's that nobody else may write to");
+        else if (r == 0)
+                doctor_say(doctor, DOCTOR_FINE, NULL, "containers and kernel threads get the host's keys where upcalld defers them, of the types named in " DEFER);
 }
 
 static void judge_names(struct doctor *doctor, DIR *folder) {
@@ -80,6 +95,8 @@ static void judge_names(struct doctor *doctor, DIR *folder) {
                 if (!name_is_known(entry->d_name))
                         doctor_say(doctor, DOCTOR_FINDING, "upcall-request-key(8) has the names; remove it, or rename it to what was meant",
                                    POLICY "/%s means nothing", entry->d_name);
+                else if (strcmp(entry->d_name, "defer") == 0)
+                        judge_deferral(doctor);
                 else if (strcmp(entry->d_name, "on-broker-down-defer") == 0)
                         doctor_say(doctor, DOCTOR_FINE, NULL, "without a broker everybody gets the host's keys: " POLICY "/on-broker-down-defer");
         }

@@ -31,7 +31,8 @@ static bool read_epoch(const char *text, uint64_t *ret_ms) {
         return true;
 }
 
-static bool read_ago(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
+/* "2h" in seconds */
+static bool read_span(const char *text, uint64_t *ret_seconds) {
         static const struct {
                 const char *unit;
                 uint64_t seconds;
@@ -43,10 +44,28 @@ static bool read_ago(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
                 return false;
         for (size_t i = 0; i < ELEMENTS(units); i++)
                 if (strcmp(unit, units[i].unit) == 0) {
-                        *ret_ms = number < now_ms / 1000 / units[i].seconds ? now_ms - number * units[i].seconds * 1000 : 0;
+                        *ret_seconds = number * units[i].seconds; /* no overflow: SECONDS_MAX */
                         return true;
                 }
         return false;
+}
+
+static bool read_ago(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
+        uint64_t seconds;
+
+        if (!read_span(text, &seconds))
+                return false;
+        *ret_ms = seconds < now_ms / 1000 ? now_ms - seconds * 1000 : 0;
+        return true;
+}
+
+static bool read_from_now(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
+        uint64_t seconds;
+
+        if (!read_span(text, &seconds) || seconds > SECONDS_MAX)
+                return false;
+        *ret_ms = now_ms + seconds * 1000;
+        return true;
 }
 
 static bool read_local(struct tm *tm, uint64_t *ret_ms) {
@@ -101,5 +120,13 @@ bool evidence_time(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
                 return read_day(now_ms, 0, ret_ms);
         if (strcmp(text, "yesterday") == 0)
                 return read_day(now_ms, -1, ret_ms);
+        return read_date(text, ret_ms);
+}
+
+bool time_to_come(const char *text, uint64_t now_ms, uint64_t *ret_ms) {
+        if (text[0] == '@')
+                return read_epoch(text + 1, ret_ms);
+        if (text[0] == '+')
+                return read_from_now(text + 1, now_ms, ret_ms);
         return read_date(text, ret_ms);
 }

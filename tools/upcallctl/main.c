@@ -93,6 +93,16 @@ static const struct verb verbs[] = {
           OPTION_BIT(CALLOUT) | OPTION_BIT(ORIGIN) | OPTION_BIT(OPERATION) | OPTION_BIT(UID) | OPTION_BIT(JSON),
           "--container CONTAINER --type TYPE --description TEXT [--callout TEXT] [--operation create] [--origin kernel|user] [--uid UID] [--json]",
           "Shows which route an upcall would take, which others were looked at, and why; without making one." },
+        { "delegation", "add", verb_delegation_add, NULL, OPERAND_NONE, OPTION_BIT(CONTAINER),
+          OPTION_BIT(TYPES) | OPTION_BIT(MAX_CONTAINERS) | OPTION_BIT(MAX_AGENTS) | OPTION_BIT(DEPTH) | OPTION_BIT(EXPIRES),
+          "--container CONTAINER [--types TYPE:DESCRIPTION,...] [--max-containers N] [--max-agents N] [--depth N] [--expires TIME]",
+          "Lets CONTAINER's root look after it and what lies in it, so far. What is not given is 0; without --expires until the container's end." },
+        { "delegation", "list", verb_delegation_list, NULL, OPERAND_NONE, 0, OPTION_BIT(CONTAINER) | OPTION_BIT(JSON),
+          "[--container CONTAINER] [--json]",
+          "Lists what is delegated, and how much of it is used." },
+        { "delegation", "remove", verb_delegation_remove, NULL, OPERAND_REQUIRED, 0, 0,
+          "DELEGATION",
+          "Takes the delegation with this number back, and all that has grown from it." },
         { NULL, "observe", verb_observe, NULL, OPERAND_REQUIRED, 0, OPTION_BIT(CONFIG),
           "on|off [--config FILE]",
           "Observe mode: everything is recorded and handed to the host's own request-key, nothing is refused." },
@@ -115,7 +125,7 @@ static const struct verb verbs[] = {
 
 static const char help_global[] =
         "Options of every command that asks the broker:\n"
-        "  --socket PATH      the broker's control socket (" RUNTIME_DIR "/control.sock)\n"
+        "  --socket PATH      the broker's control socket (" RUNTIME_DIR "/control.sock; in a container agent/agent.sock)\n"
         "  --timeout SECONDS  how long to wait for the answer (20)\n"
         "  --help, --version\n"
         "\n"

@@ -362,12 +362,52 @@ static int cell_set(const struct output_column *column, const void *value, struc
         return cell_complete(ret_cell, false);
 }
 
+static bool add_number(struct json_object *object, const char *key, uint64_t value, bool is_null) {
+        struct json_object *number = is_null ? NULL : json_object_new_uint64(value);
+
+        if ((is_null || number) && json_object_object_add(object, key, number) >= 0)
+                return true;
+        json_object_put(number);
+        return false;
+}
+
+static struct json_object *json_limit(const struct output_limit *limit) {
+        static const char *const scopes[UPCALL_LIMIT_SCOPES] = { "refused_by_host", "refused_by_share", "refused_by_container", "refused_by_uid" };
+        struct json_object *object = json_object_new_object();
+        bool good = object && add_number(object, "used", limit->used, false) && add_number(object, "host", limit->host, false) &&
+                add_number(object, "container", limit->container, limit->container == 0) && add_number(object, "uid", limit->uid, limit->uid == 0);
+
+        for (size_t i = 0; good && i < ELEMENTS(scopes); i++)
+                good = add_number(object, scopes[i], limit->refused[i], false);
+        if (good)
+                return object;
+        json_object_put(object);
+        return NULL;
+}
+
+/* "3 of 256, 64 a container, 48 a uid, 7 refused" */
+static int cell_limit(const struct output_column *column _unused_, const void *value, struct cell *ret_cell) {
+        const struct output_limit *limit = value;
+        char text[160], container[32] = "", uid[32] = "";
+        uint64_t refused = 0;
+
+        for (size_t i = 0; i < UPCALL_LIMIT_SCOPES; i++)
+                refused += limit->refused[i];
+        if (limit->container > 0)
+                (void) snprintf(container, sizeof(container), ", %" PRIu32 " a container", limit->container);
+        if (limit->uid > 0)
+                (void) snprintf(uid, sizeof(uid), ", %" PRIu32 " a uid", limit->uid);
+        (void) snprintf(text, sizeof(text), "%" PRIu32 " of %" PRIu32 "%s%s, %" PRIu64 " refused", limit->used, limit->host, container, uid, refused);
+        *ret_cell = (struct cell){ .text = strdup(text), .json = json_limit(limit) };
+        return cell_complete(ret_cell, false);
+}
+
 typedef int (*cell_fn)(const struct output_column *column, const void *value, struct cell *ret_cell);
 
 static const cell_fn cell_fns[] = {
         [OUTPUT_U32] = cell_u32,   [OUTPUT_U64] = cell_u64,         [OUTPUT_TEXT] = cell_text, [OUTPUT_ID] = cell_id,
         [OUTPUT_TIME] = cell_time, [OUTPUT_WORD] = cell_of_words, [OUTPUT_SET] = cell_set,   [OUTPUT_ERROR] = cell_error,
-        [OUTPUT_IDS] = cell_ids,   [OUTPUT_PLUS_ONE] = cell_plus_one, [OUTPUT_WORDS] = cell_words,
+        [OUTPUT_IDS] = cell_ids,   [OUTPUT_PLUS_ONE] = cell_plus_one, [OUTPUT_WORDS] = cell_words, [OUTPUT_LIMIT] = cell_limit,
 };
 
 int output_new(const struct output_column *columns, size_t n_columns, Output **ret_output) {

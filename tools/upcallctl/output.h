@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "upcall/protocol.h"
 #include "util/cleanup.h"
 
 enum output_kind {
@@ -24,6 +25,13 @@ enum output_kind {
         OUTPUT_PLUS_ONE, /* uint32_t, of which 0 is none: null, "-"; else the number before it */
         OUTPUT_WORDS, /* struct wire_span, words, each with its NUL: an array in JSON; absent: null, "-" */
         OUTPUT_IDS,   /* struct wire_span, 16 bytes each, as UUIDs: an array in JSON */
+        OUTPUT_LIMIT, /* struct output_limit: an object in JSON */
+};
+
+/* How much there is of something, how much there may be, and how often it was not to be had */
+struct output_limit {
+        uint32_t used, host, container, uid;        /* container, uid: 0 where there is no limit of their own */
+        uint64_t refused[UPCALL_LIMIT_SCOPES];      /* the host's, a share, a container's, a uid's */
 };
 
 struct output_word {

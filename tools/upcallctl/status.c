@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ struct status {
         struct message_status broker;
         uint32_t client;
         struct wire_span preflight; /* what doctor finds without asking anybody */
+        struct output_limit limits[UPCALL_LIMITS_MAX];
 };
 
 static const struct output_word mode_words[] = { { UPCALL_MODE_ENFORCE, "enforce" }, { UPCALL_MODE_OBSERVE, "observe" }, { 0, NULL } };
@@ -27,6 +29,9 @@ static const struct output_word client_words[] = {
 #define WORD_COLUMN(k, t, w, field) \
         { .key = (k), .title = (t), .kind = OUTPUT_WORD, .words = (w), .offset = offsetof(struct status, field) }
 
+#define LIMIT_COLUMN(k, t, which) \
+        { .key = (k), .title = (t), .kind = OUTPUT_LIMIT, .offset = offsetof(struct status, limits[UPCALL_LIMIT_##which]) }
+
 static const struct output_column columns[] = {
         WORD_COLUMN("mode", "Mode", mode_words, broker.mode),
         WORD_COLUMN("without_verdict", "Without a verdict", client_words, client),
@@ -39,6 +44,17 @@ static const struct output_column columns[] = {
         COLUMN("upcalls", "Upcalls so far", OUTPUT_U64, broker.upcalls),
         WORD_COLUMN("unregistered", "Unregistered", unregistered_words, broker.unregistered),
         COLUMN("over_limit", "Over a limit", OUTPUT_U64, broker.over_limit),
+        COLUMN("refusals_muted", "Refusals muted", OUTPUT_U64, broker.refusals_muted),
+        LIMIT_COLUMN("limit_upcalls", "Limit of upcalls", UPCALLS),
+        LIMIT_COLUMN("limit_queue", "Of the queue", QUEUE),
+        LIMIT_COLUMN("limit_held", "Of refusals held", HELD),
+        LIMIT_COLUMN("limit_arrivals", "Of arrivals", ARRIVALS),
+        LIMIT_COLUMN("limit_connections", "Of connections", CONNECTIONS),
+        LIMIT_COLUMN("limit_controls", "Of orders", CONTROLS),
+        LIMIT_COLUMN("limit_containers", "Of containers", CONTAINERS),
+        LIMIT_COLUMN("limit_agents", "Of agents", AGENTS),
+        LIMIT_COLUMN("limit_bytes", "Of bytes unread", BYTES),
+        LIMIT_COLUMN("limit_guests", "Of guests", GUESTS),
         COLUMN("records_lost", "Audit records lost", OUTPUT_U64, broker.records_lost),
         COLUMN("rows_lost", "Ledger rows lost", OUTPUT_U64, broker.rows_lost),
         COLUMN("spooled", "Audit records kept", OUTPUT_U64, broker.spooled),
@@ -49,6 +65,16 @@ static const struct output_column columns[] = {
         COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
         COLUMN("upstream", "Upstream", OUTPUT_TEXT, broker.upstream),
         COLUMN("preflight", "Preflight", OUTPUT_TEXT, preflight),
+};
+
+/* What a container's root is told (broker/control-status.c) */
+static const struct output_column columns_inside[] = {
+        WORD_COLUMN("mode", "Mode", mode_words, broker.mode),
+        COLUMN("version", "Version", OUTPUT_TEXT, broker.version),
+        COLUMN("containers", "Containers", OUTPUT_U32, broker.containers),
+        COLUMN("agents", "Agents", OUTPUT_U32, broker.agents),
+        COLUMN("in_flight", "Upcalls in flight", OUTPUT_U32, broker.in_flight),
+        COLUMN("audit", "Audit", OUTPUT_TEXT, broker.audit),
 };
 
 struct state {
@@ -72,14 +98,29 @@ static void look_around(const struct state *state, uint32_t broker_pid, char tex
                 (void) snprintf(text, PREFLIGHT_MAX, "%s", geteuid() == 0 ? "fine" : "fine as far as could be seen: run this as root");
 }
 
+static void take_limits(const struct message_limits *from, struct output_limit to[static UPCALL_LIMITS_MAX]) {
+        for (size_t i = 0; i < UPCALL_LIMITS_MAX; i++) {
+                to[i] = (struct output_limit){ .used = from->used[i], .host = from->host[i], .container = from->container[i], .uid = from->uid[i] };
+                memcpy(to[i].refused, from->refused[i], sizeof(to[i].refused));
+        }
+}
+
 static int take_row(void *userdata, const void *message) {
         struct state *state = userdata;
         char preflight[PREFLIGHT_MAX];
+        bool inside;
         int r;
 
         if (state->n++ > 0)
                 return -EBADMSG;
         state->status.broker = *(const struct message_status *) message;
+        take_limits(&state->status.broker.limits, state->status.limits);
+        inside = state->status.broker.pid == 0;
+        r = output_new(inside ? columns_inside : columns, inside ? ELEMENTS(columns_inside) : ELEMENTS(columns), &state->output);
+        if (r < 0)
+                return r;
+        if (inside) /* and no look at a host that is not to be seen from here */
+                return output_add(state->output, &state->status);
         state->status.client = observe_look(CONFIG_DIR "/client.d");
         look_around(state, state->status.broker.pid, preflight);
         state->status.preflight = wire_text(preflight);
@@ -114,14 +155,10 @@ static int print_warnings(const struct status *status) {
 }
 
 int verb_status(const struct arguments *arguments) {
-        _cleanup_(output_freep) Output *output = NULL;
         struct state state = { .arguments = arguments };
+        _cleanup_(output_freep) Output *output = NULL;
         int r;
 
-        r = output_new(columns, ELEMENTS(columns), &output);
-        if (r < 0)
-                return ask_printed(r);
-        state.output = output;
         r = conversation_run(arguments, &(struct conversation){
                 .order = &(struct message_control){ .verb = UPCALL_VERB_STATUS },
                 .descriptor = -1,
@@ -129,10 +166,13 @@ int verb_status(const struct arguments *arguments) {
                 .row = take_row,
                 .userdata = &state,
         }, NULL);
+        output = state.output;
         if (r != 0)
                 return r;
+        if (!output)
+                return ask_printed(-ENODATA);
         if (option_given(arguments, OPTION_JSON))
                 return ask_printed(output_print_json_object(output));
-        r = state.n > 0 ? print_warnings(&state.status) : 0;
+        r = state.status.broker.pid != 0 ? print_warnings(&state.status) : 0;
         return ask_printed(r < 0 ? r : output_print_list(output));
 }

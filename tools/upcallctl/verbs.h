@@ -34,6 +34,10 @@ int verb_route_test(const struct arguments *arguments);
 int agent_request(const struct arguments *arguments, struct message_control *request);
 int route_request(const struct arguments *arguments, struct message_control *request);
 
+int verb_delegation_add(const struct arguments *arguments);
+int verb_delegation_remove(const struct arguments *arguments);
+int verb_delegation_list(const struct arguments *arguments);
+
 int verb_run_for(const struct arguments *arguments);
 
 int verb_oci_hook(const struct arguments *arguments);

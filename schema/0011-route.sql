@@ -13,10 +13,12 @@ CREATE TABLE new_agent (
         kind      INTEGER NOT NULL DEFAULT 1 CHECK (kind IN (1, 2, 3)), -- resident, helper, host program
         lend      INTEGER NOT NULL DEFAULT 0 CHECK (lend IN (0, 1)),
         arguments BLOB    CHECK ((kind = 1) = (arguments IS NULL)) CHECK (length(arguments) BETWEEN 2 AND 4096),
+        delegation INTEGER REFERENCES delegation (id) ON DELETE CASCADE ON UPDATE RESTRICT,
         CHECK (container IS NOT NULL OR kind = 1)
 ) STRICT;
 
-INSERT INTO new_agent (id, container, name, uid, kind, lend, arguments) SELECT id, container, name, uid, kind, lend, arguments FROM agent;
+INSERT INTO new_agent (id, container, name, uid, kind, lend, arguments, delegation)
+        SELECT id, container, name, uid, kind, lend, arguments, delegation FROM agent;
 
 -- A number names one thing for ever: those of agents and routes that were taken away are not given again.
 DELETE FROM sqlite_sequence WHERE name = 'new_agent';
@@ -27,6 +29,7 @@ DROP TABLE route;
 DROP TABLE agent;
 ALTER TABLE new_agent RENAME TO agent;
 CREATE UNIQUE INDEX agent_name ON agent (coalesce(container, 0), name);
+CREATE INDEX agent_delegation ON agent (delegation) WHERE delegation IS NOT NULL;
 
 -- Which other containers' upcalls an agent may be asked, by an administrator's word.
 CREATE TABLE agent_serves (
@@ -50,10 +53,12 @@ CREATE TABLE route (
         uid         INTEGER NOT NULL CHECK (uid BETWEEN 0 AND 4294967295), -- any, or the caller's + 1
         flags       INTEGER NOT NULL CHECK (flags BETWEEN 0 AND 3),        -- 1 for nested containers, too; 2 shared cache
         priority    INTEGER NOT NULL CHECK (priority BETWEEN 0 AND 4294967295),
+        delegation  INTEGER REFERENCES delegation (id) ON DELETE CASCADE ON UPDATE RESTRICT,
         CHECK ((action = 2) = (error <> 0))
 ) STRICT;
 
 CREATE INDEX route_container ON route (container);
+CREATE INDEX route_delegation ON route (delegation) WHERE delegation IS NOT NULL;
 
 -- In the order in which they are asked.
 CREATE TABLE route_agent (
@@ -66,8 +71,8 @@ CREATE TABLE route_agent (
 
 CREATE INDEX route_agent_agent ON route_agent (agent);
 
-INSERT INTO route (id, container, action, error, operation, key_type, description, callout, origin, uid, flags, priority)
-        SELECT id, container, action, error, 0, key_type, description, callout, origin, 0, 0, priority FROM old_route;
+INSERT INTO route (id, container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, delegation)
+        SELECT id, container, action, error, 0, key_type, description, callout, origin, 0, 0, priority, delegation FROM old_route;
 INSERT INTO route_agent (route, place, agent) SELECT id, 0, agent FROM old_route WHERE agent IS NOT NULL;
 DELETE FROM sqlite_sequence WHERE name = 'route';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'route', seq FROM old_sequence;
