@@ -46,6 +46,8 @@ static const struct filter_rule allowed[] = {
         /* those who connect */
         FILTER_ANY(accept4), FILTER_ANY(recvmsg), FILTER_ANY(recvfrom), FILTER_ANY(sendmsg), FILTER_ANY(sendto), FILTER_ANY(getsockopt),
         FILTER_ANY(getsockname), FILTER_ANY(shutdown),
+        /* an agent's packets come without their sender; where that stays on, the kernel says that they were cut */
+        FILTER_IF(setsockopt, 2, SAME(SO_PASSCRED)),
         /* sd_notify(3) makes a socket each time, with a larger buffer */
         FILTER_IF(socket, 0, SAME(AF_UNIX)), FILTER_IF(setsockopt, 2, SAME(SO_SNDBUF)), FILTER_IF(setsockopt, 2, SAME(SO_SNDBUFFORCE)),
         /* processes are looked at */

@@ -180,7 +180,7 @@ static int route_remove_check(Control *control) {
 
 static int route_remove_apply(Control *control) {
         int64_t id = (int64_t) control->request.route;
-        Container *container;
+        Container *container = NULL;
         int r;
 
         r = route_remove_check(control);
@@ -190,7 +190,8 @@ static int route_remove_apply(Control *control) {
         r = registry_remove_route(control->broker->registry, id);
         if (r < 0)
                 return control_refuse_registry(control, r);
-        (void) container_remove_route(container, id);
+        if (container)
+                (void) container_remove_route(container, id);
         control_reply(control, 0, NULL);
         return 0;
 }

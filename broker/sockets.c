@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include "broker/sockets.h"
 #include "util/cleanup.h"
@@ -61,18 +62,32 @@ static int set_address(struct sockaddr_un *address, const char *runtime_dir, con
 
 /* ---- passed ---- */
 
+/* Root that has been left no right to pass over modes does not get to a socket that only its owner may write to. */
+static int connect_as_owner(int fd, const struct sockaddr_un *address) {
+        struct stat status;
+        const uid_t own = geteuid();
+        int r;
+
+        if (lstat(address->sun_path, &status) < 0 || seteuid(status.st_uid) < 0)
+                return negative_errno();
+        r = connect(fd, (const struct sockaddr *) address, sizeof(*address)) < 0 ? negative_errno() : 0;
+        return seteuid(own) < 0 ? negative_errno() : r;
+}
+
 /* Whether those who connect to the path come to this socket, and not to one that somebody else has made there since. The kernel tells who listens,
  * and listen() has just made that us. What is left of this connection is dropped like one of a client that went. */
 static int check_reached(const struct sockaddr_un *address) {
         _cleanup_close_ int fd = -1;
         struct ucred peer;
         socklen_t size = sizeof(peer);
+        int r;
 
         fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return negative_errno();
-        if (connect(fd, (const struct sockaddr *) address, sizeof(*address)) < 0)
-                return errno == EAGAIN ? 0 : negative_errno(); /* so many wait that there is no room for one more */
+        r = connect_as_owner(fd, address);
+        if (r < 0)
+                return r == -EAGAIN ? 0 : r; /* so many wait that there is no room for one more */
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
                 return negative_errno();
         return peer.pid == getpid() ? 0 : -EADDRINUSE;

@@ -85,6 +85,18 @@ static void turn_away(Upcall *upcall, uint32_t error, const char *reason) {
         upcall_free(upcall);
 }
 
+/* Why the witness cannot say who the caller is */
+static const char *not_seen(int error) {
+        switch (error) {
+        case -EBADF:
+                return "no-caller";
+        case -ESRCH:
+                return "caller-gone";
+        default:
+                return "unknown-caller";
+        }
+}
+
 static void on_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
         Upcall *upcall = userdata;
 
@@ -94,7 +106,7 @@ static void on_seen(void *userdata, int error, const struct process_facts *facts
         if (error == 0)
                 upcall_begin_for(upcall, facts);
         else
-                turn_away(upcall, ENOKEY, error == -ESRCH ? "caller-gone" : "unknown-caller");
+                turn_away(upcall, ENOKEY, not_seen(error));
 }
 
 /* Whoever asks for the container from outside of it, and a kernel thread, has no number in here, and no pidfd comes with it. */
@@ -118,7 +130,7 @@ static int take_question(Broker *broker, struct packet *packet) {
         }
         r = packet->n_descriptors > 0 ? witness_ask(broker->witness, packet->descriptors[0], on_seen, upcall, &upcall->look) : -EBADF;
         if (r < 0)
-                turn_away(upcall, ENOKEY, r == -EBADF ? "no-caller" : "unknown-caller");
+                turn_away(upcall, ENOKEY, not_seen(r));
         else
                 upcall->pidfd = packet_take_descriptor(packet, 0);
         return 0;

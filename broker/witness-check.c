@@ -36,6 +36,8 @@ static void take_own(struct process_facts *facts, const struct process_facts *ow
         facts->fsgid = own->fsgid;
         facts->capabilities = own->capabilities;
         facts->kernel_thread = own->kernel_thread;
+        if (facts->n_cgroups == 0 && facts->cgroup_path[0] == '\0')
+                return; /* it sits where cgroups cannot be told, which by its name alone is not seen: nothing is told by it */
         facts->n_cgroups = own->n_cgroups;
         memcpy(facts->cgroups, own->cgroups, sizeof(facts->cgroups));
         memcpy(facts->cgroup_path, own->cgroup_path, sizeof(facts->cgroup_path));

@@ -739,6 +739,8 @@ pid_t process_pidfd_number(int pidfd) {
         r = pidfd_info(pidfd, &info);
         if (r == -ENOTTY)
                 return number_from_fdinfo(pidfd);
+        if (r == -EREMOTE) /* since Linux 6.17, before ESRCH: no number in our pid namespace (fs/pidfs.c, pidfd_info()) */
+                return -ESRCH;
         return r < 0 ? r : (pid_t) info.pid;
 }
 

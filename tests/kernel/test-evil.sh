@@ -5,7 +5,7 @@
 
 . tests/kernel/client.sh
 
-readonly EVIL_PROGRAM=/usr/sbin/request-key
+readonly EVIL_CLIENT=/usr/sbin/request-key
 
 evil_rule() { # ARGUMENT…
         machine_undo --boot bash -c 'auditctl -d "$@" > /dev/null 2>&1 || true' undo always,exit "$@"
@@ -15,11 +15,11 @@ evil_rule() { # ARGUMENT…
 evil_world() {
         client_takeover
         client_host_program "open('$WORK/ran', 'w').close(); keyctl(12, key, b'the host', 8, 0)"
-        [[ $EVIL_PROGRAM -ef /sbin/request-key ]] || skip "/sbin/request-key is elsewhere"
+        [[ $EVIL_CLIENT -ef /sbin/request-key ]] || skip "/sbin/request-key is elsewhere"
         evil_rule -F arch=b64 -S execve,execveat,setns,unshare,mount,umount2,pivot_root,chroot,ptrace,open_by_handle_at,pidfd_getfd,kill \
-                -F "exe=$EVIL_PROGRAM" -k evil
+                -F "exe=$EVIL_CLIENT" -k evil
         evil_rule -F "path=$CLIENT_HOST" -F perm=x -k evil
-        evil_rule -F arch=b64 -S openat -F success=1 -F "exe=$EVIL_PROGRAM" -k evil-opens
+        evil_rule -F arch=b64 -S openat -F success=1 -F "exe=$EVIL_CLIENT" -k evil-opens
 }
 
 # All that was done until now is in the log
@@ -209,7 +209,7 @@ test_evil_deferral_of_one_that_acts_for_a_container() {
 
 # What the client is when it handles the payload: seen in the record of its keyctl(2)
 test_client_has_no_right_left_when_it_obeys() {
-        local rule=(-F arch=b64 -S keyctl -F a0=12 -F "exe=$EVIL_PROGRAM" -k evil-obeys)
+        local rule=(-F arch=b64 -S keyctl -F a0=12 -F "exe=$EVIL_CLIENT" -k evil-obeys)
         evil_world
         evil_rule "${rule[@]}"
         fake answer:right

@@ -10,6 +10,8 @@ UPCALLD_WITNESS=$(find /usr/libexec /usr/sbin -name upcalld-witness 2> /dev/null
 UPCALLCTL=/usr/sbin/upcallctl
 WORK=$KERNEL_WORK/$VM_FUNCTION
 mkdir -p "$WORK"
+# what the broker said is in the test's log
+trap 'tail -n 20 "$WORK/broker.log" 2> /dev/null' EXIT
 
 . tests/vm/guest/servers.sh
 . tests/vm/guest/containers.sh
