@@ -34,7 +34,7 @@ const struct rights rights_table[] = {
         ROW(UPCALL_VERB_DELEGATION_ADD, "delegation add", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_DELEGATION_LIST, "delegation list", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_DELEGATION_REMOVE, "delegation remove", YES, DELEGATED, NO),
-        ROW(RIGHTS_ATTACH, "upcall-agent", NO, AGENT, AGENT),
+        ROW(RIGHTS_ATTACH, "upcall-agent", AGENT, AGENT, AGENT),
         { .command = NULL },
 };
 

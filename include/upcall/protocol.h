@@ -125,8 +125,8 @@ enum upcall_message_type {
         UPCALL_MESSAGE_QUESTION = 35, /* broker to agent; 1 descriptor, the caller's pidfd, to one that is a broker itself and in whose pid namespace the caller is */
         UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
         UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
-        UPCALL_MESSAGE_ANSWERED = 39, /* agent to broker: it has answered the key by itself, with the authority that was lent to it */
         UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: give the question back, by a refusal (ECANCELED) unless it was answered meanwhile */
+        UPCALL_MESSAGE_ANSWERED = 39, /* agent to broker: it has answered the key by itself, with the authority that was lent to it */
 
         /* control.sock */
         UPCALL_MESSAGE_CONTROL = 48, /* to broker, 0 descriptors, or 1: a pidfd (container register) */
@@ -214,13 +214,6 @@ enum upcall_field_tag {
         UPCALL_FIELD_KEYS_GONE = 71,   /* u64: that were not there any more */
         UPCALL_FIELD_KEYS_KEPT = 72,   /* u64: that root may not invalidate */
 
-        UPCALL_FIELD_OPERATION = 150,  /* u32: enum upcall_operation */
-        UPCALL_FIELD_CALLER_UID = 151, /* u32: 0: any, else a caller's uid + 1, as seen in the container whose routes these are */
-        UPCALL_FIELD_ROUTE_FLAGS = 152, /* u32: set of enum upcall_route_flag */
-        UPCALL_FIELD_RESULT = 153,     /* u32: enum upcall_route_result */
-        UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
-        UPCALL_FIELD_KEYRING = 156,    /* u32: serial of a keyring that an agent offers, for the authority over keys */
-        UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
         UPCALL_FIELD_TYPES = 130,      /* text: what a delegation is for, UPCALL_TYPES_MAX */
         UPCALL_FIELD_MAX_CONTAINERS = 131, /* u32 */
         UPCALL_FIELD_MAX_AGENTS = 132, /* u32 */
@@ -231,6 +224,13 @@ enum upcall_field_tag {
         UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
         UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
         UPCALL_FIELD_ARGUMENTS = 142,  /* bytes: a helper's program and its arguments with their macros, each with its NUL */
+        UPCALL_FIELD_OPERATION = 150,  /* u32: enum upcall_operation */
+        UPCALL_FIELD_CALLER_UID = 151, /* u32: 0: any, else a caller's uid + 1, as seen in the container whose routes these are */
+        UPCALL_FIELD_ROUTE_FLAGS = 152, /* u32: set of enum upcall_route_flag */
+        UPCALL_FIELD_RESULT = 153,     /* u32: enum upcall_route_result */
+        UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
+        UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
+        UPCALL_FIELD_KEYRING = 156,    /* u32: serial of a keyring that an agent offers, for the authority over keys */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -302,9 +302,9 @@ enum upcall_action {
         UPCALL_ACTION_ANSWER = 1, /* instantiate with the payload; SECONDS is its lifetime */
         UPCALL_ACTION_REJECT = 2, /* refuse with ERROR; SECONDS is the time-out */
         UPCALL_ACTION_DEFER = 3,  /* hand to the host's own request-key */
+        UPCALL_ACTION_HELPER = 4, /* run a helper in the container whose first process the descriptor is; its own policy allowing */
         UPCALL_ACTION_LEND = 5,   /* link the authority into KEYRING, of the agent whose process the descriptor is; its own policy allowing */
         UPCALL_ACTION_LOOK = 6,   /* after LEND: the agent says that it has answered; see what became of the key */
-        UPCALL_ACTION_HELPER = 4, /* run a helper in the container whose first process the descriptor is; its own policy allowing */
 };
 
 /* What answers for a container. */
@@ -374,11 +374,11 @@ enum upcall_verb {
         UPCALL_VERB_KEY_FORGOTTEN = 41, /* what became of these; to be recorded */
         UPCALL_VERB_KEY_LEFT = 42, /* DONE says in TEXT the contid of a container that is active no more and of whose keys nobody has said that they are
                                     * forgotten, or nothing */
-        UPCALL_VERB_AGENT_ALLOW = 60,    /* AGENT serves SERVES as well, whose routes may lead to it from now on */
-        UPCALL_VERB_AGENT_DISALLOW = 61, /* no more */
         UPCALL_VERB_DELEGATION_ADD = 50, /* DONE says its number in TEXT */
         UPCALL_VERB_DELEGATION_REMOVE = 51,
         UPCALL_VERB_DELEGATION_LIST = 52,
+        UPCALL_VERB_AGENT_ALLOW = 60,    /* AGENT serves SERVES as well, whose routes may lead to it from now on */
+        UPCALL_VERB_AGENT_DISALLOW = 61, /* no more */
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

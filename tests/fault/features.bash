@@ -1415,6 +1415,18 @@ off delegation-types broker/control-peer.c \
 off delegation-never-defers broker/control-peer.c \
         's/control->delegation && route->action == UPCALL_ACTION_DEFER/false/' \
         delegation/limits_are_kept
+off delegation-no-shared-cache broker/control-peer.c \
+        's/control->delegation && \(route->flags & UPCALL_ROUTE_SHARED_CACHE\)/false/' \
+        delegation/what_would_give_more_than_there_is_stays_the_administrators
+off delegation-serves-nobody broker/control-peer.c \
+        's/control->delegation && control->serves\[0\]/false/' \
+        delegation/what_would_give_more_than_there_is_stays_the_administrators
+off delegation-not-on-the-host broker/control-change.c \
+        '/^int control_need_place/,/^}/ s/control->who != RIGHTS_ADMINISTRATOR/false/' \
+        delegation/what_would_give_more_than_there_is_stays_the_administrators
+off delegation-routes-around broker/control-route.c \
+        's/!control_sees\(control, owner\)/false/' \
+        delegation/route_of_a_container_around_is_not_shown
 off delegation-contid broker/control-container.c \
         's/if \(control->delegation && !uuid_is_null\(control->contid\)\)/if (false)/' \
         delegation/limits_are_kept

@@ -641,7 +641,7 @@ static void test_agents_that_failed_are_named(void **state) {
 static void test_largest_values_fit(void **state) {
         char command[4 * RECORD_DESCRIPTION_MAX], label[256], text[RECORD_TEXT_MAX + 1];
         const char *word = "1234567890123456789012345678901234567890";
-        char failed[3 * (63 + 32 + 2)]; /* broker/upcall.h */
+        char failed[3 * (63 + 48 + 2)]; /* broker/upcall.h */
         struct record_subject most = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, command };
         struct record_upcall upcall = { NAME_255, UUID, most, UINT64_MAX, id, UINT32_MAX, NAME_255, word, word, word, word, UINT32_MAX,
                                         command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true, failed, word };
