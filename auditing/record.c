@@ -245,6 +245,15 @@ static void fields_key(struct text *text, const struct record_upcall *upcall) {
         field_hex_cut(text, "name", "desc-sha256", upcall->description, upcall->description_size);
 }
 
+/* Names and words, with nothing between them that could end the field */
+static void field_failed(struct text *text, const char *failed) {
+        for (const char *c = failed; *c != '\0'; c++)
+                if (!is_name_character(*c) && *c != '/' && *c != ',')
+                        fail(text, -EINVAL);
+        field(text, "failed");
+        put(text, failed);
+}
+
 static void fields_question(struct text *text, const struct record_upcall *upcall) {
         field(text, "upcall");
         if (upcall->id)
@@ -269,6 +278,8 @@ static void fields_upcall(struct text *text, const struct record_upcall *upcall)
                 field_number(text, "nested", upcall->nested);
         if (upcall->late)
                 field_number(text, "late", 1);
+        if (upcall->failed)
+                field_failed(text, upcall->failed);
 }
 
 static void fields_outcome(struct text *text, const struct record_upcall *upcall) {

@@ -20,7 +20,7 @@
 #define RECORD_TEXT_MAX 7400
 
 /* Descriptions longer than this are cut in the record, with desc-sha256= of the whole. In hex they take twice that. */
-#define RECORD_DESCRIPTION_MAX 3000
+#define RECORD_DESCRIPTION_MAX 2800
 
 enum record_type { /* include/uapi/linux/audit.h; the family ausearch -uu and -vm know */
         RECORD_CONFIG = 1111,   /* AUDIT_USYS_CONFIG */
@@ -56,6 +56,7 @@ struct record_upcall {
         const char *outcome;   /* instantiated, negated, rejected, abandoned */
         uint32_t error;        /* errno the caller got, 0: none */
         bool late;
+        const char *failed;    /* agents that were asked before: NAME/REASON, with a comma between them; NULL: left out */
         const char *claim;     /* the outcome that the agent spoke of, where it was another one; NULL: left out */
 };
 

@@ -35,6 +35,7 @@ static const char *const ops[] = {
         "upcall-dispatch", "upcall-complete", "upcall-unbrokered", "invalidate-keys", "ledger-chain", "audit-gap", "observe-on", "observe-off",
         "register", "unregister", "bind-agent", "cut-off-agent", "register-agent", "unregister-agent", "register-container",
         "unregister-container", "add-route", "remove-route", "run-for", "end-run-for",
+        "allow-agent", "disallow-agent",
         "add-delegation", "remove-delegation", "expire-delegation", "end-delegation",
 };
 

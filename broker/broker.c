@@ -335,6 +335,7 @@ int broker_new(const struct broker_start *start, Broker **ret_broker) {
         broker->time_started = usec_now(CLOCK_REALTIME);
         broker->cgroup_events = -1;
         TAILQ_INIT(&broker->containers);
+        TAILQ_INIT(&broker->host_agents);
         TAILQ_INIT(&broker->unattached);
         TAILQ_INIT(&broker->upcalls);
         TAILQ_INIT(&broker->settling);
@@ -391,6 +392,11 @@ static void free_connections(Broker *broker) {
                                 session_free(session);
                 container_free(container);
         }
+        TAILQ_FOREACH(agent, &broker->host_agents, link)
+                while ((session = TAILQ_FIRST(&agent->sessions)))
+                        session_free(session);
+        while ((agent = TAILQ_FIRST(&broker->host_agents)))
+                agent_free(agent);
 }
 
 Broker *broker_free(Broker *broker) {

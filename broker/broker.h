@@ -5,6 +5,7 @@
  *
  *   Broker ── Container ── Agent ── Session (one connection of an agent)
  *          │            └─ route
+ *          ├─ Agent (of the host)
  *          ├─ Run (a process of the host that acts for a Container)
  *          ├─ Upcall (one connection of upcall-request-key, or one question of the broker outside), asked of a Session
  *          ├─ Upstream (the connection to the broker outside, if we are in a container)
@@ -42,6 +43,7 @@ typedef struct Upstream Upstream;
 typedef struct Delegation Delegation;
 
 TAILQ_HEAD(container_list, Container);
+TAILQ_HEAD(agent_list, Agent);
 TAILQ_HEAD(session_list, Session);
 TAILQ_HEAD(upcall_list, Upcall);
 TAILQ_HEAD(control_list, Control);
@@ -73,6 +75,7 @@ struct Broker {
         Upstream *upstream; /* the broker outside of our container; NULL: we are on the host */
 
         struct container_list containers;  /* active and held */
+        struct agent_list host_agents;     /* in no container */
         struct session_list unattached;    /* agents' connections that have not been let in */
         struct upcall_list upcalls;        /* all */
         struct upcall_list settling;       /* those whose verdict was sent a moment ago */

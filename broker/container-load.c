@@ -99,12 +99,66 @@ static int load_container(void *userdata, const struct registry_container *row) 
         return 0;
 }
 
+static Container *find_by_row(Broker *broker, int64_t row) {
+        Container *container;
+
+        TAILQ_FOREACH(container, &broker->containers, link)
+                if (container->row == row)
+                        return container;
+        return NULL;
+}
+
 static int load_agent(void *userdata, const struct registry_agent *row) {
-        return container_add_agent(((struct loader *) userdata)->container, row);
+        struct loader *loader = userdata;
+
+        return agent_add(loader->broker, loader->container, row);
+}
+
+static int load_host_agent(void *userdata, const struct registry_agent *row) {
+        struct loader *loader = userdata;
+
+        return row->container == 0 ? agent_add(loader->broker, NULL, row) : 0;
+}
+
+static Agent *find_agent_by_row(Broker *broker, int64_t row) {
+        Container *container;
+        Agent *agent;
+
+        TAILQ_FOREACH(agent, &broker->host_agents, link)
+                if (agent->row == row)
+                        return agent;
+        TAILQ_FOREACH(container, &broker->containers, link)
+                TAILQ_FOREACH(agent, &container->agents, link)
+                        if (agent->row == row)
+                                return agent;
+        return NULL;
+}
+
+/* One of them may have ended while no broker ran, which could not be written then. */
+static int load_serves(void *userdata, int64_t agent_row, int64_t container_row) {
+        struct loader *loader = userdata;
+        Container *container = find_by_row(loader->broker, container_row);
+        Agent *agent = find_agent_by_row(loader->broker, agent_row);
+
+        return container && agent ? agent_serve(agent, container) : 0;
 }
 
 static int load_route(void *userdata, const struct registry_route *row) {
         return container_add_route(((struct loader *) userdata)->container, row);
+}
+
+static int load_agents_and_routes(struct loader *loader) {
+        Registry *registry = loader->broker->registry;
+        Container **container = &loader->container;
+        int r = registry_each_agent(registry, 0, load_host_agent, loader);
+
+        TAILQ_FOREACH(*container, &loader->broker->containers, link) {
+                if (r >= 0)
+                        r = registry_each_agent(registry, (*container)->row, load_agent, loader);
+                if (r >= 0)
+                        r = registry_each_route(registry, (*container)->row, load_route, loader);
+        }
+        return r < 0 ? r : registry_each_serves(registry, load_serves, loader);
 }
 
 int container_load_all(Broker *broker) {
@@ -119,16 +173,12 @@ int container_load_all(Broker *broker) {
                                                  loader.ended[i].reason) < 0)
                         fprintf(stderr, "a container's end was not written to the registry, ignoring: %s\n", registry_error(broker->registry));
         free(loader.ended);
+        if (r >= 0)
+                r = load_agents_and_routes(&loader);
         if (r < 0)
                 return r;
         for (container = TAILQ_FIRST(&broker->containers); container; container = next) {
                 next = TAILQ_NEXT(container, link);
-                loader.container = container;
-                r = registry_each_agent(broker->registry, container->row, load_agent, &loader);
-                if (r >= 0)
-                        r = registry_each_route(broker->registry, container->row, load_route, &loader);
-                if (r < 0)
-                        return r;
                 /* its first process ended while nobody watched it: held, if something else of it runs */
                 if (container->pidfd < 0 || !container_runs(container))
                         container_end(container, "exited", NULL);

@@ -20,11 +20,14 @@ struct id_map {
 };
 
 struct Agent {
-        TAILQ_ENTRY(Agent) link;
-        Container *container;
+        TAILQ_ENTRY(Agent) link; /* in container->agents, or broker->host_agents */
+        Broker *broker;
+        Container *container; /* NULL: a process of the host */
+        Container **serves;   /* other containers whose routes may lead to it */
+        size_t n_serves;
         int64_t row;
         char *name;
-        uint32_t uid; /* as inside */
+        uint32_t uid; /* as inside, or on the host */
         uint32_t kind; /* enum upcall_agent_kind: from here on what is no resident's does not change */
         bool lend;
         void *arguments; /* words, each with its NUL; NULL: a resident agent */
@@ -36,8 +39,6 @@ struct Agent {
         struct upcall_list waiting; /* for a session with a free worker */
         int64_t delegation; /* by which it was added; 0: the administrator did */
 };
-
-TAILQ_HEAD(agent_list, Agent);
 
 struct Container {
         struct attribution_entry entry;
@@ -63,6 +64,8 @@ struct Container {
         uint64_t left_cgroup;
         WitnessQuestion *question;
         struct agent_list agents;
+        Agent **servers; /* others' agents that serve it */
+        size_t n_servers;
         struct route **routes;
         size_t n_routes;
         QuotaHolder *holder;
@@ -133,11 +136,35 @@ uint32_t container_uid_outside(Container *container, uint32_t uid);
 /* A process's number in the container's pid namespace; 0 where it has none there. */
 uint32_t container_pid_inside(const Container *container, const struct process_facts *facts);
 
-Agent *container_find_agent(Container *container, const char *name);
+/* Agents: broker/agent.c. Those of the host have no container: NULL. */
+Agent *agent_find(Broker *broker, Container *container, const char *name);
+int agent_add(Broker *broker, Container *container, const struct registry_agent *row);
+void agent_remove(Agent *agent); /* and takes it out of the routes that lead to it */
+Agent *agent_free(Agent *agent);
+int agent_serve(Agent *agent, Container *container);
+void agent_serve_no_more(Agent *agent, Container *container);
+struct agent_list *agents_of(Broker *broker, Container *container); /* of the host: NULL */
+QuotaHolder *agents_holder(Broker *broker, Container *container);   /* whose agents and their connections are counted there */
+
+bool agent_is_there(const Agent *agent); /* it can be asked now, or when one of its workers is free */
+
+/* Where it is, for people. */
+const char *agent_place(const Agent *agent);
+
+/* One that the container's routes may lead to: its own, or one that serves it. */
+Agent *container_reach_agent(Container *container, const char *name);
 Agent *container_agent_by_row(Container *container, int64_t row);
-int container_add_agent(Container *container, const struct registry_agent *row);
+
+/* Routes: broker/container-route.c */
 int container_add_route(Container *container, const struct registry_route *row);
-void container_remove_agent(Agent *agent); /* and the routes that lead to it */
 int container_remove_route(Container *container, int64_t row);
+void container_forget_agent(Container *container, int64_t agent); /* its routes lead to it no more; one that led nowhere else goes */
+void container_drop_routes(Container *container);
+
+/* The route for a caller in this container, and whose it is: its own, or that of one around it. The subject's uid is the host's here. */
+const struct route *container_find_route(Container *container, const struct route_subject *subject, Container **ret_owner);
+
+/* The subject as the routes of owner see it, which is this container or one around it. */
+struct route_subject container_subject(const Container *container, Container *owner, const struct route_subject *subject);
 
 #endif

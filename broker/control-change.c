@@ -134,13 +134,28 @@ int control_need_active_container(Control *control, Container **ret_container) {
         return 0;
 }
 
-int control_need_agent(Control *control, Container *container, Agent **ret_agent) {
-        Agent *agent = container_find_agent(container, control->agent);
-
-        if (!agent)
-                return control_refuse(control, ENOENT, "container %s has no agent %s: add it with upcallctl agent add", container->name, control->agent);
-        *ret_agent = agent;
+int control_need_place(Control *control, Container **ret_container) {
+        *ret_container = NULL;
+        if (control->request.place != UPCALL_PLACE_HOST)
+                return control_need_active_container(control, ret_container);
+        if (control->who != RIGHTS_ADMINISTRATOR)
+                return control_refuse(control, EPERM, "only the host's administrator has agents on the host");
+        if (control->container[0])
+                return control_refuse(control, EINVAL, "an agent is in a container or on the host, not both");
         return 0;
+}
+
+int control_need_agent(Control *control, Container **ret_container, Agent **ret_agent) {
+        int r;
+
+        r = control_need_place(control, ret_container);
+        if (r < 0)
+                return r;
+        *ret_agent = agent_find(control->broker, *ret_container, control->agent);
+        if (*ret_agent)
+                return 0;
+        return control_refuse(control, ENOENT, "%s%s has no agent %s: add it with upcallctl agent add", *ret_container ? "container " : "",
+                              *ret_container ? (*ret_container)->name : "the host", control->agent);
 }
 
 int control_for_containers(Control *control, void (*send)(Control *control, const Container *container)) {

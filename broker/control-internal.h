@@ -53,7 +53,8 @@ struct Control {
         uint8_t contid[16];
         struct container_plan plan;
 
-        char container[UPCALL_NAME_MAX + 1], agent[UPCALL_AGENT_NAME_MAX + 1];
+        char container[UPCALL_NAME_MAX + 1], agent[UPCALL_AGENT_NAME_MAX + 1]; /* agent: the first one, where there are several */
+        char serves[UPCALL_NAME_MAX + 1];
         char *key_type, *description, *callout, *types;
         char *runtime_id, *image, *pod; /* NULL: not said */
         char command[2048]; /* what was asked for, for the record */
@@ -123,7 +124,8 @@ int control_find(const Control *control, Container **ret_container);
 /* What the request names; each refuses by itself and returns a negative errno then. */
 int control_need_container(Control *control, Container **ret_container);
 int control_need_active_container(Control *control, Container **ret_container);
-int control_need_agent(Control *control, Container *container, Agent **ret_agent);
+int control_need_place(Control *control, Container **ret_container); /* where an agent is; NULL: on the host */
+int control_need_agent(Control *control, Container **ret_container, Agent **ret_agent); /* container: NULL for one of the host */
 
 /* Calls send for the container that the request names, or for all when it names none, and replies. */
 int control_for_containers(Control *control, void (*send)(Control *control, const Container *container));

@@ -97,16 +97,20 @@ int control_permit_container(Control *control, const Container *parent) {
 int control_permit_agent(Control *control) {
         if (control->delegation && (control->request.agent_kind == UPCALL_AGENT_HOST_PROGRAM || control->request.lend))
                 return control_refuse(control, EPERM, "only the host's administrator may let a program of the host answer, or lend authority");
+        if (control->delegation && control->serves[0])
+                return control_refuse(control, EPERM, "only the host's administrator may let an agent serve another container");
         for (const Delegation *delegation = control->delegation; delegation; delegation = delegation->parent)
                 if (delegation_use(delegation).agents >= delegation->limits.max_agents)
                         return control_refuse(control, EDQUOT, "what was delegated is used up: %u agents", delegation->limits.max_agents);
         return 0;
 }
 
-/* To defer is to have the host answer, with its own rights. */
+/* To defer is to have the host answer, with its own rights; what lies in a cache that all share is everybody's. Nested containers lie in the peer's own one. */
 int control_permit_route(Control *control, const struct route *route) {
         if (control->delegation && route->action == UPCALL_ACTION_DEFER)
                 return control_refuse(control, EPERM, "only the host's administrator may let the host answer (--defer)");
+        if (control->delegation && (route->flags & UPCALL_ROUTE_SHARED_CACHE))
+                return control_refuse(control, EPERM, "only the host's administrator may accept that all containers share what is answered (--accept-shared-cache)");
         for (const Delegation *delegation = control->delegation; delegation; delegation = delegation->parent) {
                 if (!delegation_covers_route(delegation->limits.types, route->key_type, route->description))
                         return control_refuse(control, EPERM, "no such type and description was delegated, or not beyond doubt: %s",

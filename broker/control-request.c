@@ -30,7 +30,7 @@ static void describe_request(Control *control) {
                 const char *name;
                 struct wire_span value;
         } parts[] = {
-                { "container", request->container }, { "name", request->name }, { "agent", request->agent },
+                { "container", request->container }, { "name", request->name }, { "agent", request->agent }, { "serves", request->serves },
                 { "runtime-id", request->runtime_id }, { "type", request->key_type }, { "description", request->description }, { "callout", request->callout },
         };
         const char *word = NULL;
@@ -72,9 +72,14 @@ static int copy_texts(Control *control) {
 
 static int copy_request(Control *control) {
         const struct message_control *request = &control->request;
+        struct wire_span agent = request->agent;
+        const char *comma = agent.data ? memchr(agent.data, ',', agent.size) : NULL;
 
+        if (comma)
+                agent.size = (size_t) (comma - (const char *) agent.data);
         if (wire_text_copy(request->container, control->container, sizeof(control->container)) < 0 ||
-            wire_text_copy(request->agent, control->agent, sizeof(control->agent)) < 0)
+            wire_text_copy(request->serves, control->serves, sizeof(control->serves)) < 0 ||
+            wire_text_copy(agent, control->agent, sizeof(control->agent)) < 0)
                 return -EBADMSG;
         return copy_texts(control);
 }

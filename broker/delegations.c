@@ -85,7 +85,7 @@ static void take_back_agents(Container *container) {
         for (agent = TAILQ_FIRST(&container->agents); agent; agent = next) {
                 next = TAILQ_NEXT(agent, link);
                 if (has_lost_its_delegation(container->broker, agent->delegation))
-                        container_remove_agent(agent);
+                        agent_remove(agent);
         }
 }
 

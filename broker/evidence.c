@@ -112,18 +112,19 @@ int evidence_change(Broker *broker, const struct evidence_change *change, sender
 }
 
 int evidence_bind_agent(Broker *broker, const Agent *agent, const struct process_facts *by) {
+        const Container *container = agent->container;
         char text[RECORD_TEXT_MAX + 1];
         struct record_config record = {
                 .op = "bind-agent",
-                .vm = agent->container->name,
-                .uuid = agent->container->contid_text,
+                .vm = container ? container->name : NULL,
+                .uuid = container ? container->contid_text : NULL,
                 .agent = agent->name,
                 .reason = "bind",
                 .subject = subject_of(by),
         };
 
         return submit(broker, record_bind_agent(&record, text, sizeof(text)), text,
-                      &(struct submission){ RECORD_RESOURCE, agent->container->name, agent->name, true, NULL, NULL, NULL });
+                      &(struct submission){ RECORD_RESOURCE, container ? container->name : NULL, agent->name, true, NULL, NULL, NULL });
 }
 
 static struct record_upcall upcall_record(const Upcall *upcall) {
@@ -136,6 +137,7 @@ static struct record_upcall upcall_record(const Upcall *upcall) {
                 .id = upcall->id,
                 .retry = upcall->retry,
                 .agent = upcall->agent_name[0] ? upcall->agent_name : NULL,
+                .failed = upcall->failed[0] ? upcall->failed : NULL,
                 .found = upcall->found,
                 .origin = upcall->origin == UPCALL_ORIGIN_KERNEL ? "kernel" : "user",
                 .mode = upcall->decision.mode,

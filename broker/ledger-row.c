@@ -19,7 +19,7 @@ enum place_kind {
         X(caller_sessionid, caller_sessionid, U32) X(caller_comm, caller_comm, TEXT) X(nested, nested, U64) X(time_open, time_open, U64)             \
         X(dispatch_serial, dispatch.serial, U64) X(dispatch_ms, dispatch.time_ms, U64) X(completion_serial, completion.serial, U64)                  \
         X(completion_ms, completion.time_ms, U64) X(outcome, outcome, TEXT_OR_NULL) X(reason, reason, TEXT_OR_NULL) X(error, error, U32)             \
-        X(time_done, time_done, U64) X(claim, claim, TEXT_OR_NULL)
+        X(time_done, time_done, U64) X(claim, claim, TEXT_OR_NULL) X(failed, failed, TEXT_OR_NULL)
 
 #define NAME_OF(name, member, kind) #name,
 const char *const ledger_field_names[LEDGER_FIELDS] = { PLACES(NAME_OF) };

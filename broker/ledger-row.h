@@ -6,7 +6,7 @@
 #include "auditing/chain.h"
 #include "broker/registry.h"
 
-#define LEDGER_FIELDS 29
+#define LEDGER_FIELDS 30
 /* Those that come later are left out of the hash, from the last one on, where they are nothing. */
 #define LEDGER_FIELDS_ALWAYS 28
 

@@ -34,7 +34,7 @@
         "chain_seq = " number ", chain_hash = ledger_hash(" previous ", " number ", seqno, id, retry, contid, boot_id, " state         \
         ", key, key_type, description, agent, mode, found, origin, caller_pid, caller_uid, caller_loginuid, caller_sessionid, "        \
         "caller_comm, nested, time_open, dispatch_serial, dispatch_ms, " completion_serial ", " completion_ms ", outcome, " reason     \
-        ", error, time_done, claim)"
+        ", error, time_done, claim, failed)"
 
 static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_CONTAINER_EACH] = "SELECT " CONTAINER_COLUMNS " FROM container ORDER BY id",
@@ -54,11 +54,16 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
         [STATEMENT_AGENT_EACH] = "SELECT id, container, name, uid, kind, lend, arguments, delegation FROM agent WHERE ?1 = 0 OR container = ?1 ORDER BY id",
         [STATEMENT_AGENT_ADD] = "INSERT INTO agent (container, name, uid, kind, lend, arguments, delegation) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         [STATEMENT_AGENT_REMOVE] = "DELETE FROM agent WHERE id = ?1",
-        [STATEMENT_ROUTE_EACH] = "SELECT id, container, agent, action, error, key_type, description, callout, origin, priority, delegation "
+        [STATEMENT_ROUTE_EACH] = "SELECT id, container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, delegation, "
+                                 "(SELECT group_concat(agent) FROM (SELECT agent FROM route_agent WHERE route = route.id ORDER BY place)) "
                                  "FROM route WHERE ?1 = 0 OR container = ?1 ORDER BY id",
-        [STATEMENT_ROUTE_ADD] = "INSERT INTO route (container, agent, action, error, key_type, description, callout, origin, priority, delegation) "
-                                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        [STATEMENT_ROUTE_ADD] = "INSERT INTO route (container, action, error, operation, key_type, description, callout, origin, uid, flags, priority, delegation) "
+                                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        [STATEMENT_ROUTE_AGENT_ADD] = "INSERT INTO route_agent (route, place, agent) VALUES (?1, ?2, ?3)",
         [STATEMENT_ROUTE_REMOVE] = "DELETE FROM route WHERE id = ?1",
+        [STATEMENT_SERVES_EACH] = "SELECT agent, container FROM agent_serves ORDER BY agent, container",
+        [STATEMENT_SERVES_ADD] = "INSERT INTO agent_serves (agent, container) VALUES (?1, ?2)",
+        [STATEMENT_SERVES_REMOVE] = "DELETE FROM agent_serves WHERE agent = ?1 AND container = ?2",
         [STATEMENT_DELEGATION_EACH] = "SELECT id, container, parent, types, max_containers, max_agents, depth, expires, time FROM delegation ORDER BY id",
         [STATEMENT_DELEGATION_ADD] = "INSERT INTO delegation (container, parent, types, max_containers, max_agents, depth, expires, time) "
                                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -89,14 +94,15 @@ static const char *const statement_sql[_STATEMENT_MAX] = {
 
         [STATEMENT_LEDGER_OPEN] =
                 "INSERT INTO ledger (id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, "
-                "caller_pid, caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open) "
-                "VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+                "caller_pid, caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, failed) "
+                "VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         /* The dispatch record may be read back after the outcome is known: it does not set the row back. */
         [STATEMENT_LEDGER_DISPATCHED] = "UPDATE ledger SET state = max(state, 2), dispatch_serial = ?2, dispatch_ms = ?3 "
                                         "WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_DONE] = "UPDATE ledger SET state = 3, outcome = ?2, reason = ?3, error = ?4, time_done = ?5 "
                                   "WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_CLAIM] = "UPDATE ledger SET claim = ?2 WHERE seqno = ?1 AND finished = 0",
+        [STATEMENT_LEDGER_FAILED_OVER] = "UPDATE ledger SET agent = ?2, failed = ?3, mode = ?4 WHERE seqno = ?1 AND finished = 0",
         [STATEMENT_LEDGER_CLOSED] = "UPDATE ledger SET state = 4, finished = 1, completion_serial = ?2, completion_ms = ?3, "
                                     CHAINED("?4", "?5", "4", "?2", "?3", "reason") " WHERE seqno = ?1 AND state = 3 RETURNING chain_hash",
         [STATEMENT_LEDGER_GAP] = "UPDATE ledger SET state = 5, finished = 1, reason = ?2, "
@@ -403,6 +409,8 @@ static int check_registrations(Registry *registry) {
                 "SELECT count(*) FROM pragma_integrity_check('container') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_integrity_check('agent') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_integrity_check('route') WHERE integrity_check <> 'ok'",
+                "SELECT count(*) FROM pragma_integrity_check('route_agent') WHERE integrity_check <> 'ok'",
+                "SELECT count(*) FROM pragma_integrity_check('agent_serves') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_integrity_check('delegation') WHERE integrity_check <> 'ok'",
                 "SELECT count(*) FROM pragma_foreign_key_check()",
         };

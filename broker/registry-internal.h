@@ -23,7 +23,7 @@
 #define LEDGER_COLUMNS_ALWAYS 28
 #define LEDGER_COLUMNS "seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, " \
                        "caller_uid, caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, "  \
-                       "completion_serial, completion_ms, outcome, reason, error, time_done, claim"
+                       "completion_serial, completion_ms, outcome, reason, error, time_done, claim, failed"
 
 enum statement {
         STATEMENT_CONTAINER_EACH,
@@ -40,7 +40,11 @@ enum statement {
         STATEMENT_AGENT_REMOVE,
         STATEMENT_ROUTE_EACH,
         STATEMENT_ROUTE_ADD,
+        STATEMENT_ROUTE_AGENT_ADD,
         STATEMENT_ROUTE_REMOVE,
+        STATEMENT_SERVES_EACH,
+        STATEMENT_SERVES_ADD,
+        STATEMENT_SERVES_REMOVE,
         STATEMENT_DELEGATION_EACH,
         STATEMENT_DELEGATION_ADD,
         STATEMENT_DELEGATION_REMOVE,
@@ -70,6 +74,7 @@ enum statement {
         STATEMENT_LEDGER_DISPATCHED,
         STATEMENT_LEDGER_DONE,
         STATEMENT_LEDGER_CLAIM,
+        STATEMENT_LEDGER_FAILED_OVER,
         STATEMENT_LEDGER_CLOSED,
         STATEMENT_LEDGER_GAP,
         STATEMENT_LEDGER_COMPLETED,
@@ -149,6 +154,10 @@ int query_step(Query *query);
 
 /* Runs a statement that changes something. Returns how many rows changed, or a negative errno. */
 int query_run(Query *query, enum durability durability);
+
+/* Several changes as one, synced before it is acknowledged. result: of what was done between; negative: all of it is taken back. Returns it, or what went wrong. */
+int registry_begin(Registry *registry, const char *action);
+int registry_commit(Registry *registry, int result, const char *action);
 
 /* The same for statements that must find their row: 0, -ENOENT with these words, or another negative errno. */
 int query_run_one(Query *query, enum durability durability, const char *missing);

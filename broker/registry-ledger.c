@@ -124,6 +124,7 @@ int registry_ledger_open(Registry *registry, struct ledger_row *row) {
         query_text(&query, row->caller_comm ?: "");
         query_u64(&query, row->nested);
         query_u64(&query, row->time_open);
+        query_text(&query, row->failed);
         r = query_run(&query, DURABLE_NORMAL);
         if (r < 0)
                 return r;
@@ -161,6 +162,16 @@ int registry_ledger_claim(Registry *registry, int64_t seqno, const char *claim) 
 
         query_int(&query, seqno);
         query_text(&query, claim);
+        return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
+}
+
+int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *agent, const char *failed, const char *mode) {
+        _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_FAILED_OVER, "noting that another agent is asked");
+
+        query_int(&query, seqno);
+        query_text(&query, agent);
+        query_text(&query, failed);
+        query_text(&query, mode);
         return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
 }
 
@@ -236,6 +247,7 @@ static void read_later(struct columns *columns, struct ledger_row *ret_row) {
         ret_row->error = column_u32(columns);
         ret_row->time_done = column_u64(columns);
         ret_row->claim = column_text(columns, true);
+        ret_row->failed = column_text(columns, true);
 }
 
 void ledger_read(struct columns *columns, struct ledger_row *ret_row) {

@@ -106,6 +106,28 @@ int query_run(Query *query, enum durability durability) {
         return sqlite3_changes(query->registry->db);
 }
 
+int registry_begin(Registry *registry, const char *action) {
+        int code;
+
+        code = sqlite3_exec(registry->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE", NULL, NULL, NULL);
+        return code == SQLITE_OK ? 0 : registry_fail(registry, code, action);
+}
+
+int registry_commit(Registry *registry, int result, const char *action) {
+        int code = SQLITE_OK;
+
+        if (result >= 0)
+                code = sqlite3_exec(registry->db, "COMMIT", NULL, NULL, NULL);
+        if (code != SQLITE_OK)
+                result = registry_fail(registry, code, action);
+        if (!sqlite3_get_autocommit(registry->db))
+                (void) sqlite3_exec(registry->db, "ROLLBACK", NULL, NULL, NULL);
+        (void) sqlite3_exec(registry->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
+        if (result >= 0)
+                registry_checkpoint(registry, CHECKPOINT_DUE);
+        return result;
+}
+
 int query_run_one(Query *query, enum durability durability, const char *missing) {
         int r;
 

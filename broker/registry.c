@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Containers, agents and routes. Every change is one statement, and so one transaction, synced before it is acknowledged. */
+/* Containers and agents. Every change is one statement, and so one transaction, synced before it is acknowledged. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -101,39 +101,6 @@ int registry_each_agent(Registry *registry, int64_t container, registry_agent_fn
         return r;
 }
 
-static void read_route(struct columns *columns, struct registry_route *ret_row) {
-        ret_row->id = column_int(columns);
-        ret_row->container = column_int(columns);
-        ret_row->agent = column_int(columns);
-        ret_row->action = column_u32(columns);
-        ret_row->error = column_u32(columns);
-        ret_row->key_type = column_text(columns, false);
-        ret_row->description = column_text(columns, false);
-        ret_row->callout = column_text(columns, true);
-        ret_row->origin = column_u32(columns);
-        ret_row->priority = column_u32(columns);
-        ret_row->delegation = column_int(columns);
-}
-
-int registry_each_route(Registry *registry, int64_t container, registry_route_fn fn, void *userdata) {
-        _cleanup_query_ Query query = query_begin(registry, STATEMENT_ROUTE_EACH, "reading the routes");
-        int r;
-
-        query_int(&query, container);
-        while ((r = query_step(&query)) > 0) {
-                struct columns columns = { .statement = query.statement };
-                struct registry_route row = {};
-
-                read_route(&columns, &row);
-                r = each_end(registry, &columns, query.action);
-                if (r >= 0)
-                        r = fn(userdata, &row);
-                if (r < 0)
-                        return r;
-        }
-        return r;
-}
-
 int registry_find_ended(Registry *registry, const char *runtime_id, const uint8_t boot_id[static 16], registry_container_fn fn, void *userdata) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_CONTAINER_FIND_ENDED, "looking for a container that has ended");
         int r;
@@ -224,7 +191,7 @@ int registry_delete_container(Registry *registry, int64_t id) {
 int registry_add_agent(Registry *registry, struct registry_agent *agent) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_AGENT_ADD, "adding an agent");
 
-        query_int(&query, agent->container);
+        query_int_or_null(&query, agent->container);
         query_text(&query, agent->name);
         query_int(&query, agent->uid);
         query_int(&query, agent->kind);
@@ -242,27 +209,4 @@ int registry_remove_agent(Registry *registry, int64_t id) {
 
         query_int(&query, id);
         return query_run_one(&query, DURABLE_FULL, "there is no such agent");
-}
-
-int registry_add_route(Registry *registry, struct registry_route *route) {
-        _cleanup_query_ Query query = query_begin(registry, STATEMENT_ROUTE_ADD, "adding a route");
-
-        query_int(&query, route->container);
-        query_int_or_null(&query, route->agent);
-        query_int(&query, route->action);
-        query_int(&query, route->error);
-        query_text(&query, route->key_type);
-        query_text(&query, route->description);
-        query_text(&query, route->callout);
-        query_int(&query, route->origin);
-        query_int(&query, route->priority);
-        query_int_or_null(&query, route->delegation);
-        return run_add(&query, &route->id);
-}
-
-int registry_remove_route(Registry *registry, int64_t id) {
-        _cleanup_query_ Query query = query_begin(registry, STATEMENT_ROUTE_REMOVE, "removing a route");
-
-        query_int(&query, id);
-        return query_run_one(&query, DURABLE_FULL, "there is no such route");
 }

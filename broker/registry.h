@@ -21,6 +21,7 @@
 #include "auditing/chain.h"
 #include "auditing/sender.h"
 #include "broker/affinity.h"
+#include "upcall/protocol.h"
 #include "broker/delegation.h"
 #include "util/cleanup.h"
 #include "util/process.h"
@@ -49,9 +50,9 @@ struct registry_container {
 };
 
 struct registry_agent {
-        int64_t id, container; /* row numbers */
+        int64_t id, container; /* row numbers; container 0: a process of the host */
         const char *name;
-        uint32_t uid;          /* as inside the container */
+        uint32_t uid;          /* as inside the container, or on the host */
         uint32_t kind;         /* enum upcall_agent_kind */
         uint32_t lend;         /* 1: it gets the authority */
         const void *arguments; /* of a helper or a host program: words, each with its NUL */
@@ -60,11 +61,16 @@ struct registry_agent {
 };
 
 struct registry_route {
-        int64_t id, container, agent; /* agent 0: none */
-        uint32_t action;              /* enum upcall_action; ANSWER: ask the agent */
+        int64_t id, container;
+        int64_t agents[UPCALL_ROUTE_AGENTS_MAX]; /* in the order in which they are asked */
+        size_t n_agents;
+        uint32_t action;              /* enum upcall_action; ANSWER: ask the agents */
         uint32_t error;               /* REJECT */
         const char *key_type, *description, *callout; /* globs */
+        uint32_t operation;           /* enum upcall_operation */
         uint32_t origin;              /* 0 any, else enum upcall_origin + 1 */
+        uint32_t uid;                 /* 0 any, else the caller's + 1 */
+        uint32_t flags;               /* set of enum upcall_route_flag */
         uint32_t priority;
         int64_t delegation;
 };
@@ -106,6 +112,7 @@ struct ledger_row {
         uint32_t error;
         uint64_t time_done;
         const char *claim;   /* the outcome that the agent spoke of, where it was another one; NULL: none */
+        const char *failed;  /* agents that were asked before this one: NAME/REASON, with a comma between them; NULL: none */
 };
 
 /* Opens or makes the file (mode 0600), applies the missing migrations. -EPROTO when the file is newer than this program. */
@@ -145,10 +152,15 @@ int registry_set_container_cgroup(Registry *registry, int64_t id, uint64_t cgrou
 int registry_delete_container(Registry *registry, int64_t id); /* only for one whose registration was taken back: no record of it exists */
 
 int registry_add_agent(Registry *registry, struct registry_agent *agent); /* sets id */
-int registry_remove_agent(Registry *registry, int64_t id);                 /* and the routes that lead to it */
+int registry_remove_agent(Registry *registry, int64_t id);                 /* and the routes that lead to it alone */
 int registry_add_route(Registry *registry, struct registry_route *route); /* sets id */
 int registry_remove_route(Registry *registry, int64_t id);
 
+/* Which other containers' upcalls an agent may be asked. Taking it back takes the agent out of that container's routes. */
+typedef int (*registry_serves_fn)(void *userdata, int64_t agent, int64_t container);
+int registry_add_serves(Registry *registry, int64_t agent, int64_t container);
+int registry_remove_serves(Registry *registry, int64_t agent, int64_t container);
+int registry_each_serves(Registry *registry, registry_serves_fn fn, void *userdata);
 /* Removing one takes with it, in one transaction, those that it was passed on as, and what all of these let grow: agents and routes are deleted, containers
  * held. A container that ends, or is held, takes its delegation with it in the same way. */
 int registry_add_delegation(Registry *registry, struct registry_delegation *delegation); /* sets id */
@@ -186,6 +198,8 @@ int registry_forget_keys_of_other_boots(Registry *registry, const uint8_t boot_i
 int registry_ledger_open(Registry *registry, struct ledger_row *row); /* sets seqno: never used before, also across restarts */
 int registry_ledger_dispatched(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);
 int registry_ledger_done(Registry *registry, int64_t seqno, const char *outcome, const char *reason, uint32_t error, uint64_t time_done);
+/* Another agent is asked: which one, and who was asked before. */
+int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *agent, const char *failed, const char *mode);
 /* The agent's word on the outcome, which was another one: instantiated, negated or rejected. Before the row is finished. */
 int registry_ledger_claim(Registry *registry, int64_t seqno, const char *claim);
 int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt);

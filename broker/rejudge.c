@@ -24,16 +24,27 @@ static bool is_still_in(const Broker *broker, const struct process_facts *facts,
 
 /* ---- agents ---- */
 
-/* Only those around the new container: to look at all would cost each registration as much as there are agents on the host. */
-static void refresh_sessions(Container *container) {
+static void refresh_sessions_of(struct agent_list *agents) {
         Session *session;
         Agent *agent;
 
-        while ((container = container->parent))
-                TAILQ_FOREACH(agent, &container->agents, link)
-                        TAILQ_FOREACH(session, &agent->sessions, link)
-                                if (process_pidfd_alive(session->pidfd)) /* else its number may be another's */
-                                        refresh_cgroups((pid_t) session->facts->tgid, session->facts);
+        TAILQ_FOREACH(agent, agents, link)
+                TAILQ_FOREACH(session, &agent->sessions, link)
+                        if (process_pidfd_alive(session->pidfd)) /* else its number may be another's */
+                                refresh_cgroups((pid_t) session->facts->tgid, session->facts);
+}
+
+/* Only those around the new container: to look at all would cost each registration as much as there are agents on the host. */
+static void refresh_sessions(const Container *registered) {
+        Container *container = registered->parent;
+
+        refresh_sessions_of(agents_of(registered->broker, NULL));
+        for (; container; container = container->parent)
+                refresh_sessions_of(agents_of(registered->broker, container));
+}
+
+static bool is_still_the_hosts(const Broker *broker, const struct process_facts *facts) {
+        return attribution_find(broker->index, facts).verdict == ATTRIBUTION_HOST;
 }
 
 static Session *find_moved_session(Broker *broker) {
@@ -41,6 +52,10 @@ static Session *find_moved_session(Broker *broker) {
         Session *session;
         Agent *agent;
 
+        TAILQ_FOREACH(agent, &broker->host_agents, link)
+                TAILQ_FOREACH(session, &agent->sessions, link)
+                        if (!is_still_the_hosts(broker, session->facts))
+                                return session;
         TAILQ_FOREACH(container, &broker->containers, link)
                 TAILQ_FOREACH(agent, &container->agents, link)
                         TAILQ_FOREACH(session, &agent->sessions, link)

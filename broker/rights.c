@@ -25,6 +25,8 @@ const struct rights rights_table[] = {
         ROW(UPCALL_VERB_AGENT_ADD, "agent add", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_AGENT_LIST, "agent list", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_AGENT_REMOVE, "agent remove", YES, DELEGATED, NO),
+        ROW(UPCALL_VERB_AGENT_ALLOW, "agent allow", YES, NO, NO),
+        ROW(UPCALL_VERB_AGENT_DISALLOW, "agent disallow", YES, NO, NO),
         ROW(UPCALL_VERB_ROUTE_ADD, "route add", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_ROUTE_LIST, "route list", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_ROUTE_REMOVE, "route remove", YES, DELEGATED, NO),
@@ -32,7 +34,7 @@ const struct rights rights_table[] = {
         ROW(UPCALL_VERB_DELEGATION_ADD, "delegation add", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_DELEGATION_LIST, "delegation list", YES, DELEGATED, NO),
         ROW(UPCALL_VERB_DELEGATION_REMOVE, "delegation remove", YES, DELEGATED, NO),
-        ROW(RIGHTS_ATTACH, "upcall-agent", NO, AGENT, AGENT),
+        ROW(RIGHTS_ATTACH, "upcall-agent", AGENT, AGENT, AGENT),
         { .command = NULL },
 };
 

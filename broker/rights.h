@@ -18,7 +18,7 @@ enum rights_who {
 enum right {
         RIGHT_NO,
         RIGHT_DELEGATED, /* within a delegation of his container, and over that and what is below it */
-        RIGHT_AGENT,     /* as agent add says: in its container, with its uid */
+        RIGHT_AGENT,     /* as agent add says: in its container or on the host, with its uid */
         RIGHT_YES,
 };
 

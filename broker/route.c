@@ -147,27 +147,80 @@ static int compare_weights(const char *a, const char *b) {
         return weight_a < weight_b ? -1 : weight_a > weight_b;
 }
 
-/* Above 0 when a is to be preferred. */
-static int compare_routes(const struct route *a, const struct route *b) {
-        const int orders[] = {
-                compare_weights(a->key_type, b->key_type),
-                compare_weights(a->description, b->description),
-                compare_weights(a->callout, b->callout),
-                (a->origin != 0) - (b->origin != 0),
-                (a->priority > b->priority) - (a->priority < b->priority),
-                (a->id < b->id) - (a->id > b->id),
-        };
+/* What decides between two that match, the first one first */
+enum order { ORDER_KEY_TYPE, ORDER_DESCRIPTION, ORDER_CALLOUT, ORDER_ORIGIN, ORDER_UID, ORDER_PRIORITY, ORDER_AGE, _ORDER_MAX };
 
-        for (size_t i = 0; i < ELEMENTS(orders); i++)
-                if (orders[i] != 0)
-                        return orders[i];
-        return 0;
+static const char *const order_words[_ORDER_MAX] = {
+        [ORDER_KEY_TYPE] = "matches, but its key type says less",
+        [ORDER_DESCRIPTION] = "matches, but its description says less",
+        [ORDER_CALLOUT] = "matches, but its callout info says less",
+        [ORDER_ORIGIN] = "matches, but any origin will do for it",
+        [ORDER_UID] = "matches, but any uid will do for it",
+        [ORDER_PRIORITY] = "matches, but has a lower priority",
+        [ORDER_AGE] = "matches, but is the younger one of equals",
+};
+
+/* Above 0 when a is to be preferred. */
+static int compare_routes(const struct route *a, const struct route *b, enum order *ret_order) {
+        const int orders[_ORDER_MAX] = {
+                [ORDER_KEY_TYPE] = compare_weights(a->key_type, b->key_type),
+                [ORDER_DESCRIPTION] = compare_weights(a->description, b->description),
+                [ORDER_CALLOUT] = compare_weights(a->callout, b->callout),
+                [ORDER_ORIGIN] = (a->origin != 0) - (b->origin != 0),
+                [ORDER_UID] = (a->uid != 0) - (b->uid != 0),
+                [ORDER_PRIORITY] = (a->priority > b->priority) - (a->priority < b->priority),
+                [ORDER_AGE] = (a->id < b->id) - (a->id > b->id),
+        };
+        enum order order = ORDER_KEY_TYPE;
+
+        while (order < ORDER_AGE && orders[order] == 0)
+                order++;
+        *ret_order = order;
+        return orders[order];
 }
 
-static bool route_matches(const struct route *route, const struct route_subject *subject, const char *callout) {
-        return (route->origin == 0 || route->origin == subject->origin + 1) && fnmatch(route->key_type, subject->key_type, 0) == 0 &&
-               fnmatch(route->description, subject->description, 0) == 0 &&
-               (!route->callout || (callout && fnmatch(route->callout, callout, 0) == 0));
+const char *route_behind(const struct route *better, const struct route *worse) {
+        enum order order;
+
+        (void) compare_routes(better, worse, &order);
+        return order_words[order];
+}
+
+/* ---- matching ---- */
+
+/* Types for which it counts who asks, and whose keys the kernel keeps for all containers (kernel-made: fs/smb/client, fs/nfs/nfs4idmap.c) */
+static const struct careful_type {
+        const char *name;
+        bool shared;
+} careful_types[] = {
+        { "cifs.spnego", false },
+        { "cifs.idmap", true },
+        { "id_resolver", true },
+};
+
+static const struct careful_type *find_careful(const char *key_type) {
+        for (size_t i = 0; i < ELEMENTS(careful_types); i++)
+                if (strcmp(careful_types[i].name, key_type) == 0)
+                        return &careful_types[i];
+        return NULL;
+}
+
+bool route_type_is_shared(const char *key_type) {
+        const struct careful_type *type = find_careful(key_type);
+
+        return type && type->shared;
+}
+
+static const char *careful_miss(const struct route *route, const struct route_subject *subject) {
+        const struct careful_type *type = find_careful(subject->key_type);
+
+        if (!type)
+                return NULL;
+        if (subject->origin != UPCALL_ORIGIN_KERNEL && route->action != UPCALL_ACTION_REJECT)
+                return "keys of this type are made for the kernel alone (--origin kernel)";
+        if (type->shared && route->action != UPCALL_ACTION_DEFER && !(route->flags & UPCALL_ROUTE_SHARED_CACHE))
+                return "keys of this type are shared by all containers, which it does not accept (--accept-shared-cache)";
+        return NULL;
 }
 
 /* Callout info as a string. NULL when it is longer than the kernel makes it: only a route that does not look at it matches then. */
@@ -184,17 +237,45 @@ static const char *callout_text(const struct route_subject *subject, char text[s
         return text;
 }
 
+/* callout: of the subject, as text */
+static const char *find_miss(const struct route *route, const struct route_subject *subject, const char *callout) {
+        if (subject->nested && !(route->flags & UPCALL_ROUTE_NESTED))
+                return "is for its own container alone (--nested)";
+        if (route->operation != subject->operation)
+                return "is for another operation";
+        if (fnmatch(route->key_type, subject->key_type, 0) != 0)
+                return "is for another key type";
+        if (fnmatch(route->description, subject->description, 0) != 0)
+                return "is for another description";
+        if (route->callout && (!callout || fnmatch(route->callout, callout, 0) != 0))
+                return "is for other callout info";
+        if (route->origin != 0 && route->origin != subject->origin + 1)
+                return "is for another origin";
+        if (route->uid != 0 && (subject->uid == (uint32_t) -1 || route->uid != subject->uid + 1))
+                return "is for another uid";
+        return careful_miss(route, subject);
+}
+
+const char *route_miss(const struct route *route, const struct route_subject *subject) {
+        char text[UPCALL_CALLOUT_MAX + 1];
+
+        return find_miss(route, subject, callout_text(subject, text));
+}
+
 const struct route *route_find(const struct route *const *routes, size_t n_routes, const struct route_subject *subject) {
         const struct route *best = NULL;
         char text[UPCALL_CALLOUT_MAX + 1];
         const char *callout;
+        enum order order;
 
         callout = callout_text(subject, text);
         for (size_t i = 0; i < n_routes; i++)
-                if (route_matches(routes[i], subject, callout) && (!best || compare_routes(routes[i], best) > 0))
+                if (!find_miss(routes[i], subject, callout) && (!best || compare_routes(routes[i], best, &order) > 0))
                         best = routes[i];
         return best;
 }
+
+/* ---- what may become a route ---- */
 
 static enum fault glob_fault(const char *text) {
         struct glob glob;
@@ -220,7 +301,21 @@ static const char *error_problem(uint32_t error) {
         return NULL;
 }
 
-const char *route_problem(const struct route *route) {
+/* One that names a type which it could never match is a mistake that shows at the first mount otherwise. */
+static const char *careful_problem(const struct route *route) {
+        const struct careful_type *type = find_careful(route->key_type);
+
+        if (!type)
+                return NULL;
+        if (route->origin == UPCALL_ORIGIN_USER + 1 && route->action != UPCALL_ACTION_REJECT)
+                return "keys of this type are made for the kernel alone: leave the origin out, or say kernel";
+        if (type->shared && route->action != UPCALL_ACTION_DEFER && !(route->flags & UPCALL_ROUTE_SHARED_CACHE))
+                return "the kernel has one cache of this type for all containers: one container's answer can serve another. Say --accept-shared-cache if that "
+                       "is wanted, or --defer";
+        return NULL;
+}
+
+static const char *globs_problem(const struct route *route) {
         const char *const parts[_PART_MAX] = {
                 [PART_KEY_TYPE] = route->key_type, [PART_DESCRIPTION] = route->description, [PART_CALLOUT] = route->callout ?: "*",
         };
@@ -231,9 +326,27 @@ const char *route_problem(const struct route *route) {
                 if (fault != FAULT_NONE)
                         return fault_words[i][fault];
         }
+        return NULL;
+}
+
+static const char *action_problem(const struct route *route) {
+        if (route->action == UPCALL_ACTION_REJECT)
+                return error_problem(route->error);
+        if (route->action != UPCALL_ACTION_ANSWER && route->action != UPCALL_ACTION_DEFER)
+                return "the action is unknown: an agent, defer, or reject";
+        return NULL;
+}
+
+const char *route_problem(const struct route *route) {
+        const char *problem = globs_problem(route);
+
+        if (problem)
+                return problem;
+        if (route->operation != UPCALL_OPERATION_CREATE)
+                return "the operation is unknown: create";
         if (route->origin > UPCALL_ORIGIN_KERNEL + 1)
                 return "the origin is unknown: user, kernel, or none for any";
-        if (route->action != UPCALL_ACTION_ANSWER && route->action != UPCALL_ACTION_REJECT && route->action != UPCALL_ACTION_DEFER)
-                return "the action is unknown: an agent, defer, or reject";
-        return route->action == UPCALL_ACTION_REJECT ? error_problem(route->error) : NULL;
+        if (route->flags & ~(uint32_t) UPCALL_ROUTE_FLAGS)
+                return "the route has a mark that is unknown";
+        return action_problem(route) ?: careful_problem(route);
 }

@@ -7,6 +7,7 @@
 #include "broker/descriptor.h"
 #include "broker/evidence.h"
 #include "broker/peer.h"
+#include "broker/run.h"
 #include "broker/session.h"
 #include "broker/upcall.h"
 #include "util/deadline.h"
@@ -31,14 +32,14 @@ static void session_unlink(Session *session) {
         quota_give_back(&session->charge);
 }
 
-static void refuse_asked(Session *session, const char *reason) {
+static void leave_asked(Session *session, const char *reason) {
         Upcall *upcall;
 
         while ((upcall = TAILQ_FIRST(&session->asked))) {
                 TAILQ_REMOVE(&session->asked, upcall, agent_link);
                 session->n_asked--;
                 upcall->session = NULL;
-                upcall_refused(upcall, ENOKEY, 1, reason);
+                upcall_agent_failed(upcall, reason);
         }
 }
 
@@ -47,7 +48,7 @@ static Session *session_end(Session *session, const char *reason) {
 
         session_unlink(session);
         session_forget_outcomes(session);
-        refuse_asked(session, reason);
+        leave_asked(session, reason);
         if (agent)
                 upcall_ask_waiting(agent); /* perhaps it was the last connection */
         witness_cancel(session->question);
@@ -74,8 +75,12 @@ void session_cut_off(Session *session, int error, const char *text, const char *
 
 /* ---- letting in ---- */
 
+static QuotaHolder *refusals_of(Broker *broker, Container *container) {
+        return container ? container->holder : broker->strangers;
+}
+
 static void record_refusal(Session *session, Container *container, const char *reason) {
-        if (!broker_may_record_refusal(session->broker, container ? container->holder : session->broker->strangers))
+        if (!broker_may_record_refusal(session->broker, refusals_of(session->broker, container)))
                 return;
         (void) evidence_change(session->broker,
                                &(struct evidence_change){ .op = "refuse-agent", .container = container, .reason = reason, .command = session->name,
@@ -89,74 +94,101 @@ static bool has_uid(const Session *session, uint32_t uid) {
         return uid != (uint32_t) -1 && session->facts->euid == uid && session->uid == uid;
 }
 
-/* Which agent is it? NULL, and words that tell a stranger nothing, when it is none. */
-static Agent *session_identify(Session *session, Container **ret_container, int *ret_error, const char **ret_text, const char **ret_reason) {
-        const struct process_facts *facts = session->facts;
-        struct attribution attribution = container_attribute(session->broker, facts);
+/* Why a connection is not let in: words that tell a stranger nothing. */
+struct turned_away {
+        int error;
+        const char *text, *reason;
+};
+
+static const struct turned_away no_container = { EACCES, "this process is not in a registered container: register it with upcallctl container register",
+                                                 "no-container" };
+static const struct turned_away container_ended = { EACCES, "this container has ended", "container-ended" };
+static const struct turned_away no_agent = { ENXIO, "this container has no agent of that name: the host's administrator adds it with upcallctl agent add",
+                                             "no-agent" };
+static const struct turned_away wrong_uid = { EACCES, "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container",
+                                              "wrong-uid" };
+static const struct turned_away no_keyring = { EINVAL, "this agent was added with --lend: it must offer a keyring for the authority over keys", "no-keyring" };
+static const struct turned_away too_many_of_it = { EUSERS, "this agent has as many connections as it may have (max-connections-per-agent)", "over-connections-agent" };
+static const struct turned_away too_many = { EUSERS, "there are as many connections of agents as there may be, in this container (max-connections-per-container) "
+                                                     "or on the host (max-agent-connections)", NULL };
+
+/* A process of the host, where it has no container's uids: it is the agent, or a stranger to whom nothing is told. */
+static const struct turned_away *identify_host(const Session *session, Agent **ret_agent) {
+        Agent *agent = agent_find(session->broker, NULL, session->name);
+
+        if (!agent || process_in_run_cgroup(session->facts->cgroup_path))
+                return &no_container;
+        if (!has_uid(session, agent->uid))
+                return &wrong_uid;
+        *ret_agent = agent;
+        return NULL;
+}
+
+/* Which agent is it? NULL, or why it is none. */
+static const struct turned_away *session_identify(const Session *session, Container **ret_container, Agent **ret_agent) {
+        struct attribution attribution = container_attribute(session->broker, session->facts);
         Container *container;
         Agent *agent;
 
         *ret_container = NULL;
-        *ret_error = EACCES;
-        *ret_text = "this process is not in a registered container: register it with upcallctl container register";
-        *ret_reason = "no-container";
-        if (attribution.verdict != ATTRIBUTION_CONTAINER)
-                return NULL;
-        if (attribution.run) /* acting for it is not being in it */
-                return NULL;
+        if (attribution.verdict == ATTRIBUTION_HOST && !attribution.run)
+                return identify_host(session, ret_agent);
+        if (attribution.verdict != ATTRIBUTION_CONTAINER || attribution.run) /* acting for it is not being in it */
+                return &no_container;
         *ret_container = container = container_of_entry(attribution.entry);
-        *ret_text = "this container has ended";
-        *ret_reason = "container-ended";
         if (container->state != UPCALL_CONTAINER_ACTIVE)
-                return NULL;
-        agent = container_find_agent(container, session->name);
-        *ret_error = ENXIO;
-        *ret_text = "this container has no agent of that name: the host's administrator adds it with upcallctl agent add";
-        *ret_reason = "no-agent";
+                return &container_ended;
+        agent = agent_find(session->broker, container, session->name);
         if (!agent || agent->kind != UPCALL_AGENT_RESIDENT) /* a helper is started, and connects to nobody */
-                return NULL;
-        *ret_error = EACCES;
-        *ret_text = "this agent must run as the uid that upcallctl agent add --uid named, by default as root of its container";
-        *ret_reason = "wrong-uid";
-        return has_uid(session, container_uid_outside(container, agent->uid)) ? agent : NULL;
+                return &no_agent;
+        if (!has_uid(session, container_uid_outside(container, agent->uid)))
+                return &wrong_uid;
+        if (agent->lend && session->keyring == 0)
+                return &no_keyring;
+        *ret_agent = agent;
+        return NULL;
 }
 
 /* From here on it does not count as one that arrives. */
-static int session_charge(Session *session, const Agent *agent, const char **ret_text, const char **ret_reason) {
+static int session_charge(Session *session, const Agent *agent, struct turned_away *ret_away) {
         struct quota_charge charge = {};
         int r;
 
         if (agent->n_sessions >= session->broker->config.max_per_agent) {
-                *ret_text = "this agent has as many connections as it may have (max-connections-per-agent)";
-                *ret_reason = "over-connections-agent";
+                *ret_away = too_many_of_it;
                 return -EDQUOT;
         }
-        r = quota_take(agent->container->holder, session->uid, QUOTA_CONNECTIONS, 1, 0, &charge, ret_reason);
-        if (r < 0) {
-                *ret_text = "there are as many connections of agents as there may be, in this container (max-connections-per-container) or on the host "
-                            "(max-agent-connections)";
+        *ret_away = too_many;
+        r = quota_take(agents_holder(agent->broker, agent->container), session->uid, QUOTA_CONNECTIONS, 1, 0, &charge, &ret_away->reason);
+        if (r < 0)
                 return r;
-        }
         quota_give_back(&session->charge);
         session->charge = charge;
         return 0;
 }
 
+static void session_join(Session *session, Agent *agent) {
+        session->timer = sd_event_source_disable_unref(session->timer);
+        TAILQ_REMOVE(&session->broker->unattached, session, link);
+        TAILQ_INSERT_TAIL(&agent->sessions, session, link);
+        session->agent = agent;
+        agent->n_sessions++;
+}
+
 static void session_let_in(Session *session) {
         struct message_attached message = {};
-        const char *text, *reason;
+        const struct turned_away *away;
+        struct turned_away over;
         Container *container;
-        Agent *agent;
-        int error, r;
+        Agent *agent = NULL;
+        int r;
 
-        agent = session_identify(session, &container, &error, &text, &reason);
-        if (agent && session_charge(session, agent, &text, &reason) < 0) {
-                agent = NULL;
-                error = EUSERS;
-        }
-        if (!agent) {
-                record_refusal(session, container, reason);
-                session_cut_off(session, error, text, reason);
+        away = session_identify(session, &container, &agent);
+        if (!away && session_charge(session, agent, &over) < 0)
+                away = &over;
+        if (away) {
+                record_refusal(session, container, away->reason);
+                session_cut_off(session, away->error, away->text, away->reason);
                 return;
         }
         session->withdrawn = calloc(SESSION_QUESTIONS_MAX, sizeof(*session->withdrawn));
@@ -164,13 +196,10 @@ static void session_let_in(Session *session) {
                 session_cut_off(session, ENOMEM, "the broker is out of memory", "no-memory");
                 return;
         }
-        session->timer = sd_event_source_disable_unref(session->timer);
-        TAILQ_REMOVE(&session->broker->unattached, session, link);
-        TAILQ_INSERT_TAIL(&agent->sessions, session, link);
-        session->agent = agent;
-        agent->n_sessions++;
-        memcpy(message.contid, container->contid, sizeof(message.contid));
-        message.container = wire_text(container->name);
+        session_join(session, agent);
+        if (container)
+                memcpy(message.contid, container->contid, sizeof(message.contid));
+        message.container = wire_text(container ? container->name : "");
         r = packet_send(session->fd, &message_attached_layout, &message, NULL, 0);
         if (r < 0) {
                 (void) session_end(session, "agent-gone");
@@ -178,6 +207,7 @@ static void session_let_in(Session *session) {
         }
         (void) evidence_bind_agent(session->broker, agent, session->facts);
         upcall_ask_waiting(agent);
+        upcall_agent_arrived(agent);
 }
 
 static void on_seen(void *userdata, int error, const struct process_facts *facts, int pid_ns, int user_ns) {
@@ -213,6 +243,7 @@ static int session_attach(Session *session, const struct packet *packet) {
         if (r < 0)
                 return r;
         session->workers = message.workers;
+        session->keyring = message.keyring;
         session->is_broker = message.flags & UPCALL_FLAG_BROKER;
         r = witness_ask(session->broker->witness, session->pidfd, on_seen, session, &session->question);
         if (r < 0)
@@ -236,22 +267,22 @@ int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
                 .description = wire_span(upcall->description, upcall->description_size),
                 .callout = wire_span(upcall->callout, upcall->callout_size),
                 .origin = upcall->origin,
-                .uid = upcall->inside_uid,
-                .gid = upcall->inside_gid,
-                .pid = upcall->inside_pid,
                 .timeout_ms = timeout_ms,
+                .lend = session->agent->lend,
         };
         int caller = session_caller_of(session, upcall), r;
 
         memcpy(question.id, upcall->id, sizeof(question.id));
         memcpy(question.contid, upcall->contid, sizeof(question.contid));
+        upcall_ids_at(upcall, session->agent->container, &question.uid, &question.gid, &question.pid);
         r = packet_send(session->fd, &message_question_layout, &question, &caller, caller >= 0 ? 1 : 0);
-        if (r < 0)
-                return r;
+        return r < 0 ? r : 0;
+}
+
+void session_take(Session *session, Upcall *upcall) {
         TAILQ_INSERT_TAIL(&session->asked, upcall, agent_link);
         session->n_asked++;
         upcall->session = session;
-        return 0;
 }
 
 static int on_give_back_timeout(sd_event_source *source, uint64_t now, void *userdata) {
@@ -281,12 +312,15 @@ static void session_await_withdrawn(Session *session) {
 }
 
 void session_withdraw(Session *session, Upcall *upcall) {
-        struct withdrawn *withdrawn = &session->withdrawn[session->n_withdrawn++];
+        struct withdrawn *withdrawn;
         struct message_withdraw message = {};
 
         TAILQ_REMOVE(&session->asked, upcall, agent_link);
         session->n_asked--;
         upcall->session = NULL;
+        if (upcall->lending) /* it was not asked yet */
+                return;
+        withdrawn = &session->withdrawn[session->n_withdrawn++];
         memcpy(message.id, upcall->id, sizeof(message.id));
         memcpy(withdrawn->id, upcall->id, sizeof(withdrawn->id));
         withdrawn->deadline = usec_now(CLOCK_BOOTTIME) + GIVE_BACK_TIMEOUT_USEC;
@@ -313,7 +347,7 @@ static int session_take_asked(Session *session, const uint8_t id[static UPCALL_I
 
         *ret_upcall = NULL;
         TAILQ_FOREACH(upcall, &session->asked, agent_link)
-                if (memcmp(upcall->id, id, UPCALL_ID_SIZE) == 0) {
+                if (!upcall->lending && memcmp(upcall->id, id, UPCALL_ID_SIZE) == 0) {
                         TAILQ_REMOVE(&session->asked, upcall, agent_link);
                         session->n_asked--;
                         upcall->session = NULL;
@@ -384,6 +418,23 @@ static int session_refusal(Session *session, const struct packet *packet) {
         return r;
 }
 
+/* Whether it has, the client sees. */
+static int session_answered(Session *session, const struct packet *packet) {
+        struct message_answered message;
+        Upcall *upcall;
+        int r;
+
+        r = packet_decode(packet, &message_answered_layout, &message);
+        if (r < 0)
+                return r;
+        if (!session->agent->lend)
+                return -EBADMSG;
+        r = session_take_asked(session, message.id, &upcall);
+        if (r == 0 && upcall)
+                upcall_lent_answered(upcall);
+        return r;
+}
+
 static int session_handle(Session *session, struct packet *packet) {
         uint16_t type;
         int r;
@@ -398,6 +449,8 @@ static int session_handle(Session *session, struct packet *packet) {
                 return session_answer(session, packet);
         case UPCALL_MESSAGE_REFUSAL:
                 return session_refusal(session, packet);
+        case UPCALL_MESSAGE_ANSWERED:
+                return session_answered(session, packet);
         default:
                 return -EBADMSG;
         }
@@ -409,7 +462,7 @@ static void session_protocol_error(Session *session, int error) {
                                 "agent-version");
                 return;
         }
-        if (session->agent && broker_may_record_refusal(session->broker, session->agent->container->holder))
+        if (session->agent && broker_may_record_refusal(session->broker, refusals_of(session->broker, session->agent->container)))
                 (void) evidence_change(session->broker,
                                        &(struct evidence_change){ .op = "cut-off-agent", .container = session->agent->container, .agent = session->agent->name,
                                                                   .reason = "agent-nonsense", .by = session->facts },
@@ -431,7 +484,7 @@ static int on_session_io(sd_event_source *source, int fd, uint32_t events, void 
         Session *session = userdata;
         Agent *agent = session->agent;
         struct packet *packet = &session->broker->packet;
-        Closing *closing = agent ? agent->container->closing : session->broker->closing;
+        Closing *closing = agent && agent->container ? agent->container->closing : session->broker->closing;
         bool descriptor;
         int r;
 

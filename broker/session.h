@@ -27,6 +27,7 @@ struct Session {
         struct process_facts *facts; /* NULL until the witness has answered */
         char name[UPCALL_AGENT_NAME_MAX + 1]; /* "" until it has said it */
         uint32_t workers;
+        uint32_t keyring; /* that it offers; 0: none */
         bool is_broker; /* by its own word: see session-broker.c */
         Agent *agent; /* NULL until it is let in */
         struct upcall_list asked;
@@ -40,6 +41,7 @@ int session_accept(Broker *broker, int fd); /* takes fd over, also on failure */
 Session *session_free(Session *session);    /* its upcalls are refused first */
 
 bool session_has_room(const Session *session);
+void session_take(Session *session, Upcall *upcall); /* takes one of its workers */
 int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms); /* 0 or a negative errno: then cut it off */
 void session_withdraw(Session *session, Upcall *upcall);                /* the upcall is no longer asked of it */
 

@@ -30,12 +30,27 @@ static bool upcall_ask(Upcall *upcall) {
 
         while ((session = agent_free_session(agent))) {
                 uint64_t now = usec_now(CLOCK_BOOTTIME);
-                uint32_t left = now < upcall->deadline ? (uint32_t) ((upcall->deadline - now) / USEC_PER_MSEC) : 0;
+                uint32_t left = now < upcall->turn ? (uint32_t) ((upcall->turn - now) / USEC_PER_MSEC) : 0;
 
-                if (session_ask(session, upcall, left > 0 ? left : 1) == 0) {
+                upcall->lending = false;
+                if (agent->lend) {
+                        if (upcall_lend(upcall, session) < 0) {
+                                upcall_leave_queue(upcall);
+                                upcall_say(upcall, "client-gone");
+                                upcall_finish(upcall, UPCALL_OUTCOME_ABANDONED, 0);
+                                return true;
+                        }
                         upcall->state = UPCALL_ASKED;
                         quota_give_back(&upcall->waiting);
-                        if (upcall_arm(upcall, upcall->deadline) < 0)
+                        if (upcall_arm(upcall, upcall->turn) < 0)
+                                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+                        return true;
+                }
+                if (session_ask(session, upcall, left > 0 ? left : 1) == 0) {
+                        session_take(session, upcall);
+                        upcall->state = UPCALL_ASKED;
+                        quota_give_back(&upcall->waiting);
+                        if (upcall_arm(upcall, upcall->turn) < 0)
                                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
                         return true;
                 }
@@ -47,9 +62,16 @@ static bool upcall_ask(Upcall *upcall) {
 static uint64_t waiting_until(const Upcall *upcall) {
         const Agent *agent = upcall->decision.agent;
 
-        if (agent->n_sessions > 0 || agent_return_time(agent) > upcall->deadline)
-                return upcall->deadline;
+        if (agent->n_sessions > 0 || agent_return_time(agent) > upcall->turn)
+                return upcall->turn;
         return agent_return_time(agent);
+}
+
+/* What is left is divided, so that there is time for all that come behind this one. */
+static uint64_t turn_of(const Upcall *upcall) {
+        uint64_t now = usec_now(CLOCK_BOOTTIME);
+
+        return now < upcall->deadline ? now + (upcall->deadline - now) / (upcall->decision.n_next + 1) : upcall->deadline;
 }
 
 void upcall_dispatch(Upcall *upcall) {
@@ -61,6 +83,7 @@ void upcall_dispatch(Upcall *upcall) {
                 upcall_run_helper(upcall, agent);
                 return;
         }
+        upcall->turn = turn_of(upcall);
         if (upcall_ask(upcall))
                 return;
         r = quota_take(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, 1, 0, &upcall->waiting, &reason);

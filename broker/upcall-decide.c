@@ -21,21 +21,34 @@ static struct upcall_decision defer(const char *reason) {
         return (struct upcall_decision){ .action = UPCALL_ACTION_DEFER, .reason = reason, .mode = "defer" };
 }
 
-static struct upcall_decision ask(Agent *agent) {
-        return (struct upcall_decision){ .action = UPCALL_ACTION_ANSWER, .agent = agent, .reason = "", .mode = agent && agent->lend ? "lend" : "payload" };
+static struct upcall_decision ask(Container *owner, const struct route *route) {
+        struct upcall_decision decision = { .action = UPCALL_ACTION_ANSWER, .owner = owner->row, .reason = "", .mode = "payload" };
+
+        for (size_t i = 0; i < route->n_agents; i++) {
+                Agent *agent = container_agent_by_row(owner, route->agents[i]);
+
+                if (agent && !decision.agent)
+                        decision.agent = agent;
+                else if (agent)
+                        decision.next[decision.n_next++] = agent;
+        }
+        if (decision.agent && decision.agent->lend)
+                decision.mode = "lend";
+        return decision;
 }
 
 static struct upcall_decision decide_by_route(Container *container, const struct route_subject *subject, const struct route **ret_route) {
-        const struct route *route = route_find((const struct route *const *) container->routes, container->n_routes, subject);
+        const struct route *route;
+        Container *owner;
 
-        *ret_route = route;
-        if (!route)
-                return reject(ENOKEY, KERNEL_REFUSAL, "no-route");
+        *ret_route = route = container_find_route(container, subject, &owner);
+        if (!route) /* what is refused in a cache that all share is refused to all: soon forgotten */
+                return reject(ENOKEY, route_type_is_shared(subject->key_type) ? UPCALL_SHORT_REFUSAL : KERNEL_REFUSAL, "no-route");
         if (route->action == UPCALL_ACTION_DEFER)
                 return defer("route");
         if (route->action == UPCALL_ACTION_REJECT)
                 return reject(route->error, KERNEL_REFUSAL, "route");
-        return ask(container_agent_by_row(container, route->agent));
+        return ask(owner, route);
 }
 
 /* A second upcall that names the thread of a first comes from whoever holds the first one's authority: the client itself, which asks for
@@ -128,6 +141,17 @@ static Upcall *find_living_outer(const Upcall *upcall) {
         return outer;
 }
 
+void upcall_ids_at(const Upcall *upcall, Container *container, uint32_t *ret_uid, uint32_t *ret_gid, uint32_t *ret_pid) {
+        *ret_uid = upcall->uid;
+        *ret_gid = upcall->gid;
+        *ret_pid = upcall->tgid;
+        if (!container)
+                return;
+        *ret_uid = container_uid_inside(container, upcall->uid);
+        *ret_gid = container_gid_inside(container, upcall->gid);
+        *ret_pid = container == upcall->container ? upcall->inside_pid : upcall->caller ? container_pid_inside(container, upcall->caller) : 0;
+}
+
 static const char *found_word(uint32_t found) {
         switch (found) {
         case UPCALL_FOUND_PIDNS:
@@ -178,7 +202,8 @@ static int upcall_attribute(Upcall *upcall, const struct attribution *attributio
 
 struct route_subject upcall_subject(const Upcall *upcall) {
         return (struct route_subject){ .key_type = upcall->key_type, .description = upcall->description, .callout = upcall->callout,
-                                       .callout_size = upcall->callout_size, .origin = upcall->origin };
+                                       .callout_size = upcall->callout_size, .operation = upcall->operation, .origin = upcall->origin,
+                                       .uid = upcall->uid };
 }
 
 /* ---- limits ---- */
@@ -233,10 +258,16 @@ static bool upcall_limit(Upcall *upcall, bool reserved) {
         return true;
 }
 
-/* An agent that would be asked, but is not there */
+static bool somebody_is_there(const struct upcall_decision *decision) {
+        for (unsigned i = 0; i < decision->n_next; i++)
+                if (agent_is_there(decision->next[i]))
+                        return true;
+        return decision->agent && agent_is_there(decision->agent);
+}
+
+/* Agents that would be asked, but are not there */
 static struct upcall_decision foresee(struct upcall_decision decision) {
-        if (decision.action == UPCALL_ACTION_ANSWER &&
-            (!decision.agent || (decision.agent->kind == UPCALL_AGENT_RESIDENT && decision.agent->n_sessions == 0)))
+        if (decision.action == UPCALL_ACTION_ANSWER && !somebody_is_there(&decision))
                 return reject(ENOKEY, UPCALL_SHORT_REFUSAL, "no-agent");
         return decision;
 }
@@ -262,6 +293,7 @@ static void upcall_resolve(Upcall *upcall) {
         if (waits_for_no_record(upcall))
                 upcall->unconditional = true;
         if (!upcall->observed) {
+                upcall_pass_over_absent(upcall);
                 upcall_say(upcall, upcall->decision.reason);
                 return;
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files of an upcall share: upcall.c (life, verdict, dispatch record), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
- * what is to be done), upcall-ask.c (the agent), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
+ * what is to be done), upcall-ask.c (the agent), upcall-failover.c (the next one), upcall-lend.c (authority), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
 #ifndef BROKER_UPCALL_INTERNAL_H
 #define BROKER_UPCALL_INTERNAL_H
 
@@ -29,7 +29,8 @@ struct route_subject upcall_subject(const Upcall *upcall); /* borrows from it */
 void upcall_say(Upcall *upcall, const char *reason); /* why, for the record */
 int upcall_arm(Upcall *upcall, uint64_t when);       /* the one timer; CLOCK_BOOTTIME */
 
-void upcall_leave_agent(Upcall *upcall);              /* whether the agent was asked already or not */
+void upcall_leave_queue(Upcall *upcall);              /* whether the agent was asked already or not */
+void upcall_leave_agent(Upcall *upcall);              /* the same, for good */
 void upcall_discount(Upcall *upcall);                 /* it is not in flight any more */
 void upcall_disconnect(Upcall *upcall);
 
@@ -55,6 +56,12 @@ void upcall_record(Upcall *upcall); /* ledger row, dispatch record; goes on by i
 void upcall_begin(Upcall *upcall, const struct process_facts *facts);
 void upcall_run_helper(Upcall *upcall, const Agent *agent); /* tells the client to */
 void upcall_dispatch(Upcall *upcall); /* to its agent, or into the agent's queue */
+int upcall_read_lent(Upcall *upcall, const struct packet *packet); /* what came of a verdict to lend */
+int upcall_lend(Upcall *upcall, Session *session); /* tells the client to; the session is asked when it has */
+
+/* Before anything is recorded: who is not connected is passed over, as long as somebody behind it is. */
+void upcall_pass_over_absent(Upcall *upcall);
+bool upcall_fail_over(Upcall *upcall, const char *reason); /* false: there is nobody else, nothing was done */
 
 /* Takes one packet that the client has sent, if there is one. */
 void upcall_read(Upcall *upcall);

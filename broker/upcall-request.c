@@ -15,6 +15,7 @@ int upcall_copy(Upcall *upcall, const struct message_request *request) {
         upcall->retry = request->retry;
         upcall->flags = request->flags;
         upcall->key = request->key;
+        upcall->operation = request->operation;
         upcall->origin = request->origin;
         upcall->uid = request->uid;
         upcall->gid = request->gid;

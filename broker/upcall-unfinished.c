@@ -68,6 +68,7 @@ static int load_unfinished(void *userdata, const struct ledger_row *row) {
         (void) snprintf(upcall->comm, sizeof(upcall->comm), "%s", row->caller_comm ? row->caller_comm : "");
         (void) snprintf(upcall->key_type, sizeof(upcall->key_type), "%s", row->key_type ? row->key_type : "?");
         (void) snprintf(upcall->agent_name, sizeof(upcall->agent_name), "%s", row->agent ? row->agent : "");
+        (void) snprintf(upcall->failed, sizeof(upcall->failed), "%s", row->failed ? row->failed : "");
         upcall->description = malloc(row->description_size + 1);
         if (!upcall->description)
                 return -ENOMEM;

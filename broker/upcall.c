@@ -45,14 +45,19 @@ int upcall_arm(Upcall *upcall, uint64_t when) {
         return sd_event_add_time(upcall->broker->event, &upcall->timer, CLOCK_BOOTTIME, when, USEC_PER_MSEC, on_timeout, upcall);
 }
 
-/* Nor is it judged anew from here on: what waits for its records may be thousands. */
-void upcall_leave_agent(Upcall *upcall) {
+void upcall_leave_queue(Upcall *upcall) {
         if (upcall->session)
                 session_withdraw(upcall->session, upcall);
         else if (upcall->state == UPCALL_WAITING && upcall->decision.agent)
                 TAILQ_REMOVE(&upcall->decision.agent->waiting, upcall, agent_link);
         quota_give_back(&upcall->waiting);
+}
+
+/* Nor is it judged anew from here on: what waits for its records may be thousands. */
+void upcall_leave_agent(Upcall *upcall) {
+        upcall_leave_queue(upcall);
         upcall->decision.agent = NULL;
+        upcall->decision.n_next = 0;
         free(TAKE_PTR(upcall->caller));
 }
 
@@ -163,6 +168,13 @@ void upcall_run_helper(Upcall *upcall, const Agent *agent) {
         upcall_send_verdict(upcall, &verdict, container->pidfd);
 }
 
+void upcall_lent_answered(Upcall *upcall) {
+        struct message_verdict verdict = { .action = UPCALL_ACTION_LOOK };
+
+        memcpy(verdict.id, upcall->id, sizeof(verdict.id));
+        upcall_send_verdict(upcall, &verdict, -1);
+}
+
 void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error) {
         upcall->claim = upcall_outcome_words[instantiated ? UPCALL_OUTCOME_INSTANTIATED :
                                              clamp_error(error) == ENOKEY ? UPCALL_OUTCOME_NEGATED : UPCALL_OUTCOME_REJECTED];
@@ -226,10 +238,10 @@ void upcall_proceed(Upcall *upcall) {
                 upcall_defer(upcall);
         else if (decision->action == UPCALL_ACTION_REJECT)
                 upcall_reject(upcall, decision->error, decision->seconds, decision->reason);
-        else if (!upcall->container || !decision->agent) /* gone while the record was made */
-                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "container-ended");
-        else
+        else if (upcall->container && decision->agent)
                 upcall_dispatch(upcall);
+        else if (!upcall->container || !upcall_fail_over(upcall, "agent-removed")) /* gone while the record was made */
+                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "container-ended");
 }
 
 bool upcall_audit_is_down(const Upcall *upcall) {
@@ -268,12 +280,31 @@ static void dispatch_settled(Upcall *upcall) {
                 upcall_complete(upcall);
 }
 
+static void on_dispatch_recorded(void *userdata, int error, const struct sender_receipt *receipt);
+
+static bool repeat_dispatch(Upcall *upcall) {
+        if (upcall->dispatch_repeated)
+                return false;
+        upcall->dispatch_repeated = true;
+        upcall->dispatch_retry++;
+        return !upcall_audit_is_down(upcall) && evidence_dispatch(upcall, on_dispatch_recorded) == 0;
+}
+
+/* Another agent has heard of it meanwhile. */
+static bool redispatch(Upcall *upcall) {
+        if (!upcall->owes_redispatch)
+                return false;
+        upcall->owes_redispatch = upcall->dispatch_repeated = false;
+        upcall->dispatch_retry++;
+        return upcall_send_dispatch(upcall) == 0;
+}
+
 static void on_dispatch_recorded(void *userdata, int error, const struct sender_receipt *receipt) {
         Upcall *upcall = userdata;
 
         upcall->dispatch_job = NULL;
         broker_note_audit(upcall->broker, error);
-        if (error == -ENODATA && upcall->dispatch_retry++ == 0 && !upcall_audit_is_down(upcall) && evidence_dispatch(upcall, on_dispatch_recorded) == 0)
+        if (error == -ENODATA && repeat_dispatch(upcall))
                 return;
         if (error < 0)
                 upcall_record_lost(upcall, EVIDENCE_DISPATCH, error);
@@ -282,6 +313,8 @@ static void on_dispatch_recorded(void *userdata, int error, const struct sender_
                 if (error < 0)
                         upcall_row_lost(upcall);
         }
+        if (redispatch(upcall))
+                return;
         if (upcall->state != UPCALL_RECORDING)
                 dispatch_settled(upcall);
         else if (error < 0)
@@ -307,6 +340,7 @@ static int upcall_open_ledger(Upcall *upcall) {
                 .description = upcall->description,
                 .description_size = upcall->description_size,
                 .agent = upcall->agent_name[0] ? upcall->agent_name : NULL,
+                .failed = upcall->failed[0] ? upcall->failed : NULL,
                 .mode = upcall->decision.mode,
                 .found = upcall->found,
                 .origin = upcall->origin == UPCALL_ORIGIN_KERNEL ? "kernel" : "user",
@@ -395,6 +429,14 @@ static bool client_has_given_up(const Upcall *upcall) {
         return true;
 }
 
+static int upcall_read_answer(Upcall *upcall, const struct packet *packet) {
+        uint16_t type;
+
+        if (upcall->n_loans > 0 && wire_peek(packet->data, packet->size, &type) == 0 && type == UPCALL_MESSAGE_LENT)
+                return upcall_read_lent(upcall, packet);
+        return upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
+}
+
 void upcall_read(Upcall *upcall) {
         struct packet *packet = &upcall->broker->packet;
         int r;
@@ -410,7 +452,7 @@ void upcall_read(Upcall *upcall) {
         if (r == 0 && upcall->state == UPCALL_READING)
                 r = upcall_read_request(upcall, packet);
         else if (r == 0)
-                r = upcall->state == UPCALL_DECIDED ? upcall_read_outcome(upcall, packet) : -EBADMSG;
+                r = upcall_read_answer(upcall, packet);
         if (r < 0) { /* whoever sent it may be anybody */
                 packet_drop(upcall->broker->closing, packet);
                 upcall_protocol_error(upcall, r);
@@ -424,6 +466,14 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
         (void) events;
         upcall_read(userdata);
         return 0;
+}
+
+static void agent_is_late(Upcall *upcall) {
+        bool absent = upcall->state == UPCALL_WAITING && upcall->decision.agent->n_sessions == 0;
+        const char *reason = absent ? "no-agent" : "deadline";
+
+        if (!upcall_fail_over(upcall, reason))
+                upcall_reject(upcall, absent ? ENOKEY : ETIMEDOUT, UPCALL_SHORT_REFUSAL, reason);
 }
 
 static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
@@ -444,13 +494,8 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata) {
                         upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
                 break;
         case UPCALL_WAITING:
-                if (upcall->decision.agent->n_sessions == 0)
-                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "no-agent");
-                else
-                        upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
-                break;
         case UPCALL_ASKED:
-                upcall_reject(upcall, ETIMEDOUT, UPCALL_SHORT_REFUSAL, "deadline");
+                agent_is_late(upcall);
                 break;
         case UPCALL_DECIDED:
                 upcall_say(upcall, "no-outcome");
@@ -516,39 +561,4 @@ void upcall_container_ended(Container *container, const char *reason) {
                         upcall_discount(upcall);
                         upcall->container = NULL;
                 }
-}
-
-/* Who would be asked now */
-static const Agent *agent_by_route(const Upcall *upcall) {
-        struct route_subject subject = upcall_subject(upcall);
-        Container *container = upcall->container;
-        const struct route *route = route_find((const struct route *const *) container->routes, container->n_routes, &subject);
-
-        return route && route->action == UPCALL_ACTION_ANSWER ? container_agent_by_row(container, route->agent) : NULL;
-}
-
-void upcall_routes_removed(Container *container, const char *reason) {
-        Upcall *upcall, *next;
-
-        for (upcall = TAILQ_FIRST(&container->broker->upcalls); upcall; upcall = next) {
-                next = TAILQ_NEXT(upcall, link);
-                if (upcall->container == container && upcall->decision.agent && upcall->decision.action == UPCALL_ACTION_ANSWER &&
-                    (upcall->state == UPCALL_WAITING || upcall->state == UPCALL_ASKED || upcall->state == UPCALL_RECORDING) &&
-                    agent_by_route(upcall) != upcall->decision.agent)
-                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
-        }
-}
-
-void upcall_agent_removed(Agent *agent, const char *reason) {
-        Upcall *upcall, *next;
-
-        for (upcall = TAILQ_FIRST(&agent->container->broker->upcalls); upcall; upcall = next) {
-                next = TAILQ_NEXT(upcall, link);
-                if (upcall->decision.agent != agent)
-                        continue;
-                if (upcall->state == UPCALL_RECORDING || upcall->state == UPCALL_PACED)
-                        upcall->decision.agent = NULL; /* upcall_proceed() refuses it when the record is there */
-                else
-                        upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, reason);
-        }
 }

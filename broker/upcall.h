@@ -27,11 +27,17 @@ enum upcall_state {
 
 #define UPCALL_REASON_MAX 48
 
+/* NAME/REASON, with a comma between them, of all agents but the last */
+#define UPCALL_FAILED_MAX ((ROUTE_AGENTS_MAX - 1) * (UPCALL_AGENT_NAME_MAX + UPCALL_REASON_MAX + 2))
+
 /* A verdict in the making. */
 struct upcall_decision {
         uint32_t action; /* enum upcall_action; ANSWER: ask agent */
         uint32_t error, seconds;
+        int64_t owner; /* row number of the container whose route it is */
         Agent *agent;
+        Agent *next[ROUTE_AGENTS_MAX - 1]; /* who is asked when that one fails, in this order */
+        unsigned n_next;
         const char *reason; /* "" when there is nothing to say */
         const char *mode;   /* payload, defer, reject */
 };
@@ -66,7 +72,7 @@ struct Upcall {
 
         /* the question */
         uint8_t id[UPCALL_ID_SIZE];
-        uint32_t retry, flags, key, origin, uid, gid;
+        uint32_t retry, flags, key, operation, origin, uid, gid;
         char key_type[UPCALL_TYPE_MAX + 1];
         char *description;    /* and the callout info behind it, in one piece */
         size_t description_size, callout_size;
@@ -91,6 +97,10 @@ struct Upcall {
         uint64_t nested;   /* seqno of the upcall it is nested in */
         struct upcall_decision decision;
         char agent_name[UPCALL_AGENT_NAME_MAX + 1];
+        char failed[UPCALL_FAILED_MAX]; /* who was asked before, for the record */
+        bool lending;   /* the client is lending the authority to its session, which has not been asked yet */
+        unsigned n_loans; /* verdicts to lend of which the client has not said what came of them */
+        uint64_t turn; /* CLOCK_BOOTTIME: when it is the next agent's, or the deadline */
         Session *session;
         Session *answered_by; /* a broker's, to hear the outcome; NULL: none */
 
@@ -98,6 +108,8 @@ struct Upcall {
         int64_t seqno; /* 0: no ledger row */
         SenderJob *dispatch_job, *completion_job;
         unsigned dispatch_retry, completion_retry;
+        bool dispatch_repeated; /* since it was not read back */
+        bool owes_redispatch;   /* another agent was asked while that of the one before was under way */
         bool owes_dispatch;      /* of an earlier broker that died before the record was read back */
         bool completion_spooled; /* the spool ends the ledger row */
         const char *gap; /* what the ledger will miss; NULL: nothing so far */
@@ -113,22 +125,34 @@ struct Upcall {
 int upcall_accept(Broker *broker, int fd); /* takes fd over, also on failure */
 Upcall *upcall_free(Upcall *upcall);
 
+/* The caller's ids as seen in a container, or on the host (NULL): (uint32_t) -1, and 0 for the pid, where they do not show there. */
+void upcall_ids_at(const Upcall *upcall, Container *container, uint32_t *ret_uid, uint32_t *ret_gid, uint32_t *ret_pid);
+
 /* From sessions, before the verdict: the agent speaks of a key that is instantiated, or refused with this errno. That is recorded where it became
  * something else. */
 void upcall_claimed(Upcall *upcall, bool instantiated, uint32_t error);
 /* The payload is either inline or in fd, a memfd that was checked; fd stays the caller's. */
 void upcall_answered(Upcall *upcall, struct wire_span payload, int fd, uint32_t seconds);
+void upcall_lent_answered(Upcall *upcall); /* the agent says that it has answered the key by itself */
 void upcall_refused(Upcall *upcall, uint32_t error, uint32_t seconds, const char *reason);
 
 /* The agent has a worker that is free, or none left. */
 void upcall_ask_waiting(Agent *agent);
 
-/* Everything under way for this container, or this agent, is refused. */
-void upcall_container_ended(Container *container, const char *reason);
-void upcall_agent_removed(Agent *agent, const char *reason);
+/* The agent died, or was cut off, before it answered: the next one of the route is asked, or the upcall is refused. */
+void upcall_agent_failed(Upcall *upcall, const char *reason);
 
-/* What is under way by a route that is not there any more, and by another one would go elsewhere, is refused. */
-void upcall_routes_removed(Container *container, const char *reason);
+/* Upcalls that wait for one that is not there are its now, where it is a later one of their routes. */
+void upcall_agent_arrived(Agent *agent);
+
+/* Everything under way for this container is refused. */
+void upcall_container_ended(Container *container, const char *reason);
+
+/* The agent is not asked any more, or not by routes of owner. What waits for it is the next one's, or refused. */
+void upcall_agent_withdrawn(Agent *agent, const Container *owner, const char *reason);
+
+/* What is under way by a route of owner that is not there any more, and by another one would go elsewhere, is refused. */
+void upcall_routes_removed(Container *owner, const char *reason);
 
 /* At start: makes the event sources that upcalls with a verdict wait for. */
 int upcall_settle_start(Broker *broker);

@@ -73,6 +73,14 @@ int key_set_permissions(int32_t key, uint32_t permissions) {
         return (int) keyctl(KEYCTL_SETPERM, serial(key), permissions, 0, 0);
 }
 
+int key_link_authority(int32_t keyring) {
+        return (int) keyctl(KEYCTL_LINK, serial(KEY_SPEC_REQKEY_AUTH_KEY), serial(keyring), 0, 0);
+}
+
+int key_unlink_authority(int32_t keyring) {
+        return (int) keyctl(KEYCTL_UNLINK, serial(KEY_SPEC_REQKEY_AUTH_KEY), serial(keyring), 0, 0);
+}
+
 int key_invalidate(int32_t key) {
         return (int) keyctl(KEYCTL_INVALIDATE, serial(key), 0, 0, 0);
 }

@@ -22,6 +22,9 @@ int key_set_timeout(int32_t key, uint32_t seconds);
 /* Others than the requester, possible before the key is instantiated. */
 int key_set_group(int32_t key, gid_t group);
 int key_set_permissions(int32_t key, uint32_t permissions);
+/* The authority that this process has assumed, into a keyring; and out of it again. */
+int key_link_authority(int32_t keyring);
+int key_unlink_authority(int32_t keyring);
 /* Makes the key useless at once; the kernel then takes it out of every keyring. */
 int key_invalidate(int32_t key);
 /* A new, empty session keyring in the place of the present one. */

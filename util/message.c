@@ -96,6 +96,7 @@ static const struct wire_field message_request_fields[] = {
         TEXT(message_request, MUST, KEY_TYPE, key_type, 1, UPCALL_TYPE_MAX),
         TEXT(message_request, MUST, DESCRIPTION, description, 0, UPCALL_DESCRIPTION_MAX),
         BYTES(message_request, MAY, CALLOUT, callout, UPCALL_CALLOUT_MAX),
+        U32_BETWEEN(message_request, MAY, OPERATION, operation, UPCALL_OPERATION_CREATE, UPCALL_OPERATION_CREATE),
         U32_BETWEEN(message_request, MUST, ORIGIN, origin, UPCALL_ORIGIN_USER, UPCALL_ORIGIN_KERNEL),
         U32(message_request, MUST, UID, uid),
         U32(message_request, MUST, GID, gid),
@@ -106,7 +107,7 @@ MESSAGE_LAYOUT(request, REQUEST, 1, 1);
 
 static const struct wire_field message_verdict_fields[] = {
         ID(message_verdict, MUST, ID, id),
-        U32_BETWEEN(message_verdict, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_HELPER),
+        U32_BETWEEN(message_verdict, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_LOOK),
         U32_BETWEEN(message_verdict, MAY, ERROR, error, 1, ERRNO_MAX),
         U32_BETWEEN(message_verdict, MAY, SECONDS, seconds, 0, UPCALL_SECONDS_MAX),
         BYTES(message_verdict, MAY, PAYLOAD, payload, UPCALL_INLINE_MAX),
@@ -116,8 +117,17 @@ static const struct wire_field message_verdict_fields[] = {
         BYTES(message_verdict, MAY, ARGUMENTS, arguments, UPCALL_ARGUMENTS_MAX),
         ID(message_verdict, MAY, CONTID, contid),
         TEXT(message_verdict, MAY, CONTAINER, container, 1, UPCALL_NAME_MAX),
+        U32_BETWEEN(message_verdict, MAY, KEYRING, keyring, 1, INT32_MAX),
 };
 MESSAGE_LAYOUT(verdict, VERDICT, 0, 1);
+
+static const struct wire_field message_lent_fields[] = {
+        ID(message_lent, MUST, ID, id),
+        U32_BETWEEN(message_lent, MUST, KEYRING, keyring, 0, INT32_MAX),
+        U32_BETWEEN(message_lent, MUST, ERROR, error, 0, ERRNO_MAX),
+        TEXT(message_lent, MAY, REASON, reason, 1, REASON_MAX),
+};
+MESSAGE_LAYOUT(lent, LENT, 0, 0);
 
 static const struct wire_field message_outcome_fields[] = {
         ID(message_outcome, MUST, ID, id),
@@ -135,6 +145,7 @@ MESSAGE_LAYOUT(hello, HELLO, 0, 0);
 static const struct wire_field message_attach_fields[] = {
         TEXT(message_attach, MUST, NAME, name, 1, UPCALL_AGENT_NAME_MAX),
         U32_BETWEEN(message_attach, MUST, WORKERS, workers, 1, WORKERS_MAX),
+        U32_BETWEEN(message_attach, MAY, KEYRING, keyring, 1, INT32_MAX),
         U32_BETWEEN(message_attach, MAY, FLAGS, flags, 0, UPCALL_FLAG_BROKER),
 };
 MESSAGE_LAYOUT(attach, ATTACH, 0, 0);
@@ -158,8 +169,14 @@ static const struct wire_field message_question_fields[] = {
         U32(message_question, MUST, PID, pid),
         ID(message_question, MUST, CONTID, contid),
         U32(message_question, MUST, TIMEOUT_MS, timeout_ms),
+        U32_BETWEEN(message_question, MAY, LEND, lend, 1, 1),
 };
 MESSAGE_LAYOUT(question, QUESTION, 0, 1);
+
+static const struct wire_field message_answered_fields[] = {
+        ID(message_answered, MUST, ID, id),
+};
+MESSAGE_LAYOUT(answered, ANSWERED, 0, 0);
 
 static const struct wire_field message_answer_fields[] = {
         ID(message_answer, MUST, ID, id),
@@ -182,19 +199,24 @@ static const struct wire_field message_withdraw_fields[] = {
 MESSAGE_LAYOUT(withdraw, WITHDRAW, 0, 0);
 
 static const struct wire_field message_control_fields[] = {
-        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_DELEGATION_LIST),
+        U32_BETWEEN(message_control, MUST, VERB, verb, UPCALL_VERB_STATUS, UPCALL_VERB_AGENT_DISALLOW),
         U32_BETWEEN(message_control, MAY, FLAGS, flags, 0, FLAGS_ALL),
         TEXT(message_control, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         TEXT(message_control, MAY, NAME, name, 0, UPCALL_NAME_MAX),
         ID(message_control, MAY, CONTID, contid),
-        TEXT(message_control, MAY, AGENT, agent, 0, UPCALL_AGENT_NAME_MAX),
+        TEXT(message_control, MAY, AGENT, agent, 0, UPCALL_AGENT_NAMES_MAX),
         U32(message_control, MAY, UID, uid),
+        U32_BETWEEN(message_control, MAY, PLACE, place, UPCALL_PLACE_CONTAINER, UPCALL_PLACE_HOST),
+        TEXT(message_control, MAY, SERVES, serves, 0, UPCALL_NAME_MAX),
         U32_BETWEEN(message_control, MAY, ACTION, action, 0, UPCALL_ACTION_DEFER),
         U32_BETWEEN(message_control, MAY, ERROR, error, 0, ERRNO_MAX),
         TEXT(message_control, MAY, KEY_TYPE, key_type, 0, UPCALL_TYPE_MAX),
         TEXT(message_control, MAY, DESCRIPTION, description, 0, UPCALL_DESCRIPTION_MAX),
         TEXT(message_control, MAY, CALLOUT, callout, 0, UPCALL_CALLOUT_MAX),
+        U32_BETWEEN(message_control, MAY, OPERATION, operation, UPCALL_OPERATION_CREATE, UPCALL_OPERATION_CREATE),
         U32_BETWEEN(message_control, MAY, ORIGIN, origin, 0, UPCALL_ORIGIN_KERNEL + 1),
+        U32(message_control, MAY, CALLER_UID, caller_uid),
+        U32_BETWEEN(message_control, MAY, ROUTE_FLAGS, route_flags, 0, UPCALL_ROUTE_FLAGS),
         U32(message_control, MAY, PRIORITY, priority),
         U64(message_control, MAY, ROUTE, route),
         TEXT(message_control, MAY, RUNTIME_ID, runtime_id, 0, UPCALL_RUNTIME_ID_MAX),
@@ -265,8 +287,10 @@ MESSAGE_LAYOUT(container, CONTAINER, 0, 0);
 
 static const struct wire_field message_agent_fields[] = {
         TEXT(message_agent, MUST, AGENT, agent, 0, UPCALL_AGENT_NAME_MAX),
-        TEXT(message_agent, MUST, CONTAINER, container, 0, UPCALL_NAME_MAX),
+        TEXT(message_agent, MAY, CONTAINER, container, 0, UPCALL_NAME_MAX),
         ID(message_agent, MUST, CONTID, contid),
+        U32_BETWEEN(message_agent, MAY, PLACE, place, UPCALL_PLACE_CONTAINER, UPCALL_PLACE_HOST),
+        TEXT(message_agent, MAY, SERVES, serves, 0, TEXT_MAX),
         U32(message_agent, MUST, UID, uid),
         U32(message_agent, MUST, COUNT, count),
         U32(message_agent, MUST, WORKERS, workers),
@@ -282,11 +306,15 @@ static const struct wire_field message_route_fields[] = {
         ID(message_route, MUST, CONTID, contid),
         U32_BETWEEN(message_route, MUST, ACTION, action, UPCALL_ACTION_ANSWER, UPCALL_ACTION_DEFER),
         U32_BETWEEN(message_route, MAY, ERROR, error, 0, ERRNO_MAX),
-        TEXT(message_route, MAY, AGENT, agent, 0, UPCALL_AGENT_NAME_MAX),
+        TEXT(message_route, MAY, AGENT, agent, 0, UPCALL_AGENT_NAMES_MAX),
         TEXT(message_route, MUST, KEY_TYPE, key_type, 0, UPCALL_TYPE_MAX),
         TEXT(message_route, MUST, DESCRIPTION, description, 0, UPCALL_DESCRIPTION_MAX),
         TEXT(message_route, MAY, CALLOUT, callout, 0, UPCALL_CALLOUT_MAX),
+        U32_BETWEEN(message_route, MAY, OPERATION, operation, UPCALL_OPERATION_CREATE, UPCALL_OPERATION_CREATE),
         U32_BETWEEN(message_route, MUST, ORIGIN, origin, 0, UPCALL_ORIGIN_KERNEL + 1),
+        U32(message_route, MAY, CALLER_UID, caller_uid),
+        U32_BETWEEN(message_route, MAY, ROUTE_FLAGS, route_flags, 0, UPCALL_ROUTE_FLAGS),
+        U32_BETWEEN(message_route, MAY, RESULT, result, 0, UPCALL_ROUTE_MISSES),
         U32(message_route, MUST, PRIORITY, priority),
         TEXT(message_route, MAY, TEXT, text, 0, TEXT_MAX),
 };
@@ -347,6 +375,8 @@ const struct wire_layout *const message_layouts[] = {
         &message_answer_layout,
         &message_refusal_layout,
         &message_withdraw_layout,
+        &message_answered_layout,
+        &message_lent_layout,
         &message_control_layout,
         &message_status_layout,
         &message_container_layout,

@@ -23,6 +23,7 @@ struct message_request {
         uint32_t flags; /* enum upcall_flag */
         uint32_t key;
         struct wire_span key_type, description, callout; /* callout (optional) */
+        uint32_t operation;                              /* (optional) enum upcall_operation */
         uint32_t origin;                                 /* enum upcall_origin */
         uint32_t uid, gid;                               /* the kernel's arguments */
         uint32_t timeout_ms;                             /* what is left of the client's deadline */
@@ -39,6 +40,14 @@ struct message_verdict {
         struct wire_span arguments; /* HELPER: its program and arguments, with their macros */
         uint8_t contid[16];
         struct wire_span container; /* its name */
+        uint32_t keyring;           /* LEND: whose descriptor's process it belongs to */
+};
+
+struct message_lent {
+        uint8_t id[UPCALL_ID_SIZE];
+        uint32_t keyring;        /* as in the verdict */
+        uint32_t error;          /* errno, 0: it is lent */
+        struct wire_span reason; /* (optional) */
 };
 
 struct message_outcome {
@@ -55,6 +64,7 @@ struct message_hello {
 struct message_attach {
         struct wire_span name;
         uint32_t workers;
+        uint32_t keyring; /* (optional) for the authority over keys; 0: none */
         uint32_t flags; /* (optional) UPCALL_FLAG_BROKER */
 };
 
@@ -72,6 +82,7 @@ struct message_question {
         uint32_t uid, gid, pid; /* as seen inside the agent's container; (uint32_t) -1, and pid 0, where they do not show there */
         uint8_t contid[16];     /* the container that asks */
         uint32_t timeout_ms;
+        uint32_t lend;          /* (optional) 1: the authority is in the agent's keyring */
 };
 
 struct message_answer {
@@ -86,6 +97,10 @@ struct message_refusal {
         struct wire_span reason; /* (optional) a word of [a-z-] for the record */
 };
 
+struct message_answered {
+        uint8_t id[UPCALL_ID_SIZE];
+};
+
 struct message_withdraw {
         uint8_t id[UPCALL_ID_SIZE];
 };
@@ -96,12 +111,17 @@ struct message_control {
         struct wire_span container; /* name or contid; everything from here on (optional), as the verb wants */
         struct wire_span name;      /* container register */
         uint8_t contid[16];         /* container register: all zero when the broker is to make one up */
-        struct wire_span agent;
-        uint32_t uid;               /* agent add: as inside */
+        struct wire_span agent;     /* route add: names, with a comma between them */
+        uint32_t uid;               /* agent add: as inside, or on the host */
+        uint32_t place;             /* agent …: enum upcall_agent_place */
+        struct wire_span serves;    /* agent add, allow, disallow: name or contid of another container */
         uint32_t action;            /* route add: DEFER, REJECT; else 0 and an agent */
         uint32_t error;             /* route add --reject */
         struct wire_span key_type, description, callout;
+        uint32_t operation;         /* route: enum upcall_operation */
         uint32_t origin;            /* route: 0 any, else enum upcall_origin + 1 */
+        uint32_t caller_uid;        /* route: 0 any, else uid + 1 */
+        uint32_t route_flags;       /* route add: set of enum upcall_route_flag */
         uint32_t priority;
         uint64_t route;             /* route remove */
         struct wire_span runtime_id, image, pod; /* container register: for people, and for finding the container again; runtime_id also: key list */
@@ -152,8 +172,10 @@ struct message_container {
 
 struct message_agent {
         struct wire_span agent;
-        struct wire_span container;
-        uint8_t contid[16];
+        struct wire_span container; /* (optional) */
+        uint8_t contid[16];         /* all zero: of the host */
+        uint32_t place;             /* (optional) enum upcall_agent_place */
+        struct wire_span serves;    /* (optional) names of other containers */
         uint32_t uid;
         uint32_t count;   /* connections at present */
         uint32_t workers; /* of all connections */
@@ -167,11 +189,15 @@ struct message_route {
         uint8_t contid[16];
         uint32_t action; /* ANSWER: ask the agent */
         uint32_t error;  /* (optional) */
-        struct wire_span agent; /* (optional) */
+        struct wire_span agent; /* (optional) names, with a comma between them */
         struct wire_span key_type, description, callout; /* globs; callout (optional) */
+        uint32_t operation;     /* (optional) */
         uint32_t origin;
+        uint32_t caller_uid;    /* (optional) 0: any, else uid + 1 */
+        uint32_t route_flags;   /* (optional) */
         uint32_t priority;
-        struct wire_span text; /* (optional) route test: why */
+        uint32_t result;        /* (optional) route test: enum upcall_route_result */
+        struct wire_span text;  /* (optional) route test: why */
 };
 
 struct message_key {
@@ -219,6 +245,8 @@ extern const struct wire_layout message_question_layout;
 extern const struct wire_layout message_answer_layout;
 extern const struct wire_layout message_refusal_layout;
 extern const struct wire_layout message_withdraw_layout;
+extern const struct wire_layout message_answered_layout;
+extern const struct wire_layout message_lent_layout;
 extern const struct wire_layout message_control_layout;
 extern const struct wire_layout message_status_layout;
 extern const struct wire_layout message_container_layout;

@@ -43,6 +43,12 @@ typedef struct upcall upcall;
  * -ECONNRESET: it went away meanwhile; -EBADMSG: what listens there is no broker; -EINVAL: a bad argument; -ENOMEM. */
 int upcall_agent_connect(const char *socket, const char *name, unsigned workers, int timeout_ms, upcall_agent **ret_agent);
 
+/* The same for an agent that was added with --lend: it gets the authority over a key, and instantiates or rejects the key by itself.
+ *   keyring     serial of a keyring of this process's user, which grants that user View, Search and Write (KEY_USR_VIEW | KEY_USR_SEARCH |
+ *               KEY_USR_WRITE), and that the process possesses: before each question the authority for it is linked into it
+ * Errors as above; -EINVAL also for a keyring below 1. Without this function the broker refuses such an agent with -EINVAL. */
+int upcall_agent_connect_lend(const char *socket, const char *name, unsigned workers, int timeout_ms, int32_t keyring, upcall_agent **ret_agent);
+
 /* Closes the connection; upcalls that were not answered are refused by the broker or go to the next agent. Upcalls that were
  * received must not be answered any more, but must still be released. Accepts NULL; returns NULL. */
 upcall_agent *upcall_agent_close(upcall_agent *agent);
@@ -50,7 +56,7 @@ upcall_agent *upcall_agent_close(upcall_agent *agent);
 /* A descriptor for poll(2): POLLIN when upcall_agent_receive() has something to do. Owned by the connection. */
 int upcall_agent_fd(const upcall_agent *agent);
 
-/* The container this agent is attached to: its contid (16 bytes) and its name. */
+/* The container this agent is attached to: its contid (16 bytes) and its name. All zero and "" for an agent of the host. */
 const uint8_t *upcall_agent_contid(const upcall_agent *agent);
 const char *upcall_agent_container(const upcall_agent *agent);
 
@@ -78,9 +84,17 @@ uint32_t upcall_uid(const upcall *upcall);            /* the caller's, as seen i
 uint32_t upcall_gid(const upcall *upcall);
 uint32_t upcall_pid(const upcall *upcall);            /* the same; 0: not seen there */
 const char *upcall_origin(const upcall *upcall);      /* "kernel": a file system asks; "user": request_key(2) */
-const uint8_t *upcall_contid(const upcall *upcall);   /* 16 bytes: the container that asks */
+const uint8_t *upcall_contid(const upcall *upcall);   /* 16 bytes: the container that asks; not always the agent's own */
 unsigned upcall_retry(const upcall *upcall);          /* how often this question was asked before */
 int upcall_left_ms(const upcall *upcall);             /* what is left of the deadline */
+
+/* Whether the authority for this upcall is in the keyring: keyctl(KEYCTL_ASSUME_AUTHORITY, upcall_key()), then KEYCTL_INSTANTIATE or KEYCTL_REJECT, then
+ * KEYCTL_ASSUME_AUTHORITY with 0, and upcall_answered(). It ends with the upcall. 1 or 0. */
+int upcall_is_lent(const upcall *upcall);
+
+/* Says that this process has answered the key by itself. The broker does not believe it, but has it looked at: a key that was not answered is refused.
+ * Errors as of upcall_answer(); -EPERM for an upcall that is not lent. */
+int upcall_answered(upcall *upcall);
 
 /* Answers with a payload of up to 1048575 bytes (0 is allowed; the key type has its own limits) and a lifetime in seconds, or
  * UPCALL_LIFETIME_NONE. The payload is copied; wipe your own. Returns 0, also when the upcall was withdrawn meanwhile (it is

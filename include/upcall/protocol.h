@@ -69,6 +69,10 @@ extern "C" {
 #define UPCALL_NAME_MAX 255
 #define UPCALL_AGENT_NAME_MAX 63
 
+/* The agents of a route, in the order in which they are asked: names with a comma between them. */
+#define UPCALL_ROUTE_AGENTS_MAX 4
+#define UPCALL_AGENT_NAMES_MAX (UPCALL_ROUTE_AGENTS_MAX * (UPCALL_AGENT_NAME_MAX + 1) - 1)
+
 /* A helper's program and its arguments, each with its NUL: all of them in bytes, and how many. */
 #define UPCALL_ARGUMENTS_MAX 4096
 #define UPCALL_ARGUMENTS_COUNT_MAX 64
@@ -110,8 +114,9 @@ enum upcall_message_type {
         /* upcall.sock */
         UPCALL_MESSAGE_REQUEST = 16, /* client to broker, 1 descriptor: the caller's pidfd */
         UPCALL_MESSAGE_VERDICT = 17, /* broker to client, 0 descriptors, or 1: a sealed memfd (ANSWER), or the pidfd of the
-                                      * container's first process (HELPER) */
+                                      * container's first process (HELPER), or of the agent (LEND) */
         UPCALL_MESSAGE_OUTCOME = 18, /* client to broker; on agent.sock, broker to agent that is a broker itself; no descriptor */
+        UPCALL_MESSAGE_LENT = 19,    /* client to broker: the authority is in the agent's keyring (ERROR 0), or why it is not; another verdict follows */
 
         /* agent.sock */
         UPCALL_MESSAGE_HELLO = 32,    /* broker to agent, first on every connection */
@@ -121,6 +126,7 @@ enum upcall_message_type {
         UPCALL_MESSAGE_ANSWER = 36,   /* agent to broker, 0 descriptors, or 1: a sealed memfd */
         UPCALL_MESSAGE_REFUSAL = 37,  /* agent to broker */
         UPCALL_MESSAGE_WITHDRAW = 38, /* broker to agent: give the question back, by a refusal (ECANCELED) unless it was answered meanwhile */
+        UPCALL_MESSAGE_ANSWERED = 39, /* agent to broker: it has answered the key by itself, with the authority that was lent to it */
 
         /* control.sock */
         UPCALL_MESSAGE_CONTROL = 48, /* to broker, 0 descriptors, or 1: a pidfd (container register) */
@@ -165,7 +171,7 @@ enum upcall_field_tag {
         UPCALL_FIELD_WORKERS = 24,     /* u32 */
         UPCALL_FIELD_SEQNO = 25,       /* u64 */
         UPCALL_FIELD_VERB = 26,        /* u32: enum upcall_verb */
-        UPCALL_FIELD_AGENT = 27,       /* text */
+        UPCALL_FIELD_AGENT = 27,       /* text; of a route: names, with a comma between them */
         UPCALL_FIELD_STATE = 28,       /* u32: enum upcall_container_state */
         UPCALL_FIELD_PARENT = 29,      /* id: the parent's contid */
         UPCALL_FIELD_COUNT = 30,       /* u32 */
@@ -218,6 +224,13 @@ enum upcall_field_tag {
         UPCALL_FIELD_AGENT_KIND = 140, /* u32: enum upcall_agent_kind */
         UPCALL_FIELD_LEND = 141,       /* u32: 1, or absent */
         UPCALL_FIELD_ARGUMENTS = 142,  /* bytes: a helper's program and its arguments with their macros, each with its NUL */
+        UPCALL_FIELD_OPERATION = 150,  /* u32: enum upcall_operation */
+        UPCALL_FIELD_CALLER_UID = 151, /* u32: 0: any, else a caller's uid + 1, as seen in the container whose routes these are */
+        UPCALL_FIELD_ROUTE_FLAGS = 152, /* u32: set of enum upcall_route_flag */
+        UPCALL_FIELD_RESULT = 153,     /* u32: enum upcall_route_result */
+        UPCALL_FIELD_PLACE = 154,      /* u32: enum upcall_agent_place */
+        UPCALL_FIELD_SERVES = 155,     /* text: another container that an agent serves: its name or contid; or all of them, with a comma between them */
+        UPCALL_FIELD_KEYRING = 156,    /* u32: serial of a keyring that an agent offers, for the authority over keys */
 
         /* facts about a process (UPCALL_FIELD_CALLER) */
         UPCALL_FIELD_TGID = 100,        /* u32 */
@@ -249,6 +262,30 @@ enum upcall_origin {
         UPCALL_ORIGIN_KERNEL = 1, /* a file system, under the kernel's own credentials */
 };
 
+/* What the kernel wants done: its first argument to /sbin/request-key. It has only ever been "create" (security/keys/request_key.c). */
+enum upcall_operation {
+        UPCALL_OPERATION_CREATE = 0,
+};
+
+enum upcall_route_flag {
+        UPCALL_ROUTE_NESTED = 1 << 0,       /* also for callers in containers within this one */
+        UPCALL_ROUTE_SHARED_CACHE = 1 << 1, /* also for types of which the kernel has one cache for all containers */
+        UPCALL_ROUTE_FLAGS = UPCALL_ROUTE_NESTED | UPCALL_ROUTE_SHARED_CACHE,
+};
+
+/* Where an agent's process is. */
+enum upcall_agent_place {
+        UPCALL_PLACE_CONTAINER = 0,
+        UPCALL_PLACE_HOST = 1, /* in no container: the host's initial pid and user namespaces */
+};
+
+/* What a route is to an upcall that is tried on it. */
+enum upcall_route_result {
+        UPCALL_ROUTE_CHOSEN = 1,  /* it answers */
+        UPCALL_ROUTE_MATCHES = 2, /* it would, if it were not for the chosen one */
+        UPCALL_ROUTE_MISSES = 3,
+};
+
 enum upcall_flag {
         UPCALL_FLAG_DRY_RUN = 1 << 0,      /* REQUEST: say what would happen, tell no agent, write nothing */
         UPCALL_FLAG_ALL = 1 << 1,          /* CONTROL: ended containers, too */
@@ -266,6 +303,8 @@ enum upcall_action {
         UPCALL_ACTION_REJECT = 2, /* refuse with ERROR; SECONDS is the time-out */
         UPCALL_ACTION_DEFER = 3,  /* hand to the host's own request-key */
         UPCALL_ACTION_HELPER = 4, /* run a helper in the container whose first process the descriptor is; its own policy allowing */
+        UPCALL_ACTION_LEND = 5,   /* link the authority into KEYRING, of the agent whose process the descriptor is; its own policy allowing */
+        UPCALL_ACTION_LOOK = 6,   /* after LEND: the agent says that it has answered; see what became of the key */
 };
 
 /* What answers for a container. */
@@ -338,6 +377,8 @@ enum upcall_verb {
         UPCALL_VERB_DELEGATION_ADD = 50, /* DONE says its number in TEXT */
         UPCALL_VERB_DELEGATION_REMOVE = 51,
         UPCALL_VERB_DELEGATION_LIST = 52,
+        UPCALL_VERB_AGENT_ALLOW = 60,    /* AGENT serves SERVES as well, whose routes may lead to it from now on */
+        UPCALL_VERB_AGENT_DISALLOW = 61, /* no more */
         UPCALL_VERB_RELOAD = 20, /* reads the settings again; DONE says in TEXT which mode is in effect */
 };
 

@@ -54,7 +54,7 @@ off unregistered-reject broker/upcall-decide.c \
         's/broker->config\.unregistered == CONFIG_UNREGISTERED_DEFER \?/true ?/' \
         answer/stranger_in_an_unregistered_namespace_is_refused
 off no-route-refusal broker/upcall-decide.c \
-        's/return reject\(ENOKEY, KERNEL_REFUSAL, "no-route"\);/return defer("no-route");/' \
+        's/return reject\(ENOKEY, route_type_is_shared.*"no-route"\);/return defer("no-route");/' \
         answer/no_route_gives_enokey
 off host-deferral broker/upcall-decide.c \
         's/return defer\("host"\);/return reject(ENOKEY, KERNEL_REFUSAL, "host");/' \
@@ -118,7 +118,7 @@ off limit-connections-of-tools broker/control.c \
         's/control->peer\.uid == 0 \? QUOTA_RESERVE : 0,/QUOTA_ALWAYS,/' \
         quota/connections_of_tools_are_limited
 off limit-agents broker/control-agent.c \
-        's/if \(quota_ask\(.*\) < 0\)/if (false)/' \
+        's/if \(quota_ask\(.*\) == 0\)/if (true)/' \
         quota/agents_and_containers_are_limited
 off limit-given-back-by-the-verdict broker/upcall.c \
         '/^void upcall_discount/,/^}/ s/quota_give_back\(&upcall->charge\);/;/' \
@@ -208,7 +208,7 @@ off run-for-unknown-run broker/upcall-decide.c \
         's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
         run-for/run_that_the_broker_lost_is_not_the_hosts
 off run-for-is-no-agent broker/session.c \
-        '/^static Agent \*session_identify/,/^}/ s/if \(attribution\.run\)/if (false)/' \
+        's/ATTRIBUTION_CONTAINER \|\| attribution\.run\)/ATTRIBUTION_CONTAINER)/' \
         run-for/agent_is_not_let_in_by_acting_for_the_container
 off run-for-alone-in-its-cgroup broker/run.c \
         's/ \|\| cgroup_holds_only\(facts->cgroup_path, \(pid_t\) facts->tgid\) != 1\)/)/' \
@@ -238,13 +238,13 @@ off run-for-orders-nothing broker/control-peer.c \
 # ---- agents -----------------------------------------------------------------------------------------------------------------
 
 off agent-must-be-in-a-container broker/session.c \
-        '/^static Agent \*session_identify/,/^}/ { /if \(attribution\.verdict != ATTRIBUTION_CONTAINER\)/ { N; s/return NULL;/attribution.entry = \&TAILQ_FIRST(\&session->broker->containers)->entry;/ } }' \
+        's/^( *)return identify_host\(session, ret_agent\);/\1return identify_host(session, ret_agent) ? (*ret_agent = TAILQ_FIRST(\&TAILQ_FIRST(\&session->broker->containers)->agents), NULL) : NULL;/' \
         rogue/agent_of_the_host_is_turned_away
 off agent-must-be-in-its-container broker/session.c \
-        '/^static Agent \*session_identify/,/^}/ s/^( *)agent = container_find_agent\(container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = container_find_agent(container, session->name)))\n\1                break;/' \
+        's/^( *)agent = agent_find\(session->broker, container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = agent_find(session->broker, container, session->name)))\n\1                break;/' \
         rogue/agent_of_another_container_is_turned_away
 off agent-uid broker/session.c \
-        's/return has_uid\(session, container_uid_outside\(container, agent->uid\)\) \? agent : NULL;/return agent;/' \
+        's/if \(!has_uid\(session, container_uid_outside\(container, agent->uid\)\)\)/if (false)/' \
         rogue/agent_with_another_uid_is_turned_away
 off agent-uid-when-it-connected broker/session.c \
         's/ && session->uid == uid;/;/' \
@@ -256,13 +256,13 @@ off second-answer broker/session.c \
         '/^static int session_take_asked/,/^}/ s/return session_take_back\(session, id\) \? 0 : -EBADMSG;/return 0;/' \
         rogue/second_answer_is_not_used
 off agent-death-refuses-at-once broker/session.c \
-        's/upcall_refused\(upcall, ENOKEY, 1, reason\);/(void) reason;/' \
+        's/upcall_agent_failed\(upcall, reason\);/(void) reason;/' \
         failure/agent_killed_during_upcall
 off deadline-of-the-broker broker/upcall-request.c \
         's/if \(upcall->deadline > own\)/if (false)/' \
         failure/slow_agent_hits_the_deadline
 off deadline-of-an-asked-agent broker/upcall.c \
-        '/^ *case UPCALL_ASKED:/ { N; s/upcall_reject\(.*\);/;/ }' \
+        '/^ *case UPCALL_ASKED:/ { N; s/agent_is_late\(upcall\);/(void) agent_is_late;/ }' \
         failure/agent_that_hangs_itself
 
 # ---- payloads and packets ---------------------------------------------------------------------------------------------------
@@ -493,7 +493,7 @@ off observe-mode-is-checked tools/upcallctl/observe-verb.c \
 # ---- audit fails ------------------------------------------------------------------------------------------------------------
 
 off not-seen-is-asked-again broker/upcall.c \
-        's/if \(error == -ENODATA && upcall->dispatch_retry\+\+ == 0/if (false/' \
+        's/if \(error == -ENODATA && repeat_dispatch\(upcall\)\)/if (false \&\& repeat_dispatch(upcall))/' \
         audit-failure/records_that_were_not_seen_are_repeated
 off completion-waits-for-dispatch broker/upcall-settle.c \
         '/^void upcall_complete/,/^}/ s/if \(upcall->dispatch_job\)/if (false)/' \
@@ -931,7 +931,7 @@ off claim-in-the-ledger broker/upcall-settle.c \
         's/if \(upcall->claim\)$/if (false)/' \
         trail/agents_claim_is_recorded_as_such
 off chain-covers-the-claim broker/registry-file.c \
-        's/", error, time_done, claim\)"/", error, time_done, NULL)"/' \
+        's/", error, time_done, claim, failed\)"/", error, time_done, NULL, failed)"/' \
         unit/test-ledger
 off chain-leaves-out-what-is-not-there broker/registry-chain.c \
         's/while \(n_values - 2 > LEDGER_COLUMNS_ALWAYS && .*\)$/while (false)/' \
@@ -1030,7 +1030,7 @@ off attack-exec broker/upcall-decide.c \
         's/^( *)upcall_read\(outer\);/\1;/' \
         attack/exec_during_the_upcall_is_no_nested_one
 off attack-first-process-killed broker/session.c \
-        's/upcall_refused\(upcall, ENOKEY, 1, reason\);/(void) reason;/' \
+        's/upcall_agent_failed\(upcall, reason\);/(void) reason;/' \
         attack/first_process_killed_during_the_upcall_leaves_nobody_waiting
 off attack-number-used-again broker/container-load.c \
         's/ \|\| stat\.start_time != row->start_time//' \
@@ -1075,7 +1075,7 @@ off attack-upcall-socket broker/peer.c \
         '/^bool peer_is_upcall/,/^}/ s/parent\.kernel_thread/true/' \
         attack/root_of_a_runc_container_makes_no_upcall_of_its_own
 off attack-agent-socket broker/session.c \
-        '/^static Agent \*session_identify/,/^}/ s/^( *)agent = container_find_agent\(container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = container_find_agent(container, session->name)))\n\1                break;/' \
+        's/^( *)agent = agent_find\(session->broker, container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = agent_find(session->broker, container, session->name)))\n\1                break;/' \
         attack/root_of_a_runc_container_is_no_others_agent
 
 # ---- registration and nesting -------------------------------------------------------------------------------------------------
@@ -1137,7 +1137,7 @@ off tombstone-held-by-cgroup broker/container-end.c \
 off sessions-end-with-the-container broker/container-end.c \
         's/while \(\(session = TAILQ_FIRST\(&agent->sessions\)\)\)/while ((session = NULL))/' \
         life/agent_of_a_held_container_is_cut_off
-off agents-and-routes-taken-back schema/0007-end-of-a-container.sql \
+off agents-and-routes-taken-back schema/0011-route.sql \
         's/WHEN NEW\.state = 3/WHEN false/' \
         life/agents_and_routes_go_with_the_container
 off ended-descriptors-closed broker/container.c \
@@ -1230,6 +1230,81 @@ off lend-request-key-behind-takeover tools/upcall-request-key/keeper.c \
 off host-programs-by-name tools/upcall-request-key/policy.c \
         's/return name\[0\] != .*strchr\(name.*/return name[0];/' \
         helper-attack/evil_broker_names_no_paths_of_the_host
+# routes, and the agents that they lead to
+off route-careful-origin broker/route.c \
+        's/if \(subject->origin != UPCALL_ORIGIN_KERNEL && route->action != UPCALL_ACTION_REJECT\)/if (false)/' \
+        route/what_the_kernel_alone_asks_for_is_no_process_to_have
+off route-shared-cache broker/route.c \
+        '/^static const char \*careful_miss/,/^}/ s/if \(type->shared && .*\)$/if (false)/' \
+        route/shared_cache_is_accepted_by_name_alone
+off route-nested-says-so broker/route.c \
+        's/if \(subject->nested && !\(route->flags & UPCALL_ROUTE_NESTED\)\)/if (false)/' \
+        route/route_for_nested_containers_says_so_and_the_nearer_wins
+off route-uid broker/route.c \
+        's/if \(route->uid != 0 && .*\)$/if (false)/' \
+        route/uid_is_the_one_inside
+off route-uid-as-seen-there broker/container-route.c \
+        's/seen\.uid = container_uid_inside\(owner, subject->uid\);/;/' \
+        route/uid_is_the_one_inside
+off route-of-its-own-agents broker/control-route.c \
+        's/agent = container_reach_agent\(container, text\);/agent = container_reach_agent(container, text);\n        Container *any;\n        TAILQ_FOREACH(any, \&control->broker->containers, link)\n                agent = agent ?: agent_find(control->broker, any, text);/' \
+        route/bad_routes_are_refused
+off failover broker/upcall-failover.c \
+        's/if \(upcall->decision\.n_next == 0\)/if (true)/' \
+        failover/first_agent_killed
+off failover-turns broker/upcall-ask.c \
+        's/\(upcall->decision\.n_next \+ 1\)/1/' \
+        failover/first_agent_hangs
+off failover-passes-over broker/upcall-failover.c \
+        's/!agent_is_there\(decision->agent\) && somebody_is_next\(decision\)/false \&\& somebody_is_next(decision)/' \
+        failover/first_agent_killed
+off failover-is-recorded-first broker/upcall-failover.c \
+        's/if \(upcall->unconditional\)$/if (true)/' \
+        failover/second_agent_is_asked_only_after_its_own_record
+off failover-in-the-record auditing/record.c \
+        's/if \(upcall->failed\)/if (false)/' \
+        failover/first_agent_talks_nonsense
+off verify-failover tools/upcallctl/reconcile-fields.c \
+        's/\(completion \? compare_agent : compare_agent_then\)/(true ? compare_agent : compare_agent_then)/' \
+        failover/trail_of_failover_holds_together
+off verify-who-failed tools/upcallctl/reconcile-fields.c \
+        's/compare_text\(differences, "failed", row->failed\);/;/' \
+        failover/trail_of_failover_holds_together
+off host-agent-uid broker/session.c \
+        's/if \(!has_uid\(session, agent->uid\)\)/if (false)/' \
+        serve/who_is_not_the_hosts_agent_is_turned_away
+off host-agent-is-on-the-host broker/session.c \
+        's/if \(attribution\.verdict == ATTRIBUTION_HOST && !attribution\.run\)/if (attribution.verdict == ATTRIBUTION_HOST || agent_find(session->broker, NULL, session->name))/' \
+        serve/who_is_not_the_hosts_agent_is_turned_away
+off host-agent-looked-at-again broker/rejudge.c \
+        's/if \(!is_still_the_hosts\(broker, session->facts\)\)/if (false \&\& !is_still_the_hosts(broker, session->facts))/' \
+        serve/agent_of_the_host_that_is_in_a_container_now_is_cut_off
+off serves-no-more broker/agent.c \
+        's/container_forget_agent\(container, agent->row\);/;/' \
+        serve/agent_serves_another_container_by_an_administrators_word
+off serves-after-a-restart broker/container-load.c \
+        's/return container && agent \? agent_serve\(agent, container\) : 0;/(void) container;\n        (void) agent;\n        return 0;/' \
+        serve/both_kinds_survive_a_restart
+
+# authority that is lent to resident agents
+off loan-policy tools/upcall-request-key/lend.c \
+        's/if \(!allowed\(order\)\)/if (false \&\& !allowed(order))/' \
+        loan/nothing_is_lent_without_the_clients_own_policy
+off loan-parsed-types tools/upcall-request-key/lend.c \
+        's/return !shape_is_parsed\(type\) && policy_has/return policy_has/' \
+        loan/types_that_the_kernel_parses_need_another_word
+off loan-keyring-owner tools/upcall-request-key/lend.c \
+        's/return description\.uid == loan->uid \? 0 : -EPERM;/return 0;/' \
+        loan/keyring_that_belongs_to_another
+off loan-is-looked-at tools/upcall-request-key/main.c \
+        's/return decide_reject\(ENOKEY, RATHER_SOON, "agent-not-answered"\);/return (struct decision){ .action = UPCALL_ACTION_ANSWER, .payload = "" };/' \
+        loan/agent_that_lies_has_it_refused
+off loan-needs-a-keyring broker/session.c \
+        's/if \(agent->lend && session->keyring == 0\)/if (false)/' \
+        loan/agent_without_a_keyring_and_agents_elsewhere
+off loan-next-agent broker/upcall-lend.c \
+        's/if \(!upcall_fail_over\(upcall, reason\)\)/if (true)/' \
+        loan/next_agent_answers_when_nothing_can_be_lent
 # ---- least privilege ----------------------------------------------------------------------------------------------------------
 
 off broker-dies-of-what-it-never-needs broker/broker-filter.c \
@@ -1343,6 +1418,18 @@ off delegation-types broker/control-peer.c \
 off delegation-never-defers broker/control-peer.c \
         's/control->delegation && route->action == UPCALL_ACTION_DEFER/false/' \
         delegation/limits_are_kept
+off delegation-no-shared-cache broker/control-peer.c \
+        's/control->delegation && \(route->flags & UPCALL_ROUTE_SHARED_CACHE\)/false/' \
+        delegation/what_would_give_more_than_there_is_stays_the_administrators
+off delegation-serves-nobody broker/control-peer.c \
+        's/control->delegation && control->serves\[0\]/false/' \
+        delegation/what_would_give_more_than_there_is_stays_the_administrators
+off delegation-not-on-the-host broker/control-change.c \
+        '/^int control_need_place/,/^}/ s/control->who != RIGHTS_ADMINISTRATOR/false/' \
+        delegation/what_would_give_more_than_there_is_stays_the_administrators
+off delegation-routes-around broker/control-route.c \
+        's/!control_sees\(control, owner\)/false/' \
+        delegation/route_of_a_container_around_is_not_shown
 off delegation-contid broker/control-container.c \
         's/if \(control->delegation && !uuid_is_null\(control->contid\)\)/if (false)/' \
         delegation/limits_are_kept

@@ -144,6 +144,35 @@ test_limits_are_kept() {
         expect_refused 'administrator chooses' inside web-1 container register --name x --pid "$(number_in web-1 inside-2)" --contid "${CONTID[web-2]}"
 }
 
+test_what_would_give_more_than_there_is_stays_the_administrators() {
+        world --user
+        expect_ok upcallctl agent add hosts --host --resident --uid 0 --serves web-1
+        expect_ok upcallctl agent add theirs --container web-2 --resident
+        delegate web-1 --types '*:*' --max-agents 9 --max-containers 9 --depth 9
+        expect_refused 'administrator.*EPERM' inside web-1 agent add more --host --resident --uid 0
+        expect_refused 'administrator.*EPERM' inside web-1 agent remove hosts --host
+        expect_refused 'administrator.*EPERM' inside web-1 agent add more --container web-1 --resident --serves web-2
+        expect_refused 'administrator.*EPERM' inside web-1 agent add more --container web-1 --resident --lend
+        expect_refused 'administrator.*EPERM' inside web-1 agent allow theirs --container web-2 --serves web-1
+        expect_refused 'administrator.*EPERM' inside web-1 agent disallow hosts --host --serves web-1
+        expect_refused 'administrator.*EPERM' inside web-1 route add --container web-1 --agent hosts --type id_resolver --description '*' --accept-shared-cache
+        # by the administrator's word it serves this container
+        expect_ok inside web-1 route add --container web-1 --agent hosts --type user --description 'db:*' --nested > /dev/null
+        expect_eq "$(inside web-1 agent list --json | json_row True agent)" "" "agents that are seen"
+        expect_eq "$(names agent agent)" "hosts theirs " "agents"
+}
+
+test_route_of_a_container_around_is_not_shown() {
+        world --user
+        expect_ok upcallctl route add --container web-1 --reject EACCES --type user --description 'secret:*' --nested > /dev/null
+        inner inside-1 web-1
+        register inside-1
+        delegate inside-1 --types 'user:*'
+        expect_match "$(inside inside-1 route test --container inside-1 --type user --description secret:one)" 'container around this one'
+        expect_eq "$(inside inside-1 route test --container inside-1 --type user --description secret:one | grep -c 'secret:\*')" 0 "patterns of the outer one's"
+        expect_match "$(inside inside-1 route test --container inside-1 --type user --description secret:one --json)" 'EACCES|13'
+}
+
 test_depth_is_levels_of_containers() {
         world --user
         delegate web-1 --max-containers 5 --depth 1

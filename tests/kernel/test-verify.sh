@@ -276,7 +276,7 @@ import hashlib, sqlite3, struct, sys
 
 columns = ("seqno, id, retry, contid, boot_id, state, key, key_type, description, agent, mode, found, origin, caller_pid, caller_uid, "
            "caller_loginuid, caller_sessionid, caller_comm, nested, time_open, dispatch_serial, dispatch_ms, completion_serial, completion_ms, "
-           "outcome, reason, error, time_done, claim")
+           "outcome, reason, error, time_done, claim, failed")
 
 def field(value):
     if value is None:
@@ -289,7 +289,9 @@ def field(value):
 database = sqlite3.connect(sys.argv[1])
 previous = bytes(32)
 for row in database.execute(f"SELECT chain_seq, {columns} FROM ledger ORDER BY chain_seq").fetchall():
-    fields = row[1:-1] if row[-1] is None else row[1:]
+    fields = row[1:]
+    while len(fields) > 28 and fields[-1] is None:
+        fields = fields[:-1]
     previous = hashlib.sha256(previous + struct.pack(">Q", row[0]) + hashlib.sha256(b"".join(map(field, fields))).digest()).digest()
     database.execute("UPDATE ledger SET chain_hash = ? WHERE chain_seq = ?", (previous, row[0]))
 database.commit()

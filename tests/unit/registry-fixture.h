@@ -114,7 +114,7 @@ static _unused_ int64_t add_agent(Registry *registry, int64_t container, const c
 }
 
 static _unused_ int64_t add_route(Registry *registry, int64_t container, int64_t agent) {
-        struct registry_route route = { .container = container, .agent = agent, .action = UPCALL_ACTION_ANSWER, .key_type = "user",
+        struct registry_route route = { .container = container, .agents = { agent }, .n_agents = 1, .action = UPCALL_ACTION_ANSWER, .key_type = "user",
                                         .description = "db:*" };
 
         assert_int_equal(registry_add_route(registry, &route), 0);

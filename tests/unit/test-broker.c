@@ -354,8 +354,9 @@ static void make_container(struct world *world) {
         assert_int_equal(container_register(world->broker, &registration, &plan, dup(world->pidfd), -1, -1, &world->container), 0);
         agent.container = route.container = world->container->row;
         assert_int_equal(registry_add_agent(world->broker->registry, &agent), 0);
-        assert_int_equal(container_add_agent(world->container, &agent), 0);
-        route.agent = agent.id;
+        assert_int_equal(agent_add(world->broker, world->container, &agent), 0);
+        route.agents[0] = agent.id;
+        route.n_agents = 1;
         assert_int_equal(registry_add_route(world->broker->registry, &route), 0);
         assert_int_equal(container_add_route(world->container, &route), 0);
 }

@@ -205,7 +205,7 @@ static int64_t add_grown(Registry *registry, uint8_t number, int64_t delegation)
         assert_int_equal(registry_add_container(registry, &container), 0);
         agent.container = route.container = container.id;
         assert_int_equal(registry_add_agent(registry, &agent), 0);
-        route.agent = agent.id;
+        route.agents[route.n_agents++] = agent.id;
         assert_int_equal(registry_add_route(registry, &route), 0);
         return container.id;
 }

@@ -371,7 +371,7 @@ static void test_a_change_of_any_column_shows(void **state) {
         static const char *const columns[] = {
                 "id", "retry", "contid", "boot_id", "state", "key", "key_type", "description", "agent", "mode", "found", "origin", "caller_pid",
                 "caller_uid", "caller_loginuid", "caller_sessionid", "caller_comm", "nested", "time_open", "dispatch_serial", "dispatch_ms",
-                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "claim", "seqno", "chain_hash",
+                "completion_serial", "completion_ms", "outcome", "reason", "error", "time_done", "claim", "failed", "seqno", "chain_hash",
         };
         struct fixture *fixture = *state;
         char sql[600];

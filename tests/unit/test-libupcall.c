@@ -323,6 +323,8 @@ static void test_bad_arguments(void **state) {
                 assert_int_equal(upcall_agent_connect(cases[i].socket, cases[i].name, cases[i].workers, cases[i].timeout_ms, &agent),
                                  -EINVAL);
         assert_int_equal(upcall_agent_connect(f->socket, "db", 1, 1000, NULL), -EINVAL);
+        assert_int_equal(upcall_agent_connect_lend(f->socket, "db", 1, 1000, 0, &agent), -EINVAL);
+        assert_int_equal(upcall_agent_connect_lend(f->socket, "db", 1, 1000, -3, &agent), -EINVAL); /* a special keyring is another one for everybody */
         assert_null(agent);
 }
 
@@ -688,6 +690,32 @@ static void test_one_answer_only(void **state) {
         hear_nothing(f);
 }
 
+static void test_a_key_that_was_answered_with_lent_authority(void **state) {
+        struct message_question question = { .id = { 5 }, .key_type = wire_text("user"), .description = wire_text("d"), .timeout_ms = 20000, .lend = 1 };
+        struct message_answered answered;
+        struct fixture *f = *state;
+        upcall *received;
+
+        assert_int_equal(packet_send(f->peer, &message_question_layout, &question, NULL, 0), 0);
+        received = receive(f);
+        assert_int_equal(upcall_is_lent(received), 1);
+        assert_int_equal(upcall_answered(received), 0);
+        assert_int_equal(upcall_answered(received), -EALREADY);
+        assert_int_equal(upcall_answer(received, "x", 1, 0), -EALREADY);
+        (void) upcall_release(received);
+        hear(f, &message_answered_layout, &answered);
+        assert_int_equal(answered.id[0], 5);
+        hear_nothing(f);
+        /* nothing was lent: there is nothing that it could have been answered with */
+        ask(f, 1);
+        received = receive(f);
+        assert_int_equal(upcall_is_lent(received), 0);
+        assert_int_equal(upcall_answered(received), -EPERM);
+        assert_int_equal(upcall_refuse(received, ENOKEY, 0), 0);
+        (void) upcall_release(received);
+        hear_refusal(f, 1, ENOKEY, 0);
+}
+
 static void test_refusals(void **state) {
         struct fixture *f = *state;
         upcall *received;
@@ -906,6 +934,7 @@ int main(void) {
                 ATTACHED(test_what_is_no_question),
                 ATTACHED(test_payloads_of_every_size),
                 ATTACHED(test_one_answer_only),
+                ATTACHED(test_a_key_that_was_answered_with_lent_authority),
                 ATTACHED(test_refusals),
                 ATTACHED(test_an_answer_that_lives_too_long),
                 ATTACHED(test_what_is_released_unanswered_is_refused),

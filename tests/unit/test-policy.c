@@ -110,7 +110,6 @@ static const char *const bad_texts[] = {
         "[agent a b]\nresident=yes\n",
         "[agent keys]\nuid=0\n",
         "[agent keys]\nuid=1000\n",
-        "[agent keys]\nresident=yes\nlend=yes\n",
         "[agent keys]\nresident=yes\nhelper=/bin/x\n",
         "[agent keys]\nhelper=/bin/x\nuid=0\n",
         "[agent keys]\nhelper=  \n",

@@ -626,17 +626,32 @@ static void test_long_description_is_cut_with_hash_of_the_whole(void **state) {
         }
 }
 
+static void test_agents_that_failed_are_named(void **state) {
+        struct record_upcall upcall = upcall_sample();
+        char text[RECORD_TEXT_MAX + 1];
+
+        (void) state;
+        upcall.failed = "nfs-a/agent-died,b:c/deadline";
+        assert_true(record_dispatch(&upcall, text, sizeof(text)) > 0);
+        assert_non_null(strstr(text, " answer-mode=payload failed=nfs-a/agent-died,b:c/deadline"));
+        upcall.failed = "a b=1";
+        assert_int_equal(record_dispatch(&upcall, text, sizeof(text)), -EINVAL);
+}
+
 static void test_largest_values_fit(void **state) {
         char command[4 * RECORD_DESCRIPTION_MAX], label[256], text[RECORD_TEXT_MAX + 1];
         const char *word = "1234567890123456789012345678901234567890";
+        char failed[3 * (63 + 48 + 2)]; /* broker/upcall.h */
         struct record_subject most = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, command };
         struct record_upcall upcall = { NAME_255, UUID, most, UINT64_MAX, id, UINT32_MAX, NAME_255, word, word, word, word, UINT32_MAX,
-                                        command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true, word };
+                                        command, command, sizeof(command), UINT64_MAX, word, UINT32_MAX, true, failed, word };
         struct record_container container = { word, word, NAME_255, UUID, UINT32_MAX, PARENT, label, UINT64_MAX, most };
         struct record_config config = { word, NAME_255, UUID, NAME_255, command, sizeof(command), word, UINT64_MAX, most };
         struct record_gap gap = gap_sample();
         const void *const facts[] = { &upcall, &upcall, &container, &container, &config, &config, &gap };
 
+        memset(failed, 'a', sizeof(failed) - 1);
+        failed[sizeof(failed) - 1] = '\0';
         (void) state;
         memset(command, '\xff', sizeof(command));
         memset(label, 'l', sizeof(label));
@@ -854,6 +869,7 @@ int main(void) {
                 cmocka_unit_test(test_hostile_descriptions),
                 cmocka_unit_test(test_hostile_comm_and_command),
                 cmocka_unit_test(test_long_description_is_cut_with_hash_of_the_whole),
+                cmocka_unit_test(test_agents_that_failed_are_named),
                 cmocka_unit_test(test_largest_values_fit),
                 cmocka_unit_test(test_small_buffers_are_never_overrun),
                 cmocka_unit_test(test_searched_fields_are_found_first),

@@ -236,15 +236,15 @@ static void test_each_rule_for_agents_and_routes_is_kept(void **state) {
                 struct registry_route row;
                 int error;
         } route_cases[] = {
-                { { .container = web, .agent = agent, .action = 1, .key_type = "user", .description = "*", .callout = "x", .origin = 2,
+                { { .container = web, .agents = { agent }, .n_agents = 1, .action = 1, .key_type = "user", .description = "*", .callout = "x", .origin = 2,
                     .priority = UINT32_MAX }, 0 },
-                { { .container = web, .agent = agent, .action = 1, .key_type = "user", .description = "*" }, 0 }, /* two alike: the older wins */
+                { { .container = web, .agents = { agent }, .n_agents = 1, .action = 1, .key_type = "user", .description = "*" }, 0 }, /* two alike: the older wins */
                 { { .container = web, .action = 2, .error = 126, .key_type = "user", .description = "\x01\xff\n'\"" }, 0 },
                 { { .container = web, .action = 3, .key_type = "user", .description = "*" }, 0 },
                 { { .container = web, .action = 1, .key_type = "user", .description = "*" }, -EINVAL },                  /* nobody to ask */
-                { { .container = web, .agent = agent, .action = 3, .key_type = "user", .description = "*" }, -EINVAL },
-                { { .container = web, .agent = other, .action = 1, .key_type = "user", .description = "*" }, -ENOENT }, /* another container's */
-                { { .container = web, .agent = 999, .action = 1, .key_type = "user", .description = "*" }, -ENOENT },
+                { { .container = web, .agents = { agent }, .n_agents = 1, .action = 3, .key_type = "user", .description = "*" }, -EINVAL },
+                { { .container = web, .agents = { other }, .n_agents = 1, .action = 1, .key_type = "user", .description = "*" }, -ENOENT }, /* another container's */
+                { { .container = web, .agents = { 999 }, .n_agents = 1, .action = 1, .key_type = "user", .description = "*" }, -ENOENT },
                 { { .container = 999, .action = 3, .key_type = "user", .description = "*" }, -ENOENT },
                 { { .container = web, .action = 2, .key_type = "user", .description = "*" }, -EINVAL },                  /* no errno */
                 { { .container = web, .action = 2, .error = 4096, .key_type = "user", .description = "*" }, -EINVAL },
@@ -430,7 +430,7 @@ static int check_container(void *userdata, const struct registry_container *row)
 static int check_route(void *userdata, const struct registry_route *row) {
         *(int *) userdata += 1;
         assert_int_equal(row->action, UPCALL_ACTION_REJECT);
-        assert_int_equal(row->agent, 0);
+        assert_int_equal(row->n_agents, 0);
         assert_int_equal(row->error, 126);
         assert_string_equal(row->key_type, "user");
         assert_string_equal(row->description, "\x01\xff\n'\"");

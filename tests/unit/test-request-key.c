@@ -15,6 +15,7 @@
 #include "tools/upcall-request-key/carry-out.h"
 #include "tools/upcall-request-key/description.h"
 #include "tools/upcall-request-key/keylist.h"
+#include "tools/upcall-request-key/lend.h"
 #include "tools/upcall-request-key/policy.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
@@ -499,9 +500,50 @@ static void test_broker_is_known_by_its_socket(void **state _unused_) {
         assert_false(caller_is_broker(&facts, &broker));
 }
 
+/* Namespaces by their inode numbers, the process's own first, then those around it; 0 ends them */
+static struct process_facts facts_in(const uint64_t pid[3], const uint64_t user[3]) {
+        struct process_facts facts = { .tgid = 1 };
+
+        for (size_t i = 0; i < 3 && pid[i] != 0; i++, facts.pid_ns.n_values += 2)
+                facts.pid_ns.ids[i] = (struct namespace_id){ .device = 4, .inode = pid[i] };
+        for (size_t i = 0; i < 3 && user[i] != 0; i++, facts.user_ns.n_values += 2)
+                facts.user_ns.ids[i] = (struct namespace_id){ .device = 4, .inode = user[i] };
+        return facts;
+}
+
+static void test_authority_is_lent_within_the_callers_containers_alone(void **state _unused_) {
+        enum { HOST_PID = PROCESS_INIT_PID_NS, HOST_USER = PROCESS_INIT_USER_NS };
+        static const struct {
+                const char *what;
+                uint64_t agent_pid[3], agent_user[3], caller_pid[3], caller_user[3];
+                bool near;
+        } cases[] = {
+                { "the same container", { 7, HOST_PID }, { 8, HOST_USER }, { 7, HOST_PID }, { 8, HOST_USER }, true },
+                { "without a user namespace", { 7, HOST_PID }, { HOST_USER }, { 7, HOST_PID }, { HOST_USER }, true },
+                { "around the caller's", { 7, HOST_PID }, { 8, HOST_USER }, { 9, 7, HOST_PID }, { 10, 8, HOST_USER }, true },
+                { "within the caller's", { 9, 7, HOST_PID }, { 8, HOST_USER }, { 7, HOST_PID }, { 8, HOST_USER }, false },
+                { "beside it", { 9, HOST_PID }, { 8, HOST_USER }, { 7, HOST_PID }, { 8, HOST_USER }, false },
+                { "another user namespace", { 7, HOST_PID }, { 9, HOST_USER }, { 7, HOST_PID }, { 8, HOST_USER }, false },
+                { "the host", { HOST_PID }, { HOST_USER }, { 7, HOST_PID }, { 8, HOST_USER }, false },
+                { "the host, for one of its own", { HOST_PID }, { HOST_USER }, { HOST_PID }, { HOST_USER }, false },
+                { "nothing is known of it", { 0 }, { 0 }, { 7, HOST_PID }, { 8, HOST_USER }, false },
+                { "nothing of its user namespace", { 7, HOST_PID }, { 0 }, { 7, HOST_PID }, { 8, HOST_USER }, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct process_facts agent = facts_in(cases[i].agent_pid, cases[i].agent_user), caller = facts_in(cases[i].caller_pid, cases[i].caller_user);
+
+                if (loan_is_near(&agent, &caller) != cases[i].near)
+                        fail_msg("%s", cases[i].what);
+                caller.kernel_thread = 1;
+                assert_false(loan_is_near(&agent, &caller));
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_arguments_are_read_as_the_kernel_writes_them),
+                cmocka_unit_test(test_authority_is_lent_within_the_callers_containers_alone),
                 cmocka_unit_test(test_wrong_arguments_are_refused),
                 cmocka_unit_test(test_key_is_found_in_wrong_arguments),
                 cmocka_unit_test(test_options_of_people),

@@ -228,6 +228,159 @@ static void test_only_what_matches_is_weighed(void **state _unused_) {
         assert_null(route_find(NULL, 0, &subject));
 }
 
+/* Who asks, and for whom */
+
+static void test_a_uid_is_matched_as_it_is_seen_there(void **state _unused_) {
+        static const struct {
+                uint32_t route, subject; /* route: + 1 */
+                bool expected;
+        } cases[] = {
+                { 0, 0, true },  { 0, 1000, true }, { 0, UINT32_MAX, true },     { 1, 0, true },           { 1, 1, false },
+                { 1, UINT32_MAX, false }, /* not mapped: nobody, least of all root */
+                { 1001, 1000, true }, { 1001, 0, false }, { UINT32_MAX, UINT32_MAX - 1, true }, { UINT32_MAX, UINT32_MAX, false },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct route route = make_route("user", "*", NULL);
+                struct route_subject subject = { .key_type = "user", .description = "d", .uid = cases[i].subject };
+
+                route.uid = cases[i].route;
+                if (matches(&route, &subject) != cases[i].expected)
+                        fail_msg("case %zu: %s", i, route_miss(&route, &subject) ?: "matches");
+        }
+}
+
+static void test_a_route_is_for_its_own_container_unless_it_says_otherwise(void **state _unused_) {
+        struct route route = make_route("user", "*", NULL);
+        struct route_subject subject = { .key_type = "user", .description = "d" };
+
+        assert_true(matches(&route, &subject));
+        subject.nested = true;
+        assert_false(matches(&route, &subject));
+        assert_non_null(strstr(route_miss(&route, &subject), "--nested"));
+        route.flags = UPCALL_ROUTE_NESTED;
+        assert_true(matches(&route, &subject));
+        subject.nested = false;
+        assert_true(matches(&route, &subject));
+}
+
+static void test_another_operation_is_not_matched(void **state _unused_) {
+        struct route route = make_route("*", "*", NULL);
+        struct route_subject subject = { .key_type = "user", .description = "d", .operation = UPCALL_OPERATION_CREATE + 1 };
+
+        assert_false(matches(&route, &subject));
+        route.operation = UPCALL_OPERATION_CREATE + 1;
+        assert_non_null(route_problem(&route));
+}
+
+/* However wide the globs: what any user may ask for reaches nobody, and what all containers share reaches nobody by accident */
+static void test_careful_types_have_safe_defaults(void **state _unused_) {
+        static const struct {
+                const char *type;
+                bool by_kernel, by_user, shared; /* whether a plain route answers; shared: by the kernel with the flag alone */
+        } types[] = {
+                { "cifs.spnego", true, false, false }, { "cifs.idmap", false, false, true }, { "id_resolver", false, false, true },
+                { "dns_resolver", true, true, false }, { "user", true, true, false },        { "cifs.spnegox", true, true, false },
+        };
+        static const char *const wide[] = { "*", NULL, "[a-z]*", "?*" };
+
+        for (size_t i = 0; i < ELEMENTS(types); i++)
+                for (size_t k = 0; k < ELEMENTS(wide); k++) {
+                        struct route route = make_route(wide[k] ?: types[i].type, "*", NULL);
+                        struct route_subject subject = { .key_type = types[i].type, .description = "d", .origin = KERNEL };
+
+                        route.action = UPCALL_ACTION_ANSWER;
+                        assert_int_equal(route_type_is_shared(types[i].type), types[i].shared);
+                        assert_int_equal(matches(&route, &subject), types[i].by_kernel);
+                        subject.origin = USER;
+                        assert_int_equal(matches(&route, &subject), types[i].by_user);
+                        route.origin = USER + 1;
+                        assert_int_equal(matches(&route, &subject), types[i].by_user);
+                        route.origin = 0;
+                        route.flags = UPCALL_ROUTE_SHARED_CACHE;
+                        assert_int_equal(matches(&route, &subject), types[i].by_user);
+                        subject.origin = KERNEL;
+                        assert_int_equal(matches(&route, &subject), types[i].by_kernel || types[i].shared);
+
+                        /* the host's own program answers into its own cache, but not to anybody who asks */
+                        route.flags = 0;
+                        route.action = UPCALL_ACTION_DEFER;
+                        assert_true(matches(&route, &subject));
+                        subject.origin = USER;
+                        assert_int_equal(matches(&route, &subject), types[i].by_user);
+                        /* a refusal to a process harms nobody, one in the shared cache does */
+                        route.action = UPCALL_ACTION_REJECT;
+                        assert_int_equal(matches(&route, &subject), !types[i].shared);
+                        subject.origin = KERNEL;
+                        assert_int_equal(matches(&route, &subject), !types[i].shared);
+                }
+}
+
+static void test_a_route_that_could_never_match_is_refused(void **state _unused_) {
+        static const struct {
+                const char *type;
+                uint32_t action, origin, flags;
+                const char *words; /* NULL: accepted */
+        } cases[] = {
+                { "cifs.spnego", UPCALL_ACTION_ANSWER, 0, 0, NULL },       { "cifs.spnego", UPCALL_ACTION_ANSWER, KERNEL + 1, 0, NULL },
+                { "cifs.spnego", UPCALL_ACTION_ANSWER, USER + 1, 0, "for the kernel alone" },
+                { "cifs.spnego", UPCALL_ACTION_DEFER, USER + 1, 0, "for the kernel alone" },
+                { "cifs.spnego", UPCALL_ACTION_REJECT, USER + 1, 0, NULL },
+                { "id_resolver", UPCALL_ACTION_ANSWER, 0, 0, "--accept-shared-cache" }, { "id_resolver", UPCALL_ACTION_ANSWER, 0, UPCALL_ROUTE_SHARED_CACHE, NULL },
+                { "id_resolver", UPCALL_ACTION_REJECT, 0, 0, "--accept-shared-cache" }, { "id_resolver", UPCALL_ACTION_DEFER, 0, 0, NULL },
+                { "cifs.idmap", UPCALL_ACTION_ANSWER, 0, 0, "--accept-shared-cache" },  { "cifs.idm*", UPCALL_ACTION_ANSWER, 0, 0, NULL },
+                { "user", UPCALL_ACTION_ANSWER, USER + 1, UPCALL_ROUTE_FLAGS, NULL },   { "user", UPCALL_ACTION_ANSWER, 0, UPCALL_ROUTE_FLAGS + 1, "mark" },
+        };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                struct route route = make_route(cases[i].type, "*", NULL);
+                const char *problem;
+
+                route.action = cases[i].action;
+                route.error = route.action == UPCALL_ACTION_REJECT ? 13 : 0;
+                route.origin = cases[i].origin;
+                route.flags = cases[i].flags;
+                problem = route_problem(&route) ?: "accepted";
+                if (!strstr(problem, cases[i].words ?: "accepted"))
+                        fail_msg("case %zu: %s", i, problem);
+        }
+}
+
+/* Why, in words */
+
+static void test_why_it_is_not_this_one(void **state _unused_) {
+        static const struct {
+                struct route route;
+                const char *words; /* NULL: it matches */
+        } cases[] = {
+                { R(2, "user", "db:*", "srv=*", USER + 1, 0), NULL },
+                { R(2, "logon", "*", NULL, 0, 0), "key type" },     { R(2, "*", "x", NULL, 0, 0), "another description" },
+                { R(2, "*", "*", "x", 0, 0), "callout" },           { R(2, "*", "*", NULL, KERNEL + 1, 0), "origin" },
+        };
+        static const struct {
+                struct route better, worse;
+                const char *words;
+        } behind[] = {
+                { R(1, "user", "*", NULL, 0, 0), R(2, "us*", "db:one", "*", 0, 9), "key type says less" },
+                { R(1, "user", "db:*", NULL, 0, 0), R(2, "user", "*", "x", 0, 9), "description says less" },
+                { R(1, "user", "*", "x", 0, 0), R(2, "user", "*", NULL, 1, 9), "callout info says less" },
+                { R(1, "user", "*", NULL, 1, 0), R(2, "user", "*", NULL, 0, 9), "any origin" },
+                { R(1, "user", "*", NULL, 1, 3), R(2, "user", "*", NULL, 1, 2), "lower priority" },
+                { R(1, "user", "*", NULL, 1, 3), R(2, "user", "*", NULL, 1, 3), "younger" },
+        };
+        const struct route_subject subject = { .key_type = "user", .description = "db:one", .callout = "srv=1", .callout_size = 5, .origin = USER };
+
+        for (size_t i = 0; i < ELEMENTS(cases); i++) {
+                const char *miss = route_miss(&cases[i].route, &subject);
+
+                if (cases[i].words ? !miss || !strstr(miss, cases[i].words) : miss != NULL)
+                        fail_msg("case %zu: %s", i, miss ?: "matches");
+        }
+        for (size_t i = 0; i < ELEMENTS(behind); i++)
+                if (!strstr(route_behind(&behind[i].better, &behind[i].worse), behind[i].words))
+                        fail_msg("pair %zu: %s", i, route_behind(&behind[i].better, &behind[i].worse));
+}
+
 /* What cannot become a rule */
 
 static void test_globs_that_are_no_globs_are_refused(void **state _unused_) {
@@ -373,6 +526,12 @@ int main(void) {
                 cmocka_unit_test(test_an_origin_is_matched),
                 cmocka_unit_test(test_the_more_specific_one_wins_in_any_order),
                 cmocka_unit_test(test_only_what_matches_is_weighed),
+                cmocka_unit_test(test_a_uid_is_matched_as_it_is_seen_there),
+                cmocka_unit_test(test_a_route_is_for_its_own_container_unless_it_says_otherwise),
+                cmocka_unit_test(test_another_operation_is_not_matched),
+                cmocka_unit_test(test_careful_types_have_safe_defaults),
+                cmocka_unit_test(test_a_route_that_could_never_match_is_refused),
+                cmocka_unit_test(test_why_it_is_not_this_one),
                 cmocka_unit_test(test_globs_that_are_no_globs_are_refused),
                 cmocka_unit_test(test_missing_parts_are_refused_but_for_callout_info),
                 cmocka_unit_test(test_lengths_have_limits),

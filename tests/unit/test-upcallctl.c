@@ -257,7 +257,7 @@ static void assert_order(const struct bench *bench, const struct message_control
                 struct wire_span got, want;
         } spans[] = {
                 { order->container, expected->container }, { order->name, expected->name },
-                { order->agent, expected->agent },         { order->key_type, expected->key_type },
+                { order->agent, expected->agent },         { order->serves, expected->serves }, { order->key_type, expected->key_type },
                 { order->description, expected->description }, { order->callout, expected->callout },
         };
 
@@ -276,6 +276,9 @@ static void assert_order(const struct bench *bench, const struct message_control
         assert_int_equal(order->origin, expected->origin);
         assert_int_equal(order->priority, expected->priority);
         assert_int_equal(order->route, expected->route);
+        assert_int_equal(order->caller_uid, expected->caller_uid);
+        assert_int_equal(order->route_flags, expected->route_flags);
+        assert_int_equal(order->place, expected->place);
         for (size_t i = 0; i < ELEMENTS(spans); i++)
                 assert_span(spans[i].got, spans[i].want.data);
 }
@@ -342,6 +345,17 @@ static void test_orders_arrive_as_said(void **state) {
                 { { "route", "add", "--container", "web-1", "--reject", "13", "--type", "user", "--description", "d", "--origin", "user" },
                   { .verb = UPCALL_VERB_ROUTE_ADD, .container = SPAN("web-1"), .action = UPCALL_ACTION_REJECT, .error = EACCES,
                     .key_type = SPAN("user"), .description = SPAN("d"), .origin = UPCALL_ORIGIN_USER + 1 } },
+                { { "route", "add", "--container", "web-1", "--agent", "nfs-a,nfs-b", "--type", "id_resolver", "--description", "*", "--uid", "0", "--nested",
+                    "--accept-shared-cache", "--operation", "create" },
+                  { .verb = UPCALL_VERB_ROUTE_ADD, .container = SPAN("web-1"), .agent = SPAN("nfs-a,nfs-b"), .key_type = SPAN("id_resolver"),
+                    .description = SPAN("*"), .caller_uid = 1, .route_flags = UPCALL_ROUTE_NESTED | UPCALL_ROUTE_SHARED_CACHE } },
+                { { "agent", "add", "manager", "--host", "--resident", "--uid", "990", "--serves", "web-2" },
+                  { .verb = UPCALL_VERB_AGENT_ADD, .agent = SPAN("manager"), .uid = 990, .place = UPCALL_PLACE_HOST, .serves = SPAN("web-2") } },
+                { { "agent", "allow", "nfs-a", "--container", "web-1", "--serves", "web-2" },
+                  { .verb = UPCALL_VERB_AGENT_ALLOW, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .serves = SPAN("web-2") } },
+                { { "agent", "disallow", "manager", "--host", "--serves", CONTID_1 },
+                  { .verb = UPCALL_VERB_AGENT_DISALLOW, .agent = SPAN("manager"), .place = UPCALL_PLACE_HOST, .serves = SPAN(CONTID_1) } },
+                { { "agent", "remove", "manager", "--host" }, { .verb = UPCALL_VERB_AGENT_REMOVE, .agent = SPAN("manager"), .place = UPCALL_PLACE_HOST } },
                 { { "route", "remove", "9223372036854775807" }, { .verb = UPCALL_VERB_ROUTE_REMOVE, .route = INT64_MAX } },
         };
         struct bench *bench = *state;
@@ -450,7 +464,8 @@ static void test_register_takes_no_nonsense_for_a_contid(void **state) {
             .key_type = SPAN("*"), .description = SPAN("\x1b[2J\n\\x\xc3\xa4\xff\xc2\x9b\xed\xa0\x80"), .callout = SPAN("c"),       \
             .origin = UPCALL_ORIGIN_KERNEL + 1)
 #define AGENT_1                                                                                                       \
-        SAY(agent, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .contid = { 1 }, .uid = 33, .count = 2, .workers = 16, .kind = UPCALL_AGENT_RESIDENT)
+        SAY(agent, .agent = SPAN("nfs-a"), .container = SPAN("web-1"), .contid = { 1 }, .uid = 33, .count = 2, .workers = 16, .kind = UPCALL_AGENT_RESIDENT, \
+            .serves = SPAN("web-2,web-3"))
 #define AGENT_2 \
         SAY(agent, .agent = SPAN("db"), .container = SPAN("web-1"), .contid = { 1 }, .kind = UPCALL_AGENT_HELPER, .lend = 1, \
             .arguments = { "/bin/db\x1b\0%d\0", 13 })
@@ -478,17 +493,17 @@ static void test_tables_are_aligned_and_cannot_drive_a_terminal(void **state) {
         run(bench, SCRIPT(ROUTE_1, ROUTE_2, DONE), WORDS("route", "list"));
         assert_string_equal(bench->out,
                 "ROUTE  CONTAINER  ACTION  AGENT  ERROR         TYPE  DESCRIPTION                                     "
-                "CALLOUT  ORIGIN  PRIORITY\n"
+                "CALLOUT  ORIGIN  UID  FLAGS  PRIORITY\n"
                 "1      web-1      agent   nfs-a  -             user  db:*                                            "
-                "-        any     5\n"
+                "-        any     -    -      5\n"
                 "12     web-1      reject  -      EKEYREJECTED  *     \\x1b[2J\\x0a\\\\x\\xc3\\xa4\\xff\\xc2\\x9b\\xed\\xa0\\x80  "
-                "c        kernel  0\n");
+                "c        kernel  -    -      0\n");
 
         run(bench, SCRIPT(AGENT_1, AGENT_2, DONE), WORDS("agent", "list"));
         assert_string_equal(bench->out,
-                "AGENT  CONTAINER  CONTID                                UID  CONNECTIONS  WORKERS  KIND      MODE     PROGRAM\n"
-                "nfs-a  web-1      01000000-0000-0000-0000-000000000000  33   2            16       resident  payload  -\n"
-                "db     web-1      01000000-0000-0000-0000-000000000000  0    0            0        helper    lend     /bin/db\\x1b %d \n");
+                "AGENT  CONTAINER  CONTID                                UID  CONNECTIONS  WORKERS  KIND      MODE     PROGRAM          PLACE      SERVES\n"
+                "nfs-a  web-1      01000000-0000-0000-0000-000000000000  33   2            16       resident  payload  -                container  web-2,web-3\n"
+                "db     web-1      01000000-0000-0000-0000-000000000000  0    0            0        helper    lend     /bin/db\\x1b %d   container  -\n");
 }
 
 /* What upcallctl status sees in /etc/upcalld/client.d and elsewhere is this machine's, and not the test's to say */
@@ -753,7 +768,7 @@ static void test_routes_and_agents_come_back_from_json(void **state) {
         run(bench, SCRIPT(ROUTE_1, ROUTE_2, DONE), WORDS("route", "list", "--json"));
         array = parse(bench);
         row = json_object_array_get_idx(array, 0);
-        assert_int_equal(json_object_object_length(row), 11);
+        assert_int_equal(json_object_object_length(row), 14);
         assert_json_number(row, "route", 1);
         assert_json_text(row, "container", "web-1");
         assert_json_text(row, "contid", "01000000-0000-0000-0000-000000000000");
@@ -778,7 +793,9 @@ static void test_routes_and_agents_come_back_from_json(void **state) {
         run(bench, SCRIPT(AGENT_1, AGENT_2, DONE), WORDS("agent", "list", "--json"));
         array = parse(bench);
         row = json_object_array_get_idx(array, 0);
-        assert_int_equal(json_object_object_length(row), 9);
+        assert_int_equal(json_object_object_length(row), 11);
+        assert_json_text(row, "place", "container");
+        assert_json_text(row, "serves", "web-2,web-3");
         assert_json_text(row, "agent", "nfs-a");
         assert_json_text(row, "container", "web-1");
         assert_json_text(row, "contid", "01000000-0000-0000-0000-000000000000");
@@ -840,28 +857,43 @@ static void test_status_comes_back_from_json(void **state) {
 static void test_route_test_says_which_and_why(void **state) {
         static const char *const words[] = { "route", "test", "--container", "web-1", "--type", "user", "--description", "db:one", "--json", NULL };
         struct bench *bench = *state;
-        struct json_object *row;
+        struct json_object *rows, *row;
 
         run(bench, SCRIPT(SAY(route, .route = 1, .container = SPAN("web-1"), .contid = { 1 }, .action = UPCALL_ACTION_DEFER,
-                              .key_type = SPAN("user"), .description = SPAN("db:*"), .text = SPAN("most specific")), DONE), words);
+                              .key_type = SPAN("user"), .description = SPAN("db:*"), .result = UPCALL_ROUTE_CHOSEN, .text = SPAN("most specific")),
+                          SAY(route, .route = 2, .container = SPAN("web-1"), .contid = { 1 }, .action = UPCALL_ACTION_ANSWER, .agent = SPAN("nfs-a,nfs-b"),
+                              .key_type = SPAN("user"), .description = SPAN("x"), .caller_uid = 1, .route_flags = UPCALL_ROUTE_FLAGS,
+                              .result = UPCALL_ROUTE_MISSES, .text = SPAN("is for another description")), DONE), words);
         assert_int_equal(bench->code, 0);
-        row = parse(bench);
-        assert_int_equal(json_object_object_length(row), 12);
+        rows = parse(bench);
+        assert_int_equal(json_object_array_length(rows), 2);
+        row = json_object_array_get_idx(rows, 0);
+        assert_int_equal(json_object_object_length(row), 16);
+        assert_json_text(row, "result", "chosen");
         assert_json_number(row, "route", 1);
         assert_json_text(row, "action", "defer");
+        assert_json_text(row, "operation", "create");
         assert_json_text(row, "why", "most specific");
-        json_object_put(row);
+        assert_json_text(row, "uid", NULL);
+        assert_string_equal(json_object_to_json_string_ext(json_object_object_get(row, "flags"), JSON_C_TO_STRING_PLAIN), "[]");
+        row = json_object_array_get_idx(rows, 1);
+        assert_json_text(row, "result", "no");
+        assert_json_number(row, "uid", 0);
+        assert_json_text(row, "agent", "nfs-a,nfs-b");
+        assert_string_equal(json_object_to_json_string_ext(json_object_object_get(row, "flags"), JSON_C_TO_STRING_PLAIN), "[\"nested\",\"shared-cache\"]");
+        json_object_put(rows);
 
         /* no row: what a caller would get */
         run(bench, SCRIPT(DONE), words);
         assert_int_equal(bench->code, 0);
-        row = parse(bench);
+        rows = parse(bench);
+        row = json_object_array_get_idx(rows, 0);
         assert_json_text(row, "route", NULL);
         assert_json_text(row, "container", "web-1");
         assert_json_text(row, "action", "reject");
         assert_json_text(row, "error", "ENOKEY");
         assert_json_text(row, "why", "no-route");
-        json_object_put(row);
+        json_object_put(rows);
 }
 
 static void test_a_new_route_says_its_number(void **state) {
@@ -1066,6 +1098,13 @@ static void test_bad_values_never_reach_the_broker(void **state) {
                 { { "route", "add", "--container", "c", "--defer", "--type", "a2345678901234567890123456789012", "--description", "d" }, 7, "31" },
                 { { "route", "add", "--container", "c", "--defer", "--type", "t", "--description", "" }, 7, "--description" },
                 { { "route", "remove", "0" }, 7, "ROUTE" },
+                { { ROUTE_ADD, "--agent", "a,,b" }, 7, "--agent" },
+                { { ROUTE_ADD, "--agent", "a," }, 7, "--agent" },
+                { { ROUTE_ADD, "--agent", "" }, 7, "--agent" },
+                { { ROUTE_ADD, "--defer", "--operation", "negate" }, 7, "--operation" },
+                { { ROUTE_ADD, "--defer", "--uid", "4294967295" }, 7, "--uid" },
+                { { "agent", "add", "a", "--host", "--resident", "--uid", "4294967295" }, 7, "--uid" },
+                { { "agent", "allow", "a", "--host", "--serves", "no/name" }, 7, "--serves" },
                 { { "route", "remove", "one" }, 7, "ROUTE" },
                 { { "status", "--timeout", "0" }, 7, "--timeout" },
                 { { "status", "--timeout", "1.5" }, 7, "--timeout" },
@@ -1104,11 +1143,9 @@ static void test_wrong_command_lines_never_reach_the_broker(void **state) {
                 { { "agent", "add", "a", "--container", "c", "--helper" }, 2, "--helper needs a program" },
                 { { "agent", "add", "a", "--container", "c", "--helper=/x" }, 2, "--helper needs a program" },
                 { { "agent", "add", "a", "--container", "c", "--uid", "1", "--helper", "/x" }, 2, "--uid is a resident agent's" },
-                { { "agent", "add", "a", "--container", "c", "--lend", "--resident" }, 2, "--lend is a program's" },
                 { { "agent", "add", "a", "--container", "c", "--helper", "request-key" }, 2, "needs --lend" },
-                { { "agent", "add", "a", "--resident" }, 2, "--container is missing" },
                 { { "agent", "add", "--container", "c", "--resident" }, 2, "is missing" },
-                { { "agent", "remove", "a" }, 2, "--container is missing" },
+                { { "agent", "remove", "a" }, 2, "--container CONTAINER or --host" },
                 { { ROUTE_ADD }, 2, "one of --agent AGENT, --defer and --reject" },
                 { { ROUTE_ADD, "--agent", "a", "--defer" }, 2, "not more than one" },
                 { { ROUTE_ADD, "--reject", "ENOKEY", "--defer" }, 2, "not more than one" },
@@ -1117,6 +1154,11 @@ static void test_wrong_command_lines_never_reach_the_broker(void **state) {
                 { { "route", "add", "--container", "c", "--description", "d", "--defer" }, 2, "--type is missing" },
                 { { "route", "test", "--container", "c", "--type", "t" }, 2, "--description is missing" },
                 { { "route", "remove" }, 2, "is missing" },
+                { { "agent", "add", "a", "--resident" }, 2, "--host" },
+                { { "agent", "add", "a", "--resident", "--host", "--container", "c" }, 2, "--host" },
+                { { "agent", "add", "a", "--resident", "--host" }, 2, "--uid is missing" },
+                { { "agent", "allow", "a", "--host" }, 2, "--serves is missing" },
+                { { ROUTE_ADD, "--defer", "--nested=yes" }, 2, "nested" },
                 { { "help", "frobnicate" }, 2, "frobnicate" },
         };
         struct bench *bench = *state;
@@ -1290,7 +1332,8 @@ static void test_the_manual_explains_every_key_option_and_code(void **state) {
 static void test_words_for_people_need_no_broker(void **state) {
         static const char *const verbs[][3] = {
                 { "status" }, { "container", "register" }, { "container", "unregister" }, { "container", "list" }, { "container", "show" },
-                { "container", "adopt" }, { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
+                { "container", "adopt" }, { "agent", "add" }, { "agent", "list" }, { "agent", "remove" }, { "agent", "allow" },
+                { "agent", "disallow" }, { "route", "add" }, { "route", "list" }, { "route", "remove" },
                 { "route", "test" }, { "observe" }, { "run" },
         };
         struct bench *bench = *state;

@@ -96,8 +96,8 @@ static int expect(upcall_agent *agent, const struct wire_layout *layout, void *m
         return packet_decode(&agent->packet, layout, message);
 }
 
-static int attach(upcall_agent *agent, const char *name, unsigned workers, uint64_t deadline) {
-        struct message_attach attach = { .name = wire_text(name), .workers = workers };
+static int attach(upcall_agent *agent, const char *name, unsigned workers, int32_t keyring, uint64_t deadline) {
+        struct message_attach attach = { .name = wire_text(name), .workers = workers, .keyring = (uint32_t) keyring };
         struct message_attached attached = { .contid = { 0 } };
         struct message_hello hello = { .version = { NULL, 0 } };
         int r, sent;
@@ -118,7 +118,8 @@ static int attach(upcall_agent *agent, const char *name, unsigned workers, uint6
         return wire_text_copy(attached.container, agent->container, sizeof(agent->container));
 }
 
-int upcall_agent_connect(const char *socket, const char *name, unsigned workers, int timeout_ms, upcall_agent **ret_agent) {
+/* keyring 0: none */
+static int connect_agent(const char *socket, const char *name, unsigned workers, int timeout_ms, int32_t keyring, upcall_agent **ret_agent) {
         _cleanup_agent_ upcall_agent *agent = NULL;
         _cleanup_close_ int fd = -1;
         uint64_t deadline;
@@ -137,12 +138,20 @@ int upcall_agent_connect(const char *socket, const char *name, unsigned workers,
         if (r < 0)
                 return r;
         fd = -1; /* the connection's */
-        r = attach(agent, name, workers, deadline);
+        r = attach(agent, name, workers, keyring, deadline);
         if (r < 0)
                 return r;
         packet_done(&agent->packet);
         *ret_agent = TAKE_PTR(agent);
         return 0;
+}
+
+int upcall_agent_connect(const char *socket, const char *name, unsigned workers, int timeout_ms, upcall_agent **ret_agent) {
+        return connect_agent(socket, name, workers, timeout_ms, 0, ret_agent);
+}
+
+int upcall_agent_connect_lend(const char *socket, const char *name, unsigned workers, int timeout_ms, int32_t keyring, upcall_agent **ret_agent) {
+        return keyring < 1 ? -EINVAL : connect_agent(socket, name, workers, timeout_ms, keyring, ret_agent);
 }
 
 /* Every question is given back exactly once. What cannot be kept here is better refused than left to its deadline; and a broker that hears

@@ -35,7 +35,7 @@ struct upcall {
         struct upcall *next;
         size_t allocated;
         enum upcall_state state;
-        bool withdrawn;
+        bool withdrawn, lent;
         uint64_t deadline;
         uint8_t id[UPCALL_ID_SIZE];
         uint8_t contid[UPCALL_ID_SIZE];

@@ -131,6 +131,7 @@ int upcall_new(Connection *connection, const struct message_question *question, 
         call->pid = question->pid;
         call->retry = question->retry;
         call->origin = question->origin;
+        call->lent = question->lend == 1;
         memcpy(call->id, question->id, sizeof(call->id));
         memcpy(call->contid, question->contid, sizeof(call->contid));
         to = call->texts;
@@ -287,6 +288,19 @@ int upcall_answer(upcall *call, const void *payload, size_t size, uint32_t lifet
         if (fd < 0)
                 return fd;
         return send_answer(call, &message_answer_layout, &answer, &fd, 1);
+}
+
+int upcall_is_lent(const upcall *call) {
+        return call->lent;
+}
+
+int upcall_answered(upcall *call) {
+        struct message_answered answered;
+
+        if (!call->lent)
+                return -EPERM;
+        memcpy(answered.id, call->id, sizeof(answered.id));
+        return send_answer(call, &message_answered_layout, &answered, NULL, 0);
 }
 
 int refuse_with_reason(struct upcall *call, int error, uint32_t seconds, const char *reason) {

@@ -149,6 +149,18 @@ int conversation_take_descriptor(struct conversation *conversation) {
         return packet_take_descriptor(&conversation->packet, 0);
 }
 
+int conversation_lent(struct conversation *conversation, const struct message_request *request, const struct message_lent *lent,
+                      struct message_verdict *ret_verdict) {
+        int r;
+
+        packet_done(&conversation->packet);
+        packet_init(&conversation->packet);
+        r = packet_send(conversation->fd, &message_lent_layout, lent, NULL, 0);
+        if (r == 0)
+                r = await_verdict(conversation, request, ret_verdict);
+        return r == ASK_AGAIN || means_down(r) ? -ECONNRESET : r;
+}
+
 void conversation_report(struct conversation *conversation, const uint8_t id[static UPCALL_ID_SIZE], const struct outcome *outcome) {
         struct message_outcome message = {
                 .outcome = outcome->outcome,

@@ -39,6 +39,11 @@ void conversation_begin(struct conversation *conversation);
  * has passed. Returns 0 and a verdict, which points into the conversation; a positive answer, or a negative errno. */
 int conversation_ask(struct conversation *conversation, struct message_request *request, int pidfd, struct message_verdict *ret_verdict);
 
+/* Says whether the authority was lent as the verdict wanted, and waits for the next one. As above, but -ECONNRESET when the broker went away: the next broker would
+ * begin anew, and the agent may have the authority. */
+int conversation_lent(struct conversation *conversation, const struct message_request *request, const struct message_lent *lent,
+                      struct message_verdict *ret_verdict);
+
 /* What came with the verdict, a payload's memfd or a pidfd, owned by the caller; -EBADMSG when it came without. */
 int conversation_take_descriptor(struct conversation *conversation);
 

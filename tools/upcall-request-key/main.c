@@ -6,6 +6,7 @@
  * The caller sleeps until this process exits and cannot be killed: every path ends in an answer, which main() sees to.
  */
 #include <stdbool.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tools/upcall-request-key/arguments.h"
@@ -17,6 +18,7 @@
 #include "tools/upcall-request-key/guard.h"
 #include "tools/upcall-request-key/helper.h"
 #include "tools/upcall-request-key/kmsg.h"
+#include "tools/upcall-request-key/lend.h"
 #include "tools/upcall-request-key/policy.h"
 #include "tools/upcall-request-key/rights.h"
 #include "tools/upcall-request-key/unbrokered.h"
@@ -44,6 +46,7 @@ struct job {
         void *payload; /* out of a memfd */
         size_t payload_size;
         bool decided_by_broker; /* whose records tell of it, then */
+        bool lent;              /* an agent had the authority, too */
         struct message_verdict verdict; /* lies in the conversation */
 };
 
@@ -55,6 +58,7 @@ static void job_init(struct job *job) {
         job->payload = NULL;
         job->payload_size = 0;
         job->decided_by_broker = false;
+        job->lent = false;
 }
 
 static void job_done(struct job *job) {
@@ -141,6 +145,8 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
         switch (verdict->action) {
         case UPCALL_ACTION_REJECT:
                 return decision;
+        case UPCALL_ACTION_LOOK: /* unless the agent has answered it, it is refused */
+                return decide_reject(ENOKEY, RATHER_SOON, "agent-not-answered");
         case UPCALL_ACTION_HELPER:
                 return job->conversation.packet.n_descriptors == 1 ? decision : decide_nonsense(job);
         case UPCALL_ACTION_DEFER:
@@ -155,11 +161,40 @@ static struct decision decide_by_verdict(struct job *job, const struct message_v
         }
 }
 
+/* Until the broker has another verdict: the agent has answered, or has not, or another one is to. */
+static int lend_and_ask(struct job *job) {
+        _cleanup_close_ int pidfd = conversation_take_descriptor(&job->conversation);
+        const struct loan_order order = { .upcall = &job->upcall, .verdict = &job->verdict, .pidfd = pidfd, .policy_folder = POLICY_FOLDER,
+                                          .group = job->policy.key_group };
+        struct message_lent lent = { .keyring = job->verdict.keyring };
+        const char *reason = NULL;
+        struct loan loan;
+        int r;
+
+        rights_use(RIGHTS_LEND);
+        r = loan_begin(&order, &loan, &reason);
+        rights_use(RIGHTS_ASK);
+        if (r < 0) {
+                kmsg("key %d: no authority is lent to the agent: %s, error %d", job->upcall.arguments.key, reason, -r);
+                lent.error = (uint32_t) -r;
+                lent.reason = wire_text(reason);
+        } else
+                job->lent = true;
+        memcpy(lent.id, job->upcall.request.id, sizeof lent.id);
+        r = conversation_lent(&job->conversation, &job->upcall.request, &lent, &job->verdict);
+        rights_use(RIGHTS_LEND);
+        loan_end(&loan);
+        rights_use(RIGHTS_ASK);
+        return r;
+}
+
 static struct decision decide_by_broker(struct job *job) {
         int r;
 
         rights_use(RIGHTS_ASK);
         r = conversation_ask(&job->conversation, &job->upcall.request, job->upcall.pidfd, &job->verdict);
+        while (r == 0 && job->verdict.action == UPCALL_ACTION_LEND)
+                r = lend_and_ask(job);
         switch (r) {
         case 0:
                 job->decided_by_broker = true;
@@ -218,6 +253,11 @@ static void obey(const struct job *job, struct decision *decision, struct outcom
         carry_out(&job->upcall, decision, ret_outcome);
 }
 
+/* Whoever was lent the authority may have answered: what became of the key, its owner sees alone. Of what the broker said nothing is needed for that. */
+static bool has_to_look(const struct job *job, const struct decision *decision) {
+        return job->lent && decision->action == UPCALL_ACTION_REJECT;
+}
+
 /* An upcall from its beginning to its end, with authority assumed. */
 static void answer_upcall(const struct arguments *arguments, char **argv, char **environment, const struct inherited *inherited,
                           struct outcome *ret_outcome) {
@@ -244,7 +284,7 @@ static void answer_upcall(const struct arguments *arguments, char **argv, char *
                         ret_outcome->reason = decision.reason;
         } else if (decision.action == UPCALL_ACTION_HELPER) {
                 run_helper(&job, ret_outcome);
-        } else if (job.decided_by_broker) {
+        } else if (job.decided_by_broker && !has_to_look(&job, &decision)) {
                 obey(&job, &decision, ret_outcome);
         } else {
                 rights_use(RIGHTS_CONCLUDE);

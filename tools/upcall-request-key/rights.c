@@ -20,6 +20,7 @@ static const uint64_t effective[] = {
          * the audit system is asked who auditd is */
         [RIGHTS_COLLECT] = CAP(SYS_PTRACE) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | CAP(SETUID) | CAP(AUDIT_CONTROL),
         [RIGHTS_ASK] = CAP(DAC_OVERRIDE),
+        [RIGHTS_LEND] = CAP(SYS_PTRACE) | CAP(DAC_OVERRIDE) | CAP(DAC_READ_SEARCH) | CAP(SETUID) | CAP(SYS_ADMIN),
         [RIGHTS_CONCLUDE] = CAP(SETUID) | CAP(AUDIT_WRITE),
 };
 

@@ -12,6 +12,7 @@ enum rights {
         RIGHTS_ALL,      /* before another program is executed */
         RIGHTS_COLLECT,  /* to look at the caller in /proc, and to connect */
         RIGHTS_ASK,      /* to connect again */
+        RIGHTS_LEND,     /* to look at the agent in /proc, to link into its user's keyring as that user, to give the key to a group */
         RIGHTS_CONCLUDE, /* nobody decided, or the host's program did: to see what became of the key, to send a record */
 };
 

@@ -4,6 +4,12 @@
 #include "tools/upcallctl/ask.h"
 #include "tools/upcallctl/verbs.h"
 
+static const struct output_word places[] = {
+        { UPCALL_PLACE_CONTAINER, "container" },
+        { UPCALL_PLACE_HOST, "host" },
+        { 0, NULL },
+};
+
 #define COLUMN(k, t, what, field, ...) \
         { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_agent, field), __VA_ARGS__ }
 
@@ -30,16 +36,28 @@ static const struct output_column agent_columns[] = {
         COLUMN("kind", "KIND", OUTPUT_WORD, kind, .words = agent_kinds),
         COLUMN("mode", "MODE", OUTPUT_WORD, lend, .words = agent_modes),
         COLUMN("program", "PROGRAM", OUTPUT_WORDS, arguments),
+        COLUMN("place", "PLACE", OUTPUT_WORD, place, .words = places),
+        COLUMN("serves", "SERVES", OUTPUT_TEXT, serves),
 };
 
 /* What stands for "request-key": the program that a kernel in the container would start, with the arguments it would give */
 static const char kernels_own[] = "/sbin/request-key\0%o\0%k\0%u\0%g\0%T\0%P\0%S";
 
-/* The agent and the container it is in. */
+/* The agent and where it is: in a container, or on the host. */
 static int agent_named(const struct arguments *arguments, struct message_control *order) {
         int r;
 
+        if (option_given(arguments, OPTION_CONTAINER) == option_given(arguments, OPTION_HOST)) {
+                complain("say where the agent is: either --container CONTAINER or --host");
+                return EXIT_USAGE;
+        }
+
+        order->place = option_given(arguments, OPTION_HOST) ? UPCALL_PLACE_HOST : UPCALL_PLACE_CONTAINER;
         r = argument_name("AGENT", arguments->operand, UPCALL_AGENT_NAME_MAX, &order->agent);
+        if (r != 0)
+                return r;
+
+        r = ask_container("--serves", arguments->values[OPTION_SERVES], &order->serves);
         if (r != 0)
                 return r;
 
@@ -103,8 +121,11 @@ int agent_request(const struct arguments *arguments, struct message_control *req
         }
         if (!resident)
                 return agent_program(arguments, request);
-        if (option_given(arguments, OPTION_LEND)) {
-                complain("agent add: --lend is a program's; no authority is lent to a resident agent");
+        request->lend = option_given(arguments, OPTION_LEND);
+
+        /* root on the host is nobody's default */
+        if (request->place == UPCALL_PLACE_HOST && !option_given(arguments, OPTION_UID)) {
+                complain("agent add: --uid is missing: which user's process on the host is it?");
                 return EXIT_USAGE;
         }
 
@@ -130,8 +151,8 @@ int verb_agent_add(const struct arguments *arguments) {
         return ask_order(arguments, &order, -1, NULL);
 }
 
-int verb_agent_remove(const struct arguments *arguments) {
-        struct message_control order = { .verb = UPCALL_VERB_AGENT_REMOVE };
+static int agent_order(const struct arguments *arguments, uint32_t verb) {
+        struct message_control order = { .verb = verb };
         int r;
 
         r = agent_named(arguments, &order);
@@ -139,6 +160,18 @@ int verb_agent_remove(const struct arguments *arguments) {
                 return r;
 
         return ask_order(arguments, &order, -1, NULL);
+}
+
+int verb_agent_allow(const struct arguments *arguments) {
+        return agent_order(arguments, UPCALL_VERB_AGENT_ALLOW);
+}
+
+int verb_agent_disallow(const struct arguments *arguments) {
+        return agent_order(arguments, UPCALL_VERB_AGENT_DISALLOW);
+}
+
+int verb_agent_remove(const struct arguments *arguments) {
+        return agent_order(arguments, UPCALL_VERB_AGENT_REMOVE);
 }
 
 int verb_agent_list(const struct arguments *arguments) {

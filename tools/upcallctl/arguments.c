@@ -54,6 +54,11 @@ static const struct option_entry option_entries[OPTION_COUNT] = {
         [OPTION_START_TIME] = { "start-time", "TICKS" },
         [OPTION_TREE] = { "tree", NULL },
         [OPTION_ENDED] = { "ended", NULL },
+        [OPTION_OPERATION] = { "operation", "create" },
+        [OPTION_NESTED] = { "nested", NULL },
+        [OPTION_SHARED_CACHE] = { "accept-shared-cache", NULL },
+        [OPTION_HOST] = { "host", NULL },
+        [OPTION_SERVES] = { "serves", "CONTAINER" },
         [OPTION_LEND] = { "lend", NULL },
         [OPTION_HELPER] = { "helper", "PROGRAM" },
         [OPTION_HOST_PROGRAM] = { "host-program", "NAME" },
@@ -306,6 +311,49 @@ int argument_origin(const struct arguments *arguments, uint32_t *ret_origin) {
         else
                 return bad_value("--origin", text, "is neither 'kernel' nor 'user'");
 
+        return 0;
+}
+
+int argument_operation(const struct arguments *arguments, uint32_t *ret_operation) {
+        const char *text = arguments->values[OPTION_OPERATION];
+
+        if (text && strcmp(text, "create") != 0)
+                return bad_value("--operation", text, "is none that the kernel asks for: 'create' is");
+
+        *ret_operation = UPCALL_OPERATION_CREATE;
+        return 0;
+}
+
+int argument_caller_uid(const struct arguments *arguments, uint32_t *ret_uid) {
+        uint32_t uid = 0;
+        int r;
+
+        if (!option_given(arguments, OPTION_UID))
+                return 0;
+        r = argument_u32(arguments, OPTION_UID, 0, UINT32_MAX - 1, &uid);
+        if (r != 0)
+                return r;
+
+        *ret_uid = uid + 1;
+        return 0;
+}
+
+int argument_agents(const struct arguments *arguments, struct wire_span *ret_agents) {
+        const char *text = arguments->values[OPTION_AGENT];
+
+        if (strlen(text) > UPCALL_AGENT_NAMES_MAX)
+                return bad_value("--agent", text, "is too long: 4 names at most, with a comma between them");
+        for (const char *name = text;; name++) {
+                size_t size = strcspn(name, ",");
+
+                if (!message_name_valid(wire_span(name, size), UPCALL_AGENT_NAME_MAX))
+                        return bad_value("--agent", text, "is not made of names with a comma between them, each of up to 63 characters out of A-Z a-z 0-9 . _ : -");
+                name += size;
+                if (!*name)
+                        break;
+        }
+
+        *ret_agents = wire_span(text, strlen(text));
         return 0;
 }
 

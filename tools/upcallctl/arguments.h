@@ -57,6 +57,11 @@ enum option_id {
         OPTION_START_TIME,
         OPTION_TREE,
         OPTION_ENDED,
+        OPTION_OPERATION,
+        OPTION_NESTED,
+        OPTION_SHARED_CACHE,
+        OPTION_HOST,
+        OPTION_SERVES,
         OPTION_LEND,
         OPTION_HELPER,
         OPTION_HOST_PROGRAM,
@@ -101,6 +106,9 @@ int argument_text(const struct arguments *arguments, enum option_id option, size
 int argument_contid(const struct arguments *arguments, uint8_t ret_contid[static 16]);
 int argument_error(const struct arguments *arguments, uint32_t *ret_error);
 int argument_origin(const struct arguments *arguments, uint32_t *ret_origin); /* enum upcall_origin + 1 */
+int argument_operation(const struct arguments *arguments, uint32_t *ret_operation);
+int argument_caller_uid(const struct arguments *arguments, uint32_t *ret_uid); /* --uid, + 1 */
+int argument_agents(const struct arguments *arguments, struct wire_span *ret_agents); /* --agent: names with a comma between them */
 /* --pid, opened: the number of a process, not of a thread, and with --start-time of that one alone. ret_pidfd is owned by the caller. */
 int argument_process(const struct arguments *arguments, int *ret_pidfd);
 

@@ -166,6 +166,12 @@ static int cell_u32(const struct output_column *column, const void *value, struc
         return *number == 0 && column->zero_is_none ? cell_none(ret_cell) : cell_number(*number, ret_cell);
 }
 
+static int cell_plus_one(const struct output_column *column _unused_, const void *value, struct cell *ret_cell) {
+        const uint32_t *number = value;
+
+        return *number == 0 ? cell_none(ret_cell) : cell_number(*number - 1, ret_cell);
+}
+
 static int cell_u64(const struct output_column *column, const void *value, struct cell *ret_cell) {
         const uint64_t *number = value;
 
@@ -401,7 +407,7 @@ typedef int (*cell_fn)(const struct output_column *column, const void *value, st
 static const cell_fn cell_fns[] = {
         [OUTPUT_U32] = cell_u32,   [OUTPUT_U64] = cell_u64,         [OUTPUT_TEXT] = cell_text, [OUTPUT_ID] = cell_id,
         [OUTPUT_TIME] = cell_time, [OUTPUT_WORD] = cell_of_words, [OUTPUT_SET] = cell_set,   [OUTPUT_ERROR] = cell_error,
-        [OUTPUT_IDS] = cell_ids,   [OUTPUT_LIMIT] = cell_limit,    [OUTPUT_WORDS] = cell_words,
+        [OUTPUT_IDS] = cell_ids,   [OUTPUT_PLUS_ONE] = cell_plus_one, [OUTPUT_WORDS] = cell_words, [OUTPUT_LIMIT] = cell_limit,
 };
 
 int output_new(const struct output_column *columns, size_t n_columns, Output **ret_output) {

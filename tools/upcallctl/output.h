@@ -22,6 +22,7 @@ enum output_kind {
         OUTPUT_WORD,  /* uint32_t by a table of words; one that is not in it: its number */
         OUTPUT_SET,   /* uint32_t, a set of bits by a table of words: an array in JSON */
         OUTPUT_ERROR, /* uint32_t: an errno's name; 0: null, "-" */
+        OUTPUT_PLUS_ONE, /* uint32_t, of which 0 is none: null, "-"; else the number before it */
         OUTPUT_WORDS, /* struct wire_span, words, each with its NUL: an array in JSON; absent: null, "-" */
         OUTPUT_IDS,   /* struct wire_span, 16 bytes each, as UUIDs: an array in JSON */
         OUTPUT_LIMIT, /* struct output_limit: an object in JSON */

@@ -22,11 +22,12 @@ static const struct kind kinds[] = {
         [POLICY_AGENT] = { "agent", agent_request, 0,
                            OPTION_BIT(RESIDENT) | OPTION_BIT(UID) | OPTION_BIT(LEND) | OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM) },
         [POLICY_ROUTE] = { "route", route_request, OPTION_BIT(TYPE) | OPTION_BIT(DESCRIPTION),
-                           OPTION_BIT(AGENT) | OPTION_BIT(DEFER) | OPTION_BIT(REJECT) | OPTION_BIT(CALLOUT) | OPTION_BIT(ORIGIN) | OPTION_BIT(PRIORITY) },
+                           OPTION_BIT(AGENT) | OPTION_BIT(DEFER) | OPTION_BIT(REJECT) | OPTION_BIT(CALLOUT) | OPTION_BIT(ORIGIN) | OPTION_BIT(PRIORITY) |
+                           OPTION_BIT(OPERATION) | OPTION_BIT(UID) | OPTION_BIT(NESTED) | OPTION_BIT(SHARED_CACHE) },
 };
 
 /* Options that take no value on the command line are said with "yes". */
-#define FLAGS (OPTION_BIT(RESIDENT) | OPTION_BIT(LEND) | OPTION_BIT(DEFER))
+#define FLAGS (OPTION_BIT(RESIDENT) | OPTION_BIT(LEND) | OPTION_BIT(DEFER) | OPTION_BIT(NESTED) | OPTION_BIT(SHARED_CACHE))
 
 /* A program and its arguments, with blanks between them. */
 #define PROGRAMS (OPTION_BIT(HELPER) | OPTION_BIT(HOST_PROGRAM))
@@ -97,10 +98,28 @@ static struct policy_order *order_find(Policy *policy, const char *section) {
         return NULL;
 }
 
-static bool has_agent(const Policy *policy, const char *name) {
-        for (size_t i = 0; i < policy->n_orders; i++)
-                if (policy->orders[i].kind == POLICY_AGENT && strcmp(policy->orders[i].arguments.operand, name) == 0)
+static bool has_agent_called(const Policy *policy, const char *name, size_t size) {
+        for (size_t i = 0; i < policy->n_orders; i++) {
+                const struct policy_order *order = &policy->orders[i];
+
+                if (order->kind == POLICY_AGENT && strlen(order->arguments.operand) == size && memcmp(order->arguments.operand, name, size) == 0)
                         return true;
+        }
+        return false;
+}
+
+static bool has_agent(const Policy *policy, const char *name) {
+        return has_agent_called(policy, name, strlen(name));
+}
+
+/* "a,b" */
+static bool has_agents(const Policy *policy, const char *names) {
+        while (has_agent_called(policy, names, strcspn(names, ","))) {
+                names += strcspn(names, ",");
+                if (!*names)
+                        return true;
+                names++;
+        }
         return false;
 }
 
@@ -168,7 +187,7 @@ static int order_set(struct parser *parser, struct policy_order *order, const ch
                 if ((FLAGS & OPTION_SET(i)) && strcmp(value, "yes") != 0)
                         return bad(parser, "[%s]: %s=%s: only 'yes' can be said, or nothing", order->section, name, value);
                 order->arguments.values[i] = keep_text(parser->policy, value);
-                if (order->arguments.values[i] && (PROGRAMS & (1u << i)))
+                if (order->arguments.values[i] && (PROGRAMS & OPTION_SET(i)))
                         order->arguments.words = split_words((char *) order->arguments.values[i]);
                 return order->arguments.values[i] ? INI_GOOD : bad(parser, "[%s]: %s is too much", order->section, name);
         }
@@ -235,7 +254,10 @@ static const char *route_request_problem(const struct arguments *arguments, cons
                 .key_type = arguments->values[OPTION_TYPE],
                 .description = arguments->values[OPTION_DESCRIPTION],
                 .callout = arguments->values[OPTION_CALLOUT],
+                .operation = request->operation,
                 .origin = request->origin,
+                .uid = request->caller_uid,
+                .flags = request->route_flags,
                 .priority = request->priority,
                 .action = request->action ? request->action : UPCALL_ACTION_ANSWER,
                 .error = request->error,
@@ -261,7 +283,7 @@ static int check_order(const struct parser *parser, const struct policy_order *o
                 return 0;
 
         /* a container has no other agents yet */
-        problem = agent && !has_agent(parser->policy, agent) ? "there is no section for its agent" : route_request_problem(&order->arguments, &request);
+        problem = agent && !has_agents(parser->policy, agent) ? "there is no section for its agent" : route_request_problem(&order->arguments, &request);
         if (problem) {
                 (void) bad(parser, "[%s]: %s", order->section, problem);
                 return EXIT_BAD_INPUT;

@@ -8,6 +8,9 @@
 #include "auditing/sha256.h"
 #include "tools/upcallctl/reconcile-fields.h"
 
+/* Longer than what a row may say of agents that failed: broker/upcall.h */
+#define FAILED_MAX 1023
+
 struct differences {
         const struct trail_record *record;
         char *text;
@@ -98,13 +101,58 @@ static void compare_container(struct differences *differences, const struct ledg
                 differs(differences, "hostname");
 }
 
-/* A record is repeated once at most, with the next number, unless it was kept back */
+/* "a/REASON,b/REASON" */
+static size_t count_failed(const char *failed) {
+        size_t n = failed ? 1 : 0;
+
+        for (; failed && *failed != '\0'; failed++)
+                n += *failed == ',';
+        return n;
+}
+
+/* A record is repeated once at most, with the next number, unless it was kept back; each agent that is asked after another has a dispatch record of its own */
 static void compare_retry(struct differences *differences, const struct ledger_row *row) {
         uint64_t retry;
 
         if (!trail_field_number(differences->record, "retry", &retry) || retry < row->retry ||
-            (retry > (uint64_t) row->retry + 1 && !trail_field_is(differences->record, "late", "1")))
+            (retry > (uint64_t) row->retry + 1 + 2 * count_failed(row->failed) && !trail_field_is(differences->record, "late", "1")))
                 differs(differences, "retry");
+}
+
+/* Who was asked in the end, and before */
+static void compare_agent(struct differences *differences, const struct ledger_row *row) {
+        compare_text(differences, "answer-mode", row->mode);
+        compare_text(differences, "agent", row->agent);
+        compare_text(differences, "terminal", row->agent);
+        if (row->failed)
+                compare_text(differences, "failed", row->failed);
+        else
+                compare_absent(differences, "failed");
+}
+
+/* A dispatch record was true when it was made: others may have been asked since. Then its agent is the first one of those that it does not say of that they failed. */
+static void compare_agent_then(struct differences *differences, const struct ledger_row *row) {
+        const struct trail_field *failed = trail_field(differences->record, "failed");
+        size_t size = failed ? failed->size : 0;
+        struct ledger_row then = { .mode = row->mode };
+        char text[FAILED_MAX + 1], agent[FAILED_MAX + 1];
+
+        if (!row->failed || strlen(row->failed) > FAILED_MAX || size >= strlen(row->failed) ||
+            (failed && (memcmp(failed->value, row->failed, size) != 0 || row->failed[size] != ','))) {
+                compare_agent(differences, row);
+                return;
+        }
+        memcpy(text, row->failed, size);
+        text[size] = '\0';
+        (void) snprintf(agent, sizeof(agent), "%s", row->failed + size + (failed ? 1 : 0));
+        agent[strcspn(agent, "/")] = '\0';
+        then.failed = failed ? text : NULL;
+        if (trail_field_is(differences->record, "answer-mode", "lend")) /* each agent's own */
+                then.mode = "lend";
+        else if (trail_field_is(differences->record, "answer-mode", "payload"))
+                then.mode = "payload";
+        then.agent = agent;
+        compare_agent(differences, &then);
 }
 
 static void compare_outcome(struct differences *differences, const struct ledger_row *row) {
@@ -140,8 +188,7 @@ void fields_compare(const struct trail_record *record, const struct ledger_row *
                 differs(&differences, "type");
         compare_text(&differences, "virt", "container");
         compare_container(&differences, row, vm);
-        compare_text(&differences, "agent", row->agent);
-        compare_text(&differences, "terminal", row->agent);
+        (completion ? compare_agent : compare_agent_then)(&differences, row);
         compare_number(&differences, "spid", row->caller_pid);
         compare_number(&differences, "suid", row->caller_uid);
         compare_number(&differences, "sauid", row->caller_loginuid);
@@ -154,7 +201,6 @@ void fields_compare(const struct trail_record *record, const struct ledger_row *
         compare_retry(&differences, row);
         compare_text(&differences, "found", row->found);
         compare_text(&differences, "origin", row->origin);
-        compare_text(&differences, "answer-mode", row->mode);
         if (row->nested > 0)
                 compare_number(&differences, "nested", row->nested);
         else

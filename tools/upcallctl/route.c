@@ -19,6 +19,24 @@ static const struct output_word route_origins[] = {
         { 0, NULL },
 };
 
+static const struct output_word route_operations[] = {
+        { UPCALL_OPERATION_CREATE, "create" },
+        { 0, NULL },
+};
+
+static const struct output_word route_flags[] = {
+        { UPCALL_ROUTE_NESTED, "nested" },
+        { UPCALL_ROUTE_SHARED_CACHE, "shared-cache" },
+        { 0, NULL },
+};
+
+static const struct output_word route_results[] = {
+        { UPCALL_ROUTE_CHOSEN, "chosen" },
+        { UPCALL_ROUTE_MATCHES, "matches" },
+        { UPCALL_ROUTE_MISSES, "no" },
+        { 0, NULL },
+};
+
 #define COLUMN(k, t, what, field, ...) \
         { .key = (k), .title = (t), .kind = (what), .offset = offsetof(struct message_route, field), __VA_ARGS__ }
 
@@ -32,11 +50,15 @@ static const struct output_word route_origins[] = {
         COLUMN("type", "TYPE", OUTPUT_TEXT, key_type),                                 \
         COLUMN("description", "DESCRIPTION", OUTPUT_TEXT, description),                \
         COLUMN("callout", "CALLOUT", OUTPUT_TEXT, callout),                            \
+        COLUMN("operation", "OPERATION", OUTPUT_WORD, operation, .words = route_operations, .detail = true), \
         COLUMN("origin", "ORIGIN", OUTPUT_WORD, origin, .words = route_origins),       \
+        COLUMN("uid", "UID", OUTPUT_PLUS_ONE, caller_uid),                             \
+        COLUMN("flags", "FLAGS", OUTPUT_SET, route_flags, .words = route_flags),       \
         COLUMN("priority", "PRIORITY", OUTPUT_U32, priority)
 
 static const struct output_column route_columns[] = { ROUTE_COLUMNS };
-static const struct output_column test_columns[] = { ROUTE_COLUMNS, COLUMN("why", "WHY", OUTPUT_TEXT, text) };
+static const struct output_column test_columns[] = { COLUMN("result", "RESULT", OUTPUT_WORD, result, .words = route_results, .zero_is_none = true),
+                                                     COLUMN("why", "WHY", OUTPUT_TEXT, text), ROUTE_COLUMNS };
 
 /* What a route matches, or a question that is tried on the routes. */
 static int route_subject(const struct arguments *arguments, size_t description_min, struct message_control *order) {
@@ -58,6 +80,14 @@ static int route_subject(const struct arguments *arguments, size_t description_m
         if (r != 0)
                 return r;
 
+        r = argument_operation(arguments, &order->operation);
+        if (r != 0)
+                return r;
+
+        r = argument_caller_uid(arguments, &order->caller_uid);
+        if (r != 0)
+                return r;
+
         return argument_origin(arguments, &order->origin);
 }
 
@@ -73,7 +103,7 @@ static int route_action(const struct arguments *arguments, struct message_contro
         }
 
         if (agent)
-                return argument_name("--agent", arguments->values[OPTION_AGENT], UPCALL_AGENT_NAME_MAX, &order->agent);
+                return argument_agents(arguments, &order->agent);
 
         order->action = defer ? UPCALL_ACTION_DEFER : UPCALL_ACTION_REJECT;
         return argument_error(arguments, &order->error);
@@ -94,6 +124,8 @@ int route_request(const struct arguments *arguments, struct message_control *req
         int r;
 
         request->verb = UPCALL_VERB_ROUTE_ADD;
+        request->route_flags = (option_given(arguments, OPTION_NESTED) ? UPCALL_ROUTE_NESTED : 0) |
+                               (option_given(arguments, OPTION_SHARED_CACHE) ? UPCALL_ROUTE_SHARED_CACHE : 0);
         r = route_action(arguments, request);
         if (r != 0)
                 return r;
@@ -150,7 +182,7 @@ int verb_route_list(const struct arguments *arguments) {
 
 int verb_route_test(const struct arguments *arguments) {
         struct message_control order = { .verb = UPCALL_VERB_ROUTE_TEST, .origin = UPCALL_ORIGIN_USER + 1 };
-        struct message_route nothing = { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .text = wire_text("no-route") };
+        struct message_route nothing = { .action = UPCALL_ACTION_REJECT, .error = ENOKEY, .result = UPCALL_ROUTE_CHOSEN, .text = wire_text("no-route") };
         int r;
 
         r = route_subject(arguments, 0, &order);
@@ -162,7 +194,7 @@ int verb_route_test(const struct arguments *arguments) {
                 .rows = &message_route_layout,
                 .columns = test_columns,
                 .n_columns = ELEMENTS(test_columns),
-                .shape = ASK_ONE,
+                .shape = ASK_MANY,
                 .nothing = &nothing,
         });
 }

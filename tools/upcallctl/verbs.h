@@ -20,6 +20,8 @@ int verb_container_invalidate_keys(const struct arguments *arguments);
 int verb_container_show(const struct arguments *arguments);
 
 int verb_agent_add(const struct arguments *arguments);
+int verb_agent_allow(const struct arguments *arguments);
+int verb_agent_disallow(const struct arguments *arguments);
 int verb_agent_remove(const struct arguments *arguments);
 int verb_agent_list(const struct arguments *arguments);
 
