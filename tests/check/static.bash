@@ -80,7 +80,7 @@ static_scripts() {
         done < <(scripts)
         while IFS= read -r file; do
                 bash -n "$file" || bad=1
-        done < <(sources '*.bash')
+        done < <(sources '*.bash' '*.sh')
         return $bad
 }
 

@@ -304,7 +304,8 @@ if (($# == 2)); then
         # the client's policy is not inherited from the test before
         machine_save_file /etc/upcalld && rm -rf /etc/upcalld || exit 1
         # shellcheck disable=SC1090
-        . "$1"
+        . "$1" || fail "$1 cannot be read"
+        [[ $(type -t "$2") == function ]] || fail "there is no $2 in $1"
         "$2"
         trail_proved
         exit 0

@@ -118,6 +118,7 @@ test_broken_into_broker_dies_of_what_only_an_intruder_wants() {
         done
         # the kernel has told
         audit_find 'sig=31 .*syscall=59 ' -m SECCOMP --raw > /dev/null
+}
 
 # ---- who may do what: broker/rights.c, as each kind of peer --------------------------------------------------------------------
 

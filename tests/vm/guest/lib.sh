@@ -18,6 +18,7 @@ trap 'tail -n 20 "$WORK/broker.log" 2> /dev/null' EXIT
 . tests/vm/guest/story.sh
 
 # shellcheck disable=SC1090
-. "$VM_FILE"
+. "$VM_FILE" || fail "$VM_FILE cannot be read"
+[[ $(type -t "$VM_FUNCTION") == function ]] || fail "there is no $VM_FUNCTION in $VM_FILE"
 "$VM_FUNCTION"
 exit 0
