@@ -1466,9 +1466,6 @@ off delegation-ends-with-the-container broker/delegations.c \
 off delegation-expires broker/delegations.c \
         's/else if \(row->limits\.expires > 0\)/else if (false)/' \
         delegation/expiry_takes_what_grew_from_it
-off delegation-expired-meanwhile broker/delegations.c \
-        's/while \(\(expired = find_expired\(broker\)\)\)/for (expired = NULL; expired; (void) find_expired)/' \
-        delegation/expiry_while_no_broker_runs
 off delegation-outlives-the-broker broker/broker.c \
         's/r = delegation_load_all\(broker\);/r = 0;/' \
         delegation/broker_that_starts_again_knows_what_was_delegated

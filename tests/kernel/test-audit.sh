@@ -277,7 +277,7 @@ test_long_description_is_cut_with_its_hash() {
         expect_match "$record" 'res=failed' "the end of the record"
         expect_below "$(field_of name "$record" | wc -c)" 6100 "hex digits"
         # one that fits is not cut
-        request_in web-1 user "other:$(head -c 2900 /dev/zero | tr '\0' y)"
+        request_in web-1 user "other:$(head -c 2700 /dev/zero | tr '\0' y)"
         audit_find 'op=upcall-complete.*name=[^ ]*797979[ '\'']' -uu "${CONTID[web-1]}" --raw > "$WORK/record"
         expect_eq "$(field_of desc-sha256 "$(tail -n 1 "$WORK/record")")" "" "hash of one that fits"
 }

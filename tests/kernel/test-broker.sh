@@ -96,6 +96,7 @@ test_sequence_numbers_are_not_used_again() {
 test_hangup_reads_the_settings_again() {
         start_broker unregistered=reject
         takeover
+        client_allows defer/user
         new_container stranger
         request_in stranger user debug:one hello
         expect_answer ENOKEY

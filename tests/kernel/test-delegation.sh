@@ -202,7 +202,7 @@ test_process_outside_is_not_registered() {
         inner elsewhere web-2
         # by a pidfd that got there
         expect_match "$("$KERNEL_SHARE/rogue" /run/upcalld/agent/agent.sock "with:pidfd:${PID[elsewhere]}" "enter:${PID[web-1]}" exec receive \
-                register:mine receive)" 'hello'
+                register:mine receive)" 'EXDEV'
         expect_eq "$(names container name)" "web-1 web-2 " containers
         # nor oneself, nor what one descends from
         expect_refused 'nobody registers himself|EXDEV|EBUSY' inside web-1 container register --name x --pid 1
@@ -214,11 +214,13 @@ test_cgroup_that_is_not_below_the_containers_own_is_no_criterion() {
         world --user
         takeover
         delegate web-1 --max-containers 5 --depth 5
-        # the target's cgroup is the host's as well, and not the one of who registers it
+        # the target's cgroup is the host's as well, and not the one of who registers it, who does not say so
         inner inside-1 web-1
         # shellcheck disable=SC2016
-        CONTID[inside-1]=$(bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$elsewhere" nsenter -t "${PID[web-1]}" -a -- \
-                "$KERNEL_SHARE/upcallctl" container register --name inside-1 --pid "$(number_in web-1 inside-1)") || fail "register"
+        bash -c 'echo 0 > "$1/cgroup.procs" && shift && exec "$@"' in "$elsewhere" nsenter -t "${PID[web-1]}" -a -- \
+                "$KERNEL_SHARE/rogue" /run/upcalld/agent/agent.sock receive "with:pidfd:$(number_in web-1 inside-1)" register:inside-1 receive
+        CONTID[inside-1]=$(upcallctl container list --json | json_row "row['name'] == 'inside-1'" contid)
+        expect_ne "${CONTID[inside-1]}" "" "what was registered"
         expect_eq "$(upcallctl container list --json | json_row "row['name'] == 'inside-1'" found)" "['pidns']" "what tells it apart"
         request_in - user debug:one hello
         expect_answer ok "Debug hello"
