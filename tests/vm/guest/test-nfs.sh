@@ -112,6 +112,7 @@ test_route_to_the_host() {
         takeover
         vm_container a
         register a
+        client_allows defer/id_resolver
         expect_ok upcallctl route add --container a --defer --type id_resolver --description '*' --origin kernel
         nfs_mount a 5001
         expect_eq "$(owner_in a of-alice)" "1001 UNKNOWN" "alice, in a, as the host knows her"
