@@ -27,6 +27,7 @@ test_observed_upcall_without_its_records_is_a_gap() {
         [[ $(machine_audit_value enabled) == 1 ]] || skip "the audit system is locked"
         verify_world
         stop_broker
+        client_allows observe
         start_broker chain-interval=1 mode=observe read-back-ms=100
         request_without_audit debug:observed
         expect_answer ok "Debug hello"
