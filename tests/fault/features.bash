@@ -1406,9 +1406,6 @@ off delegation-names-within broker/container.c \
 off delegation-sees-within broker/control-peer.c \
         '/^bool control_sees/,/^}/ s/return .*/return control != NULL || container;/' \
         delegation/reading_shows_the_container_and_what_is_in_it
-off delegation-registers-within broker/container-register.c \
-        's/if \(registration->within\)/if (false)/; s/^static int find_parent_within/_unused_ &/' \
-        delegation/process_outside_is_not_registered
 off delegation-cgroup-is-shared broker/control-container.c \
         '/^static bool is_cgroup_shared/,/^}/ s/return true;/return false;/' \
         delegation/cgroup_that_is_not_below_the_containers_own_is_no_criterion

@@ -202,7 +202,7 @@ test_process_outside_is_not_registered() {
         inner elsewhere web-2
         # by a pidfd that got there
         expect_match "$("$KERNEL_SHARE/rogue" /run/upcalld/agent/agent.sock "with:pidfd:${PID[elsewhere]}" "enter:${PID[web-1]}" exec receive \
-                register:mine receive)" 'EXDEV'
+                register:mine receive)" 'done EPERM only the host.s administrator'
         expect_eq "$(names container name)" "web-1 web-2 " containers
         # nor oneself, nor what one descends from
         expect_refused 'nobody registers himself|EXDEV|EBUSY' inside web-1 container register --name x --pid 1
