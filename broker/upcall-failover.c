@@ -61,8 +61,6 @@ static int record_again(Upcall *upcall) {
 }
 
 bool upcall_fail_over(Upcall *upcall, const char *reason) {
-        int r;
-
         if (upcall->decision.n_next == 0)
                 return false;
         upcall_leave_queue(upcall);
@@ -70,13 +68,7 @@ bool upcall_fail_over(Upcall *upcall, const char *reason) {
         take_next(upcall);
         upcall_pass_over_absent(upcall);
         upcall->state = UPCALL_RECORDING;
-        r = record_again(upcall);
-        if (upcall->unconditional)
-                upcall_proceed(upcall);
-        else if (r < 0)
-                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
-        else if (upcall_arm(upcall, upcall->deadline) < 0)
-                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+        upcall_await_record(upcall, record_again(upcall));
         return true;
 }
 

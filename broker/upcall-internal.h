@@ -49,6 +49,7 @@ void upcall_row_lost(Upcall *upcall);
 void upcall_record_lost(Upcall *upcall, enum evidence_kind kind, int error); /* kept for later, or a gap; -EAGAIN: it was not tried */
 bool upcall_audit_is_down(const Upcall *upcall); /* nothing is to be sent: audit has failed, and its records are kept */
 int upcall_send_dispatch(Upcall *upcall);        /* 0: under way */
+void upcall_await_record(Upcall *upcall, int r); /* r: what sending it gave. Refused if it cannot come, or waits for it until the deadline; goes on at once if it need not */
 void upcall_complete(Upcall *upcall);            /* its completion record, once its dispatch record has its fate; the upcall may be gone then */
 void upcall_close(Upcall *upcall); /* once both records have their fate: ends the ledger row, and the upcall */
 void upcall_proceed(Upcall *upcall); /* by its decision, when it is time */

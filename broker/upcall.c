@@ -363,6 +363,15 @@ static int upcall_open_ledger(Upcall *upcall) {
         return r;
 }
 
+void upcall_await_record(Upcall *upcall, int r) {
+        if (upcall->unconditional)
+                upcall_proceed(upcall);
+        else if (r < 0)
+                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
+        else if (upcall_arm(upcall, upcall->deadline) < 0)
+                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+}
+
 /* Ledger row, then the dispatch record; everything else waits until it was read back. Only the host's own upcalls, and all in observe mode, do not
  * depend on our evidence: without us they would not, either. With audit=best-effort none does. */
 void upcall_record(Upcall *upcall) {
@@ -374,12 +383,7 @@ void upcall_record(Upcall *upcall) {
                 upcall_row_lost(upcall);
         if (r >= 0 || upcall->unconditional)
                 r = upcall_send_dispatch(upcall);
-        if (upcall->unconditional)
-                upcall_proceed(upcall);
-        else if (r < 0)
-                upcall_reject(upcall, ENOKEY, UPCALL_SHORT_REFUSAL, "audit");
-        else if (upcall_arm(upcall, upcall->deadline) < 0)
-                upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
+        upcall_await_record(upcall, r);
 }
 
 /* ---- the connection ---- */

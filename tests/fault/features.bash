@@ -1259,7 +1259,7 @@ off failover-passes-over broker/upcall-failover.c \
         's/!agent_is_there\(decision->agent\) && somebody_is_next\(decision\)/false \&\& somebody_is_next(decision)/' \
         failover/first_agent_killed
 off failover-is-recorded-first broker/upcall-failover.c \
-        's/if \(upcall->unconditional\)$/if (true)/' \
+        's/upcall_await_record\(upcall, record_again\(upcall\)\);/(void) record_again(upcall);\n        upcall_proceed(upcall);/' \
         failover/second_agent_is_asked_only_after_its_own_record
 off failover-in-the-record auditing/record.c \
         's/if \(upcall->failed\)/if (false)/' \
