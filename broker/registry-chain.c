@@ -77,8 +77,8 @@ int chain_load(Registry *registry) {
         r = query_step(&query);
         if (r <= 0)
                 return r;
-        registry->chain_seq = (uint64_t) sqlite3_column_int64(query.statement, 0);
-        return take_hash(&query, 1, registry->chain_hash);
+        registry->chain.seq = (uint64_t) sqlite3_column_int64(query.statement, 0);
+        return take_hash(&query, 1, registry->chain.hash);
 }
 
 int chain_run(Query *query, const char *missing) {
@@ -86,8 +86,8 @@ int chain_run(Query *query, const char *missing) {
         uint8_t hash[CHAIN_HASH_SIZE];
         int r;
 
-        query_u64(query, registry->chain_seq + 1);
-        query_blob(query, registry->chain_hash, CHAIN_HASH_SIZE);
+        query_u64(query, registry->chain.seq + 1);
+        query_blob(query, registry->chain.hash, CHAIN_HASH_SIZE);
         r = query_step(query);
         if (r == 0)
                 return registry_refuse(registry, -ENOENT, query->action, missing);
@@ -97,13 +97,13 @@ int chain_run(Query *query, const char *missing) {
                 r = query_run(query, DURABLE_NORMAL); /* to its end, where it is committed */
         if (r < 0)
                 return r;
-        registry->chain_seq++;
-        memcpy(registry->chain_hash, hash, CHAIN_HASH_SIZE);
+        registry->chain.seq++;
+        memcpy(registry->chain.hash, hash, CHAIN_HASH_SIZE);
         return 0;
 }
 
 uint64_t registry_chain_seq(const Registry *registry) {
-        return registry->chain_seq;
+        return registry->chain.seq;
 }
 
 int registry_head_add(Registry *registry, struct registry_head *head) {
@@ -111,8 +111,8 @@ int registry_head_add(Registry *registry, struct registry_head *head) {
         bool start = strcmp(head->reason, "start") == 0;
         int r;
 
-        head->chain_seq = registry->chain_seq;
-        memcpy(head->chain_hash, registry->chain_hash, CHAIN_HASH_SIZE);
+        head->chain_seq = registry->chain.seq;
+        memcpy(head->chain_hash, registry->chain.hash, CHAIN_HASH_SIZE);
         query_int(&query, head->pid);
         query_int(&query, head->uid);
         query_text(&query, head->reason);

@@ -266,6 +266,8 @@ static int on_commit(void *userdata, sqlite3 *db _unused_, const char *name _unu
 
 /* What it cannot do now it does later: readers elsewhere and full disks must not fail a commit that is safe in the log already. */
 void registry_checkpoint(Registry *registry, int frames) {
+        if (!sqlite3_get_autocommit(registry->db))
+                return; /* within a transaction there is none; its commit asks again */
         if (registry->wal_frames < registry->wal_frames_tried)
                 registry->wal_frames_tried = 0; /* the log began anew */
         if (registry->wal_frames - registry->wal_frames_tried < frames)

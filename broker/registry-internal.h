@@ -93,6 +93,12 @@ enum statement {
         _STATEMENT_MAX,
 };
 
+/* Where the ledger's chain ends */
+struct chain_end {
+        uint64_t seq; /* the last finished row's, 0: none */
+        uint8_t hash[CHAIN_HASH_SIZE];
+};
+
 struct Registry {
         sqlite3 *db;
         sqlite3_stmt *statements[_STATEMENT_MAX];
@@ -101,8 +107,7 @@ struct Registry {
         int64_t seqno_last;       /* the last one given */
         int64_t seqno_reserved;   /* the last one that may be given before more are reserved */
         int64_t lost_from, lost_upto; /* numbers that were reserved when the machine went down: (from, upto] */
-        uint64_t chain_seq;       /* the last finished row's, 0: none */
-        uint8_t chain_hash[CHAIN_HASH_SIZE];
+        struct chain_end chain;
         char boot_id[40];         /* "" when it could not be read: no boot is believed to be the same then */
         char error[512];
 };
@@ -156,7 +161,7 @@ int query_step(Query *query);
 int query_run(Query *query, enum durability durability);
 
 /* Several changes as one, synced before it is acknowledged. result: of what was done between; negative: all of it is taken back. Returns it, or what went wrong. */
-int registry_begin(Registry *registry, const char *action);
+int registry_begin(Registry *registry, enum durability durability, const char *action);
 int registry_commit(Registry *registry, int result, const char *action);
 
 /* The same for statements that must find their row: 0, -ENOENT with these words, or another negative errno. */

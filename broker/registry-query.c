@@ -106,10 +106,11 @@ int query_run(Query *query, enum durability durability) {
         return sqlite3_changes(query->registry->db);
 }
 
-int registry_begin(Registry *registry, const char *action) {
+int registry_begin(Registry *registry, enum durability durability, const char *action) {
+        const char *begin = durability == DURABLE_FULL ? "PRAGMA synchronous = FULL; BEGIN IMMEDIATE" : "BEGIN IMMEDIATE";
         int code;
 
-        code = sqlite3_exec(registry->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE", NULL, NULL, NULL);
+        code = sqlite3_exec(registry->db, begin, NULL, NULL, NULL);
         return code == SQLITE_OK ? 0 : registry_fail(registry, code, action);
 }
 

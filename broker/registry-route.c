@@ -101,7 +101,7 @@ int registry_add_route(Registry *registry, struct registry_route *route) {
 
         if ((route->action == UPCALL_ACTION_ANSWER) != (route->n_agents > 0))
                 return registry_refuse(registry, -EINVAL, action, "a route leads to agents, or defers, or rejects");
-        r = registry_begin(registry, action);
+        r = registry_begin(registry, DURABLE_FULL, action);
         if (r < 0)
                 return r;
         r = add_row(registry, route, action);

@@ -84,6 +84,41 @@ int registry_spool_remove(Registry *registry, int64_t id) {
         return query_run_one(&query, DURABLE_NORMAL, "there is no such record");
 }
 
+static int note_in_ledger(Registry *registry, const struct registry_spooled *spooled, const struct sender_receipt *receipt, const char *undispatched) {
+        int r;
+
+        if (spooled->seqno == 0)
+                return 0;
+        if (spooled->kind == EVIDENCE_DISPATCH)
+                return registry_ledger_dispatched(registry, spooled->seqno, receipt);
+        r = registry_ledger_has_dispatch(registry, spooled->seqno);
+        if (r > 0)
+                return registry_ledger_closed(registry, spooled->seqno, receipt);
+        if (r == 0)
+                r = registry_ledger_completed(registry, spooled->seqno, receipt);
+        return r < 0 ? r : registry_ledger_gap(registry, spooled->seqno, undispatched);
+}
+
+int registry_spool_recorded(Registry *registry, const struct registry_spooled *spooled, const struct sender_receipt *receipt,
+                            const char *undispatched) {
+        static const char action[] = "noting a record of the spool";
+        struct chain_end end = registry->chain;
+        int r;
+
+        r = registry_begin(registry, DURABLE_NORMAL, action);
+        if (r < 0)
+                return r;
+        r = note_in_ledger(registry, spooled, receipt, undispatched);
+        if (r >= 0 || r == -ENOENT) /* the row is finished already: nothing waits for this record */
+                r = registry_spool_remove(registry, spooled->id);
+        if (r == -ENOENT) /* somebody has taken it out: the record was made all the same */
+                r = 0;
+        r = registry_commit(registry, r, action);
+        if (r < 0)
+                registry->chain = end; /* as far as it is in the file */
+        return r;
+}
+
 int registry_spool_has(Registry *registry, int64_t seqno, uint32_t kind) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_SPOOL_HAS, "looking into the spool");
 

@@ -260,6 +260,9 @@ int registry_spool_size(Registry *registry, uint64_t *ret_records, uint64_t *ret
 int registry_spool_each(Registry *registry, unsigned max, registry_spooled_fn fn, void *userdata);
 int registry_spool_sending(Registry *registry, int64_t upto); /* one more repeat of all up to this row */
 int registry_spool_remove(Registry *registry, int64_t id);
+/* The record was read back: notes it in the ledger, where a row waits for it, and takes it out of the spool, both or neither. A broker that is killed
+ * repeats what it had not noted, and only that. undispatched: the gap of a row whose dispatch record was not kept. Of spooled: id, seqno and kind. */
+int registry_spool_recorded(Registry *registry, const struct registry_spooled *spooled, const struct sender_receipt *receipt, const char *undispatched);
 int registry_spool_has(Registry *registry, int64_t seqno, uint32_t kind); /* 1, 0 or a negative errno */
 int registry_gap_read(Registry *registry, struct registry_gap *ret_gap);
 int registry_gap_write(Registry *registry, const struct registry_gap *gap);

@@ -149,28 +149,21 @@ static int probe_send(Spool *spool) {
 
 /* ---- replaying ---- */
 
-/* The row is closed when both records are there */
-static int note_in_ledger(Registry *registry, const struct replay *replay, const struct sender_receipt *receipt) {
-        int r;
-
-        if (replay->kind == EVIDENCE_DISPATCH)
-                return registry_ledger_dispatched(registry, replay->seqno, receipt);
-        r = registry_ledger_has_dispatch(registry, replay->seqno);
-        if (r > 0)
-                return registry_ledger_closed(registry, replay->seqno, receipt);
-        if (r == 0)
-                r = registry_ledger_completed(registry, replay->seqno, receipt);
-        return r < 0 ? r : registry_ledger_gap(registry, replay->seqno, evidence_dropped_words[EVIDENCE_DISPATCH]);
-}
-
-static void remove_row(Spool *spool, const struct replay *replay) {
-        if (registry_spool_remove(spool->broker->registry, replay->id) < 0) {
-                fprintf(stderr, "a record that was made stays in the spool and will be repeated: %s\n", registry_error(spool->broker->registry));
+/* r is what taking it out of the registry's spool returned */
+static void row_removed(Spool *spool, const struct replay *replay, int r) {
+        if (r < 0) {
+                fprintf(stderr, "a record stays in the spool and will be repeated: %s\n", registry_error(spool->broker->registry));
                 spool->failed = true;
                 return;
         }
         spool->records--;
         spool->bytes -= replay->bytes;
+}
+
+static int note(Spool *spool, const struct replay *replay, const struct sender_receipt *receipt) {
+        struct registry_spooled spooled = { .id = replay->id, .seqno = replay->seqno, .kind = replay->kind };
+
+        return registry_spool_recorded(spool->broker->registry, &spooled, receipt, evidence_dropped_words[EVIDENCE_DISPATCH]);
 }
 
 static void window_done(Spool *spool) {
@@ -188,18 +181,13 @@ static void window_done(Spool *spool) {
 static void on_replayed(void *userdata, int error, const struct sender_receipt *receipt) {
         struct replay *replay = userdata;
         Spool *spool = replay->spool;
-        int r;
 
         replay->job = NULL;
         broker_note_audit(spool->broker, error);
         if (error == 0) {
                 audit_works(spool);
-                /* -ENOENT: noted by a broker that died before it took the row out of the spool */
-                r = replay->seqno > 0 ? note_in_ledger(spool->broker->registry, replay, receipt) : 0;
-                if (r < 0 && r != -ENOENT)
-                        fprintf(stderr, "the ledger could not be written, ignoring: %s\n", registry_error(spool->broker->registry));
+                row_removed(spool, replay, note(spool, replay, receipt));
                 chain_grew(spool->broker);
-                remove_row(spool, replay);
         } else {
                 spool->failed = true;
                 spool->down = true;
@@ -256,7 +244,7 @@ static void window_drop_bad(Spool *spool) {
                         continue;
                 fprintf(stderr, "record %" PRId64 " of the spool is none, and is dropped\n", spool->window[i].id);
                 spool->broker->counters.records_lost++;
-                remove_row(spool, &spool->window[i]);
+                row_removed(spool, &spool->window[i], registry_spool_remove(spool->broker->registry, spool->window[i].id));
         }
 }
 

@@ -198,12 +198,73 @@ static void test_a_kill_loses_nothing_that_was_kept(void **state) {
         }
 }
 
+static int64_t open_row(Registry *registry) {
+        struct ledger_row row = sample_row(1);
+
+        assert_int_equal(registry_ledger_open(registry, &row), 0);
+        return row.seqno;
+}
+
+static int recorded(Registry *registry, uint32_t kind) {
+        struct taken taken = take_all(registry, 1);
+        struct registry_spooled spooled = record(1, taken.seqnos[0], kind);
+
+        spooled.id = taken.ids[0];
+        return registry_spool_recorded(registry, &spooled, &receipt, "dispatch-record-dropped");
+}
+
+static void test_a_record_is_noted_and_taken_out_both_or_neither(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        int64_t seqno = open_row(registry);
+
+        keep(registry, 1, seqno, EVIDENCE_DISPATCH);
+        keep(registry, 2, seqno, EVIDENCE_COMPLETION);
+        tamper(fixture, "CREATE TRIGGER stays BEFORE DELETE ON spool BEGIN SELECT RAISE (ABORT, 'stays'); END");
+        assert_true(recorded(registry, EVIDENCE_DISPATCH) < 0);
+        assert_int_equal(registry_ledger_has_dispatch(registry, seqno), 0);
+        expect_size(registry, 2);
+        tamper(fixture, "DROP TRIGGER stays");
+        assert_int_equal(recorded(registry, EVIDENCE_DISPATCH), 0);
+        assert_int_equal(registry_ledger_has_dispatch(registry, seqno), 1);
+        expect_size(registry, 1);
+
+        assert_int_equal(registry_ledger_done(registry, seqno, "instantiated", "", 0, 2), 0);
+        tamper(fixture, "CREATE TRIGGER stays BEFORE DELETE ON spool BEGIN SELECT RAISE (ABORT, 'stays'); END");
+        assert_true(recorded(registry, EVIDENCE_COMPLETION) < 0);
+        assert_int_equal(registry_chain_seq(registry), 0); /* nor is it in the chain */
+        assert_int_equal(unfinished(registry), 1);
+        tamper(fixture, "DROP TRIGGER stays");
+        assert_int_equal(recorded(registry, EVIDENCE_COMPLETION), 0);
+        assert_int_equal(registry_chain_seq(registry), 1);
+        assert_int_equal(unfinished(registry), 0);
+        expect_size(registry, 0);
+}
+
+static void test_a_record_that_nothing_waits_for_is_taken_out(void **state) {
+        struct fixture *fixture = *state;
+        Registry *registry = reopen(fixture);
+        struct registry_spooled gone = record(1, open_row(registry), EVIDENCE_DISPATCH);
+
+        keep(registry, 1, 0, EVIDENCE_DISPATCH);   /* without a row */
+        keep(registry, 1, 999, EVIDENCE_DISPATCH); /* whose row is finished, or not there */
+        assert_int_equal(recorded(registry, EVIDENCE_DISPATCH), 0);
+        assert_int_equal(recorded(registry, EVIDENCE_DISPATCH), 0);
+        expect_size(registry, 0);
+        /* taken out by somebody else: it was made all the same */
+        gone.id = 1;
+        assert_int_equal(registry_spool_recorded(registry, &gone, &receipt, "dispatch-record-dropped"), 0);
+        assert_int_equal(registry_ledger_has_dispatch(registry, gone.seqno), 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_records_come_back_in_their_order),
                 TEST(test_what_is_sent_is_counted_before),
                 TEST(test_the_spool_knows_what_it_has),
                 TEST(test_a_gap_is_noted_and_ends),
+                TEST(test_a_record_is_noted_and_taken_out_both_or_neither),
+                TEST(test_a_record_that_nothing_waits_for_is_taken_out),
                 TEST(test_what_is_no_record_is_refused),
                 TEST(test_a_kill_loses_nothing_that_was_kept),
         };
