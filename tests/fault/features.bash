@@ -99,6 +99,9 @@ off limit-of-the-queue broker/upcall-ask.c \
 off limit-refusals-are-held broker/upcall-decide.c \
         's/^( *)upcall_hold\(upcall, holder\);/\1(void) upcall_hold;/' \
         quota/refusals_are_held_back
+off limit-held-are-let-go-one-by-one broker/upcall-decide.c \
+        's/quota_reserve\(holder, QUOTA_REFUSALS, (.*), per_second, 1\)/((void) per_second, \1)/' \
+        quota/callers_that_were_refused_together_are_let_go_one_after_the_other
 off limit-pace broker/upcall.c \
         's/if \(upcall->not_before > usec_now\(CLOCK_BOOTTIME\)\)/if (false)/' \
         quota/pace_of_one_container_beside_another
