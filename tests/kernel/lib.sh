@@ -8,7 +8,8 @@ set -u
 . tests/kernel/place.sh
 
 declare -A PID=() CONTID=()
-WORK=$KERNEL_WORK/test.$$
+# not by its pid: in a run of this length numbers come again, and the folder of an earlier test is kept
+WORK=$(mktemp -d "$KERNEL_WORK/test.XXXXXX") && chmod 0755 "$WORK" || exit 1
 HOST_CONTAINER_BINDS=(/run/upcalld/agent "$KERNEL_SHARE")
 
 # ---- verdicts ---------------------------------------------------------------------------------------------------------------
@@ -300,7 +301,6 @@ trail_proved() {
 }
 
 if (($# == 2)); then
-        mkdir -p "$WORK" || exit 1
         # the client's policy is not inherited from the test before
         machine_save_file /etc/upcalld && rm -rf /etc/upcalld || exit 1
         # shellcheck disable=SC1090
