@@ -723,6 +723,14 @@ off spool-counts-what-it-does-not-keep broker/evidence.c \
 off spool-ends-the-row broker/registry-spool.c \
         's/r = note_in_ledger\(.*\);/(void) note_in_ledger, (void) undispatched, (void) receipt, r = 0;/' \
         unit/test-broker
+# The loop puts the write-ahead log back into the file
+off registry-checkpoints-by-a-thread broker/registry-checkpoint.c \
+        's/tell\(registry->checkpointer, &registry->checkpointer->wanted\);/checkpoint(registry->db);/' \
+        unit/test-ledger
+# Nobody ever comes to the end of the log while commits go on
+off registry-log-begins-anew broker/registry-checkpoint.c \
+        's/if \(overdue && .*\)$/if (false)/' \
+        unit/test-ledger
 # A record is noted in the ledger and taken out of the spool in two commits
 off spool-notes-both-or-neither broker/registry-spool.c \
         '/^int registry_spool_recorded/,/^}/ { s/r = registry_begin\(.*\);/r = 0;/; s/r = registry_commit\(.*\);/;/ }' \
