@@ -1215,6 +1215,21 @@ off helper-payload-maximum tools/upcall-request-key/program.c \
 off helper-ids-as-inside tools/upcall-request-key/idmap.c \
         's/\*ret_inside = inside \+ \(outside - first\);/*ret_inside = outside;/' \
         helper/helper_gets_the_callout_info_and_ids_as_they_are_inside
+off helper-first-process-unchanged tools/upcall-request-key/helper-plan.c \
+        's/return r < 0 \? r : container_check\(container, ret_reason\);/return r;/' \
+        helper-attack/first_process_that_becomes_mighty_while_it_is_looked_at
+off helper-no-more-than-permitted tools/upcall-request-key/likeness.c \
+        's/if \(plan->uids\[0\] != 0 \&\& plan->uids\[1\] != 0\)/if (true)/' \
+        helper-attack/first_process_that_has_given_up_capabilities
+off helper-plan-sealed tools/upcall-request-key/program.c \
+        's/ \| F_SEAL_FUTURE_WRITE\) < 0/) < 0/' \
+        helper-attack/keeper_has_nothing_worth_taking
+off helper-keeper-goes-on tools/upcall-request-key/program.c \
+        's/\(void\) kill\(program->keeper, SIGCONT\);/;/' \
+        helper/program_that_stops_its_keeper
+off helper-cleared-in-time tools/upcall-request-key/program.c \
+        's/if \(until > latest\)/if (false)/' \
+        helper-attack/program_on_a_file_server_that_hangs
 off lend-clients-own-word tools/upcall-request-key/helper.c \
         's/^        if \(lend_allowed\(order\)\)/        if (true)/' \
         lend/nothing_is_lent_without_the_clients_own_word
@@ -1308,6 +1323,9 @@ off loan-keyring-owner tools/upcall-request-key/lend.c \
 off loan-is-looked-at tools/upcall-request-key/main.c \
         's/return decide_reject\(ENOKEY, RATHER_SOON, "agent-not-answered"\);/return (struct decision){ .action = UPCALL_ACTION_ANSWER, .payload = "" };/' \
         loan/agent_that_lies_has_it_refused
+off loan-looks-after-an-answer tools/upcall-request-key/main.c \
+        's/ \| \(job->lent \? RIGHTS_BUT_LOOK : 0\)//' \
+        loan/agent_that_instantiates_and_answers_as_well
 off loan-needs-a-keyring broker/session.c \
         's/if \(agent->lend && session->keyring == 0\)/if (false)/' \
         loan/agent_without_a_keyring_and_agents_elsewhere
