@@ -138,7 +138,7 @@ test_program_that_kills_its_keeper() {
 
 test_program_that_never_stops_writing_errors() {
         allow deadline-3
-        helper_world -- --helper /bin/sh -c 'exec cat /dev/zero >&2'
+        helper_world -- --helper /bin/sh -c 'exec cat /dev/zero 3>&1 >&2'
         PROMPT=3500 refused ETIMEDOUT payload helper-timeout
 }
 
@@ -202,7 +202,7 @@ test_helper_begins_with_nothing_but_its_three_descriptors() {
         helper_world -- --helper /bin/sh -c 'exec 2>&1; ls /proc/$$/fd | tr "\n" " "; tr "\0" " " < /proc/$$/environ; readlink /proc/$$/cwd | tr "\n" " "
                 grep -E "^Sig(Pnd|Blk|Ign):|^ShdPnd:" /proc/self/status | tr "\n\t" "  "'
         request_parse "$(in_container web-1 env -i SECRET=x "$KERNEL_SHARE/request" user db:one)"
-        expect_answer ok "0 1 2 HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin / SigPnd: 0000000000000000 ShdPnd: 0000000000000000 SigBlk: 0000000000000000 SigIgn: 0000000000000000 "
+        expect_answer ok "0 1 2 HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin / SigPnd: 0000000000000000 ShdPnd: 0000000000000000 SigBlk: 0000000000000000 SigIgn: 0000000000000000"
 }
 
 # /proc/PID/stat: its number, its session, its terminal
