@@ -175,6 +175,53 @@ test_fork_bomb_ends_at_the_containers_limit() {
         expect_eq "$(wc -l < "$folder/cgroup.procs")" 1 "processes in the container's control group"
 }
 
+# What the kernel parses, a helper's output as any agent's
+test_helpers_payload_has_the_shape_that_the_kernel_parses() {
+        helper_world -- --type dns_resolver --helper /bin/sh -c 'case $1 in good) printf "192.0.2.7\\0" ;; *) printf 192.0.2.7 ;; esac' sh %d
+        request_in web-1 dns_resolver good
+        [[ $ANSWER != ENODEV ]] || skip "no keys of type dns_resolver here"
+        expect_answer ok 192.0.2.7
+        request_in web-1 dns_resolver bad
+        expect_answer EKEYREJECTED
+        nothing_left
+        ended payload payload-shape
+}
+
+# A host program has the host's files, and is not where the container's root could take it over. Else it has what a helper has.
+host_program_world() { # [OPTIONS of container]
+        local pid name
+        allow host-programs/
+        printf '%s\n' '#!/bin/sh' '(for i in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/$i; done' \
+                'grep -E "^(Uid|Gid|Groups|Cap...|NoNewPrivs|Umask):" /proc/self/status; ulimit -n; cat /proc/self/oom_score_adj) | tr "\n\t" "|_"' > "$WORK/look"
+        chmod 0755 "$WORK/look" && chown root:root "$WORK/look"
+        expect_ok machine_install "$WORK/look" /usr/local/sbin/upcalld-test-look
+        ln -s /usr/local/sbin/upcalld-test-look /etc/upcalld/client.d/host-programs/look
+        helper_world "$@" -- --host-program look
+        pid=${PID[web-1]}
+        expect_ok prlimit --pid "$pid" --nofile=100:200
+        echo 321 > "/proc/$pid/oom_score_adj"
+        in_container web-1 "$KERNEL_SHARE/request" user db:one | tr '|_' '\n\t' > "$WORK/looked"
+        for name in cgroup ipc net time user uts; do
+                grep -qF "$(readlink "/proc/$pid/ns/$name")" "$WORK/looked" || fail "$name namespace: $(< "$WORK/looked")"
+        done
+        for name in mnt pid; do
+                grep -qF "$(readlink "/proc/$$/ns/$name")" "$WORK/looked" || fail "$name namespace: $(< "$WORK/looked")"
+        done
+        # its ids as the container sees them
+        for name in Uid Gid Groups CapInh CapPrm CapEff CapBnd CapAmb NoNewPrivs Umask; do
+                expect_eq "$(grep "^$name:" "$WORK/looked")" "$(in_container web-1 grep "^$name:" /proc/1/status)" "$name"
+        done
+        expect_eq "$(grep -v '^$' "$WORK/looked" | tail -n 2 | tr '\n' ' ')" "100 321 " "limits"
+}
+
+test_host_program_has_the_hosts_files_and_all_else_of_the_container() {
+        host_program_world
+}
+
+test_host_program_for_a_container_with_a_user_namespace() {
+        host_program_world --user
+}
+
 # What it has: more with real run times in test-helper-runc.sh
 
 test_helper_has_what_the_first_process_has_and_no_more() {
