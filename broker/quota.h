@@ -94,6 +94,7 @@ uint64_t quota_refused(const Quota *quota, enum quota_resource resource, enum qu
 enum quota_rate {
         QUOTA_RECORDS,  /* of refusals */
         QUOTA_VERDICTS,
+        QUOTA_REFUSALS, /* that were held */
         QUOTA_CHANGES,  /* that were delegated */
         QUOTA_RATES,
 };

@@ -6,8 +6,6 @@
 #include "broker/registry.h"
 #include "util/cleanup.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 int registry_add_delegation(Registry *registry, struct registry_delegation *delegation) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_DELEGATION_ADD, "adding a delegation");
         int r;

@@ -264,18 +264,6 @@ static int on_commit(void *userdata, sqlite3 *db _unused_, const char *name _unu
         return SQLITE_OK;
 }
 
-/* What it cannot do now it does later: readers elsewhere and full disks must not fail a commit that is safe in the log already. */
-void registry_checkpoint(Registry *registry, int frames) {
-        if (!sqlite3_get_autocommit(registry->db))
-                return; /* within a transaction there is none; its commit asks again */
-        if (registry->wal_frames < registry->wal_frames_tried)
-                registry->wal_frames_tried = 0; /* the log began anew */
-        if (registry->wal_frames - registry->wal_frames_tried < frames)
-                return;
-        (void) sqlite3_wal_checkpoint_v2(registry->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        registry->wal_frames_tried = registry->wal_frames;
-}
-
 /* Makes the file with mode 0600 whatever the umask, or narrows the one that is there; SQLite gives its -wal and -shm the same mode.
  * Closed again before SQLite opens it: closing a descriptor drops all of a process's POSIX locks on the file. */
 static int prepare_file(const char *path) {
@@ -294,7 +282,7 @@ static int prepare_file(const char *path) {
         return 0;
 }
 
-/* Settings that hold for a connection. The log is not put back by SQLite itself but where nobody waits: registry_checkpoint(). */
+/* Settings that hold for a connection. The log is not put back by SQLite itself: registry-checkpoint.c. */
 static int configure(Registry *registry) {
         static const struct {
                 int option, value;
@@ -441,7 +429,7 @@ static int prepare_statements(Registry *registry) {
         return 0;
 }
 
-static int set_up(Registry *registry) {
+static int set_up(Registry *registry, const char *path) {
         char limit[128];
         int r;
 
@@ -459,7 +447,9 @@ static int set_up(Registry *registry) {
                 return r;
         (void) sqlite3_wal_hook(registry->db, on_commit, registry);
         r = chain_load(registry);
-        return r < 0 ? r : ledger_start(registry);
+        if (r >= 0)
+                r = ledger_start(registry);
+        return r < 0 ? r : checkpointer_new(registry, path, &registry->checkpointer);
 }
 
 int registry_open(const char *path, Registry **ret_registry) {
@@ -475,7 +465,7 @@ int registry_open(const char *path, Registry **ret_registry) {
         code = sqlite3_open_v2(path, &registry->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
         if (code != SQLITE_OK)
                 return registry->db ? registry_fail(registry, code, "opening the registry") : -ENOMEM;
-        r = set_up(registry);
+        r = set_up(registry, path);
         if (r < 0)
                 return r;
         *ret_registry = TAKE_PTR(registry);
@@ -485,6 +475,7 @@ int registry_open(const char *path, Registry **ret_registry) {
 Registry *registry_close(Registry *registry) {
         if (!registry)
                 return NULL;
+        registry->checkpointer = checkpointer_free(registry->checkpointer);
         if (registry->statements[_STATEMENT_MAX - 1])
                 ledger_stop(registry);
         for (size_t i = 0; i < _STATEMENT_MAX; i++)

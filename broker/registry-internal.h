@@ -93,6 +93,8 @@ enum statement {
         _STATEMENT_MAX,
 };
 
+typedef struct Checkpointer Checkpointer;
+
 /* Where the ledger's chain ends */
 struct chain_end {
         uint64_t seq; /* the last finished row's, 0: none */
@@ -103,7 +105,8 @@ struct Registry {
         sqlite3 *db;
         sqlite3_stmt *statements[_STATEMENT_MAX];
         int wal_frames;           /* in the write-ahead log after the last commit */
-        int wal_frames_tried;     /* when it was last put back into the file, or could not be */
+        int wal_frames_tried;     /* when it was last to be put back into the file */
+        Checkpointer *checkpointer;
         int64_t seqno_last;       /* the last one given */
         int64_t seqno_reserved;   /* the last one that may be given before more are reserved */
         int64_t lost_from, lost_upto; /* numbers that were reserved when the machine went down: (from, upto] */
@@ -118,15 +121,14 @@ enum durability {
         DURABLE_FULL,   /* synced before it is acknowledged */
 };
 
-/* Where the write-ahead log is put back into the file: at CHECKPOINT_DUE frames in places that nobody waits for, at CHECKPOINT_OVERDUE
- * frames wherever a commit comes to it. */
-#define CHECKPOINT_DUE 1000
-#define CHECKPOINT_OVERDUE 4000
-
 /* registry-file.c. Words NULL: those of registry_problem(). */
 int registry_fail(Registry *registry, int code, const char *action); /* from SQLite's last error; sets the words, returns the errno */
 int registry_refuse(Registry *registry, int error, const char *action, const char *words); /* from ours */
-void registry_checkpoint(Registry *registry, int frames);
+
+/* registry-checkpoint.c */
+int checkpointer_new(Registry *registry, const char *path, Checkpointer **ret_checkpointer);
+Checkpointer *checkpointer_free(Checkpointer *checkpointer);
+void registry_checkpoint(Registry *registry); /* after a commit: where the log is long enough, it is put back into the file */
 
 /* registry-query.c */
 

@@ -175,19 +175,13 @@ int registry_ledger_failed_over(Registry *registry, int64_t seqno, const char *a
         return query_run_one(&query, DURABLE_NORMAL, NO_ROW);
 }
 
-/* The caller runs on already: a good moment for what takes milliseconds. */
-static int finish(Registry *registry, int r) {
-        registry_checkpoint(registry, CHECKPOINT_DUE);
-        return r;
-}
-
 int registry_ledger_closed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt) {
         _cleanup_query_ Query query = query_begin(registry, STATEMENT_LEDGER_CLOSED, "closing a ledger row");
 
         query_int(&query, seqno);
         query_u64(&query, receipt->serial);
         query_u64(&query, receipt->time_ms);
-        return finish(registry, chain_run(&query, "there is no such row, or its outcome is not known yet"));
+        return chain_run(&query, "there is no such row, or its outcome is not known yet");
 }
 
 int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason) {
@@ -195,7 +189,7 @@ int registry_ledger_gap(Registry *registry, int64_t seqno, const char *reason) {
 
         query_int(&query, seqno);
         query_text(&query, reason);
-        return finish(registry, chain_run(&query, NO_ROW));
+        return chain_run(&query, NO_ROW);
 }
 
 int registry_ledger_completed(Registry *registry, int64_t seqno, const struct sender_receipt *receipt) {

@@ -102,7 +102,7 @@ int query_run(Query *query, enum durability durability) {
         r = durability == DURABLE_FULL ? run_durably(query) : query_step(query);
         if (r < 0)
                 return r;
-        registry_checkpoint(query->registry, durability == DURABLE_FULL ? CHECKPOINT_DUE : CHECKPOINT_OVERDUE);
+        registry_checkpoint(query->registry);
         return sqlite3_changes(query->registry->db);
 }
 
@@ -125,7 +125,7 @@ int registry_commit(Registry *registry, int result, const char *action) {
                 (void) sqlite3_exec(registry->db, "ROLLBACK", NULL, NULL, NULL);
         (void) sqlite3_exec(registry->db, "PRAGMA synchronous = NORMAL", NULL, NULL, NULL);
         if (result >= 0)
-                registry_checkpoint(registry, CHECKPOINT_DUE);
+                registry_checkpoint(registry);
         return result;
 }
 

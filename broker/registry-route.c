@@ -7,8 +7,6 @@
 #include "broker/registry.h"
 #include "util/cleanup.h"
 
-#define _cleanup_query_ _cleanup_(query_endp)
-
 /* "3,1": row numbers */
 static void read_agents(struct columns *columns, struct registry_route *ret_row) {
         const char *text = column_text(columns, true);

@@ -213,12 +213,15 @@ static void upcall_wait_until(Upcall *upcall, uint64_t when) {
 }
 
 /* Refusals that come at once are asked for again at once, and each costs the kernel a process. So they are held back for a moment, which the caller sleeps
- * through; as long as these do not become too many, too. */
+ * through; as long as these do not become too many, too. Callers that were refused together would come back together, every time, and take the processors for as
+ * long as that many processes run: so they are let go one after the other. */
 static void upcall_hold(Upcall *upcall, QuotaHolder *holder) {
+        const struct quota_limit *limit = &upcall->broker->config.limits[QUOTA_HELD];
+        unsigned per_second = (unsigned) ((limit->container ?: limit->host) * USEC_PER_SEC / UPCALL_HOLD_USEC);
         const char *reason;
 
         if (quota_take(holder, upcall->caller_uid, QUOTA_HELD, 1, 0, &upcall->charge, &reason) == 0)
-                upcall_wait_until(upcall, usec_now(CLOCK_BOOTTIME) + UPCALL_HOLD_USEC);
+                upcall_wait_until(upcall, quota_reserve(holder, QUOTA_REFUSALS, usec_now(CLOCK_BOOTTIME) + UPCALL_HOLD_USEC, per_second, 1));
 }
 
 /* It gets an answer, and a record as long as these do not become a flood of their own. */

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the files of an upcall share: upcall.c (life, verdict, dispatch record), upcall-request.c (the client's packet), upcall-decide.c (who is it, and
- * what is to be done), upcall-ask.c (the agent), upcall-failover.c (the next one), upcall-lend.c (authority), upcall-settle.c (after the verdict), upcall-unfinished.c (what an earlier broker left). */
+/*
+ * What the files of an upcall share: upcall.c (life, verdict, dispatch record), upcall-client.c (its connection), upcall-request.c (the first packet), upcall-decide.c (who is it,
+ * and what is to be done), upcall-ask.c (the agent), upcall-failover.c (the next one), upcall-lend.c (authority), upcall-settle.c (after the verdict), upcall-unfinished.c
+ * (what an earlier broker left).
+ */
 #ifndef BROKER_UPCALL_INTERNAL_H
 #define BROKER_UPCALL_INTERNAL_H
 

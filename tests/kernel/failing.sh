@@ -13,7 +13,6 @@ HANG=60       # seconds after which something that has no limit of its own hangs
 ((UPCALLS < 1000)) || HANG=600
 UPCALL_TIMEOUT=6
 
-REGISTRY=$WORK/state/registry.sqlite
 KERNEL_RECORDS=$WORK/kernel-records
 FAILURE=${1##*/test-} # lib.sh FILE FUNCTION
 FAILURE=${FAILURE%.sh}/${2#test_}
@@ -83,18 +82,7 @@ load_has() {
         (($(answers) >= $1))
 }
 
-status_field() { # KEY
-        upcallctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
-}
-
 # ---- the trail ----------------------------------------------------------------------------------------------------------------
-
-ledger() { # SQL
-        python3 -c '
-import sqlite3, sys
-for row in sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute(sys.argv[2]):
-    print(*row, sep="|")' "$REGISTRY" "$1"
-}
 
 ledger_is() { # SQL ANSWER
         [[ $(ledger "$1") == "$2" ]]

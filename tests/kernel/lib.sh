@@ -8,7 +8,9 @@ set -u
 . tests/kernel/place.sh
 
 declare -A PID=() CONTID=()
-WORK=$KERNEL_WORK/test.$$
+# not by its pid: in a run of this length numbers come again, and the folder of an earlier test is kept
+WORK=$(mktemp -d "$KERNEL_WORK/test.XXXXXX") && chmod 0755 "$WORK" || exit 1
+REGISTRY=$WORK/state/registry.sqlite # start_broker's
 HOST_CONTAINER_BINDS=(/run/upcalld/agent "$KERNEL_SHARE")
 
 # ---- verdicts ---------------------------------------------------------------------------------------------------------------
@@ -84,6 +86,25 @@ start_broker() {
         BROKER=$MACHINE_PID
         BROKER_START=$(machine_start_time "$BROKER")
         machine_wait_for 10 broker_answers || fail "the broker does not answer: $(tail -n 5 "$WORK/broker.log")"
+}
+
+status_field() { # KEY
+        upcallctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
+}
+
+# Rows, a line each, columns with | between them. What a broker that was killed has left is not put in order by this.
+ledger() { # SQL
+        sqlite3 -readonly -cmd '.timeout 2000' "$REGISTRY" "$1"
+}
+
+# As root may
+ledger_change() { # SQL
+        sqlite3 -cmd '.timeout 2000' "$REGISTRY" "$1"
+}
+
+# As audit writes what is not safe
+hex_of() { # TEXT
+        printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F
 }
 
 broker_gone() {
@@ -300,7 +321,6 @@ trail_proved() {
 }
 
 if (($# == 2)); then
-        mkdir -p "$WORK" || exit 1
         # the client's policy is not inherited from the test before
         machine_save_file /etc/upcalld && rm -rf /etc/upcalld || exit 1
         # shellcheck disable=SC1090

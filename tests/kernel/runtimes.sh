@@ -59,7 +59,7 @@ runc_container() {
         registered "$name"
 }
 
-status_field() { # PID FIELD: of /proc/PID/status
+proc_status() { # PID FIELD: of /proc/PID/status
         sed -n "s/^$2:[[:space:]]*//p" "/proc/$1/status"
 }
 

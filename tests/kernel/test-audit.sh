@@ -183,10 +183,6 @@ S
         audit_no "upcall-complete" -uu "${CONTID[web-1]}" --success yes --raw
 }
 
-hex_of() {
-        printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F
-}
-
 # What stands in a description looks like any other field, and like another record. Whoever searches for that finds what he found before.
 test_hostile_text_changes_no_other_search() {
         local text hostile

@@ -24,10 +24,6 @@ down_record_of() { # DESCRIPTION
         audit_find "op=upcall-unbrokered.* name=$(hex_of "$1") " -m VIRT_CONTROL --raw
 }
 
-hex_of() {
-        printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F
-}
-
 field_of() { # FIELD RECORD
         sed -n "s/.*[ ']$1=\([^ ']*\).*/\1/p" <<< "$2"
 }

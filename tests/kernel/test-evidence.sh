@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # upcallctl evidence export and verify --bundle: of real upcalls, out of a log that a real auditd wrote, checked where nothing of this host is.
 
-LEDGER=$WORK/state/registry.sqlite
+LEDGER=$REGISTRY
 BUNDLE=$WORK/web-1.bundle
 SECRET=payload-that-nobody-may-see
 TAMPER=tests/kernel/bundle-tamper.py
@@ -30,10 +30,6 @@ evidence_world() {
         request_in - user debug:mine hello
         expect_answer ok "Debug hello"
         settled
-}
-
-ledger() { # SQL
-        sqlite3 -cmd '.timeout 2000' "$LEDGER" "$1"
 }
 
 all_recorded() {
@@ -223,7 +219,7 @@ test_changed_ledger_and_forged_records_are_exported_as_such() {
         export_bundle 1
         check 1 "$BUNDLE"
         checked '^forged: completion of upcall 1, .* of user 0: not sent by the broker'
-        ledger "DROP TRIGGER ledger_finished; UPDATE ledger SET caller_uid = 0 WHERE seqno = 3"
+        ledger_change "DROP TRIGGER ledger_finished; UPDATE ledger SET caller_uid = 0 WHERE seqno = 3"
         export_bundle 1 --force
         grep -q '^NOT PROVED: ' "$WORK/said" || fail "evidence export does not say so"
         check 1 "$BUNDLE"

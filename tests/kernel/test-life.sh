@@ -8,10 +8,6 @@ container_state() { # CONTID STATE
         [[ $(upcallctl container list --all --json | json_row "row['contid'] == '$1'" state) == "$2" ]]
 }
 
-status_field() {
-        upcallctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
-}
-
 inotify_watches() {
         grep -hs '^inotify' "/proc/$BROKER/fdinfo/"* | wc -l
 }

@@ -6,7 +6,6 @@
 OBSERVE_CONF=/etc/upcalld
 OBSERVE_DROP_IN=$OBSERVE_CONF/upcalld.conf.d/observe.conf
 OBSERVE_CLIENT=$OBSERVE_CONF/client.d
-REGISTRY=$WORK/state/registry.sqlite
 
 # The settings are where upcallctl looks for them
 observe_broker() { # [SETTING…]
@@ -91,17 +90,6 @@ expect_host_behaviour() { # WHEN [CALLER…]
         in_container web-1 sh -c 'test "$(echo /tmp/heard.*)" = "/tmp/heard.*"' || fail "$when: the agent was asked"
 }
 
-status_field() { # KEY
-        upcallctl status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"
-}
-
-ledger() { # SQL
-        python3 -c '
-import sqlite3, sys
-for row in sqlite3.connect("file:" + sys.argv[1] + "?mode=ro", uri=True).execute(sys.argv[2]):
-    print(*row, sep="|")' "$REGISTRY" "$1"
-}
-
 ledger_is() { # SQL ANSWER
         [[ $(ledger "$1") == "$2" ]]
 }
@@ -114,24 +102,20 @@ expect_recorded() {
         audit_find "op=upcall-dispatch reason=$reason .*name=$description.* answer-mode=defer .*res=success" "$@" --raw > /dev/null
 }
 
-hex() {
-        printf %s "$1" | od -An -v -tx1 | tr -d ' \n' | tr a-f A-F
-}
-
 test_everybody_gets_what_the_host_alone_gives() {
         observe_world
         expect_host_behaviour "broker and audit work"
-        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-answer "$(hex_of db:one)" -uu "${CONTID[web-1]}"
         audit_find "op=upcall-dispatch reason=observe-answer .* agent=agent-web-1 " -uu "${CONTID[web-1]}" --raw > /dev/null
-        expect_recorded observe-reject-route "$(hex hosttest:one)" -uu "${CONTID[web-1]}"
-        expect_recorded observe-reject-no-route "$(hex hostreject:one)" -uu "${CONTID[web-1]}"
-        expect_recorded observe-reject-no-route "$(hex db:one)" -uu "${CONTID[bare]}"
-        expect_recorded observe-reject-no-agent "$(hex db:one)" -uu "${CONTID[absent]}"
-        expect_recorded observe-reject-container-ended "$(hex db:one)" -uu "${CONTID[held]}"
-        expect_recorded observe-reject-unregistered "$(hex db:one)" -m VIRT_CONTROL,VIRT_RESOURCE
-        expect_recorded observe-defer-host "$(hex db:one)" -m VIRT_CONTROL,VIRT_RESOURCE
+        expect_recorded observe-reject-route "$(hex_of hosttest:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-reject-no-route "$(hex_of hostreject:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-reject-no-route "$(hex_of db:one)" -uu "${CONTID[bare]}"
+        expect_recorded observe-reject-no-agent "$(hex_of db:one)" -uu "${CONTID[absent]}"
+        expect_recorded observe-reject-container-ended "$(hex_of db:one)" -uu "${CONTID[held]}"
+        expect_recorded observe-reject-unregistered "$(hex_of db:one)" -m VIRT_CONTROL,VIRT_RESOURCE
+        expect_recorded observe-defer-host "$(hex_of db:one)" -m VIRT_CONTROL,VIRT_RESOURCE
         # what became of the key is what the host's program made of it
-        audit_find "op=upcall-complete.*name=$(hex hostreject:one).* outcome=rejected exit=-129 " -uu "${CONTID[web-1]}" --raw > /dev/null
+        audit_find "op=upcall-complete.*name=$(hex_of hostreject:one).* outcome=rejected exit=-129 " -uu "${CONTID[web-1]}" --raw > /dev/null
         # one row, two records for each of 30 upcalls
         machine_wait_for 5 ledger_is 'SELECT count(*) FROM ledger WHERE state = 4 AND mode = "defer" AND reason LIKE "observe-%"' 30 ||
                 fail "$(ledger 'SELECT seqno, state, mode, reason, outcome FROM ledger')"
@@ -175,7 +159,7 @@ test_audit_switched_off_refuses_nothing() {
         expect_eq "$(ledger 'SELECT count(*) FROM ledger WHERE state = 5 AND reason = "dispatch-record-dropped"')" 30 \
                 "gaps: $(ledger 'SELECT seqno, state, reason FROM ledger')"
         expect_host_behaviour "audit works again"
-        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-answer "$(hex_of db:one)" -uu "${CONTID[web-1]}"
         # what is missing is told of
         audit_find 'op=audit-gap .* gap-records=60 gap-dropped=60 .*res=failed' -m USYS_CONFIG --success no --raw > /dev/null
 }
@@ -201,7 +185,7 @@ test_auditd_that_hangs_refuses_nothing() {
         kill -STOP "$auditd"
         expect_host_behaviour "auditd hangs"
         kill -CONT "$auditd"
-        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-answer "$(hex_of db:one)" -uu "${CONTID[web-1]}"
 }
 
 test_broker_that_is_down_refuses_nothing() {
@@ -214,7 +198,7 @@ test_broker_that_is_down_refuses_nothing() {
         expect_eq "$(status_field mode)" observe "mode after a restart"
         machine_wait_for 5 agent_more_than web-1 agent-web-1 0 || fail "the agent did not come back"
         expect_host_behaviour "broker started again"
-        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-answer "$(hex_of db:one)" -uu "${CONTID[web-1]}"
 }
 
 test_broker_that_hangs_refuses_nothing() {
@@ -247,7 +231,7 @@ test_full_disk_refuses_nothing() {
         expect_host_behaviour "disk full"
         expect_ne "$(status_field rows_lost)" 0 "rows that are counted as lost"
         # the trail has what the ledger has not
-        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-answer "$(hex_of db:one)" -uu "${CONTID[web-1]}"
         rm "$WORK/state/fill"
         expect_host_behaviour "disk no longer full"
 }
@@ -297,10 +281,10 @@ test_on_and_off_can_be_repeated_and_are_recorded() {
                 expect_eq "$(status_field mode) $(status_field without_verdict)" "enforce refuse" "status --json"
         done
         expect_eq "$(grep -c '^observe mode has ended' "$WORK/broker.log")" 1 "lines in the log"
-        audit_find "op=observe-on .* cmd=$(hex mode=observe)[ ']" -m USYS_CONFIG --raw > "$WORK/on"
-        audit_find "op=observe-off .* cmd=$(hex mode=enforce)[ ']" -m USYS_CONFIG --raw > "$WORK/off"
+        audit_find "op=observe-on .* cmd=$(hex_of mode=observe)[ ']" -m USYS_CONFIG --raw > "$WORK/on"
+        audit_find "op=observe-off .* cmd=$(hex_of mode=enforce)[ ']" -m USYS_CONFIG --raw > "$WORK/off"
         expect_eq "$(grep -c "pid=$BROKER " "$WORK/on") $(grep -c "pid=$BROKER " "$WORK/off")" "1 1" "records of the change"
-        expect_match "$(cat "$WORK/on")" " suid=0 .*ocomm=$(hex upcallctl) " "who did it"
+        expect_match "$(cat "$WORK/on")" " suid=0 .*ocomm=$(hex_of upcallctl) " "who did it"
 }
 
 # By hand, and by a service manager's reload
@@ -438,7 +422,7 @@ test_by_the_line_in_request_key_d() {
         expect_answer EACCES
         expect_ok upcallctl observe on
         expect_host_behaviour "the line alone"
-        expect_recorded observe-answer "$(hex db:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-answer "$(hex_of db:one)" -uu "${CONTID[web-1]}"
         stop_broker
         expect_host_behaviour "the line alone, without a broker"
 }
@@ -456,7 +440,7 @@ test_nested_upcall_is_deferred() {
         request_in web-1 --uid 1000 user nested:one
         expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the inner one$' "what the host's program got"
         audit_find 'reason=observe-defer-nested op=upcall-complete.* nested=[1-9][0-9]* outcome=instantiated' -uu "${CONTID[web-1]}" --raw > /dev/null
-        expect_recorded observe-reject-no-route "$(hex nested:one)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-reject-no-route "$(hex_of nested:one)" -uu "${CONTID[web-1]}"
 }
 
 # In the name of a caller of another uid, when the broker no longer knows of the first upcall
@@ -478,5 +462,5 @@ test_holder_of_anothers_authority_is_deferred() {
         : > "$KERNEL_SHARE/go"
         request_wait 15
         expect_match "$PAYLOAD" '^ok [0-9]+ [0-9]+ from the callout$' "what the host's program got"
-        expect_recorded observe-reject-uid-mismatch "$(hex db:stolen)" -uu "${CONTID[web-1]}"
+        expect_recorded observe-reject-uid-mismatch "$(hex_of db:stolen)" -uu "${CONTID[web-1]}"
 }

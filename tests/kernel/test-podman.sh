@@ -100,7 +100,7 @@ test_podman_container_has_its_own_contid_answers_and_story() {
 # Podman's default seccomp profile: no request_key inside, but an agent needs none, and the kernel asks for the container all the same
 test_agent_works_under_podmans_default_seccomp_profile() {
         podman_world web-1
-        expect_eq "$(status_field "$(agent_pid web-1)" Seccomp)" 2 "the agent's seccomp mode"
+        expect_eq "$(proc_status "$(agent_pid web-1)" Seccomp)" 2 "the agent's seccomp mode"
         request_parse "$("${PODMAN[@]}" exec web-1 "$KERNEL_SHARE/request" --keep-session user db:one)"
         expect_answer ENOSYS
         # whoever enters from outside has no such filter
@@ -158,7 +158,7 @@ test_agent_works_as_an_ordinary_user_of_the_container() {
                 podman_container "web-$uidmap" --user 1234 --uidmap "0:$uidmap:65536" --cap-drop all -- "$KERNEL_SHARE/serve" ordinary
                 agent_comes "web-$uidmap"
                 agent=$(agent_pid "web-$uidmap")
-                expect_eq "$(status_field "$agent" CapEff)" 0000000000000000 "its capabilities"
+                expect_eq "$(proc_status "$agent" CapEff)" 0000000000000000 "its capabilities"
                 expect_eq "$(stat -c %u "/proc/$agent")" $((uidmap + 1234)) "its uid"
                 request_in "web-$uidmap" user db:one
                 expect_answer ok ordinary

@@ -194,6 +194,22 @@ test_refusals_are_held_back() {
         audit_find 'reason=over-upcalls-container' -uu "${CONTID[bad]}" --raw > /dev/null
 }
 
+# Else they come back together, every time, and the kernel starts a process for each
+test_callers_that_were_refused_together_are_let_go_one_after_the_other() {
+        local first last
+        quota_world max-per-container=2 max-held-per-container=20
+        silent_agent one
+        bad_floods 20
+        machine_wait_for 15 refused_in_time 18 || fail "$(sort "$WORK/flood")"
+        read -r first last < <(awk '/^error EDQUOT/ { print $3 }' "$WORK/flood" | sort -n | sed -n '1p;$p' | xargs)
+        expect_below 1500000 "$first" "microseconds until the first refusal"
+        expect_below 1200000 $((last - first)) "microseconds from the first refusal to the last"
+}
+
+refused_in_time() { # COUNT
+        (($(grep -c '^error EDQUOT' "$WORK/flood") >= $1))
+}
+
 test_limit_of_one_uid_leaves_room_to_others() {
         quota_world max-per-uid=2 max-held=0
         silent_agent one

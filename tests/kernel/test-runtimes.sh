@@ -28,7 +28,7 @@ serves() {
 first_process_below() { # PID
         local child
         for child in $(pgrep -P "$1"); do
-                [[ $(status_field "$child" NSpid) =~ ^[0-9]+[[:space:]]+1$ ]] && echo "$child" && return 0
+                [[ $(proc_status "$child" NSpid) =~ ^[0-9]+[[:space:]]+1$ ]] && echo "$child" && return 0
         done
         return 1
 }

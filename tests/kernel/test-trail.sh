@@ -426,7 +426,7 @@ test_ledger_of_the_version_before() {
         count confirmed 8
         # a ledger of a later version is another matter
         stop_broker
-        ledger "PRAGMA user_version = 99"
+        ledger_change "PRAGMA user_version = 99"
         verify 2
         verified 'newer upcalld'
 }

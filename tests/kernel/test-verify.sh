@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # upcallctl verify, on a log that a real auditd wrote, of real upcalls: what was done to ledger or log is found, and named as what it is.
 
-LEDGER=$WORK/state/registry.sqlite
+LEDGER=$REGISTRY
 
 # Two upcalls that were answered, one that was refused, one of the host's; all finished. What auditd writes from here on is copied to $LOG.
 verify_world() {
@@ -24,13 +24,9 @@ verify_world() {
         settled
 }
 
-ledger() { # SQL
-        sqlite3 -cmd '.timeout 2000' "$LEDGER" "$1"
-}
-
 # As root may: without what keeps the broker from doing it
 tamper() { # SQL
-        ledger "DROP TRIGGER IF EXISTS ledger_finished; DROP TRIGGER IF EXISTS ledger_kept; $1" || fail "sqlite3: $1"
+        ledger_change "DROP TRIGGER IF EXISTS ledger_finished; DROP TRIGGER IF EXISTS ledger_kept; $1" || fail "sqlite3: $1"
 }
 
 all_recorded() {
