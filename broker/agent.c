@@ -144,6 +144,7 @@ Agent *agent_free(Agent *agent) {
         TAILQ_REMOVE(agents_of(agent->broker, agent->container), agent, link);
         quota_give_back(&agent->charge);
         free(agent->serves);
+        free(agent->had_turn);
         free(agent->arguments);
         free(agent->name);
         free(agent);

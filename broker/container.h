@@ -36,7 +36,10 @@ struct Agent {
         struct session_list sessions;
         unsigned n_sessions;
         uint64_t last_seen; /* CLOCK_BOOTTIME: when its last connection ended, or the broker began to wait for it */
-        struct upcall_list waiting; /* for a session with a free worker */
+        struct upcall_list waiting; /* for a session with a free worker: see agent-queue.h */
+        uint64_t round;             /* in which the containers take turns; these had theirs, by their row numbers: */
+        int64_t *had_turn;
+        size_t n_had_turn;
         int64_t delegation; /* by which it was added; 0: the administrator did */
 };
 

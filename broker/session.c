@@ -254,11 +254,6 @@ static int session_attach(Session *session, const struct packet *packet) {
 
 /* ---- questions and answers ---- */
 
-bool session_has_room(const Session *session) {
-        /* each that is asked may come to be withdrawn */
-        return session->agent && session->n_asked < session->workers && session->n_asked + session->n_withdrawn < SESSION_QUESTIONS_MAX;
-}
-
 int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms) {
         struct message_question question = {
                 .retry = upcall->retry,

@@ -40,7 +40,15 @@ struct Session {
 int session_accept(Broker *broker, int fd); /* takes fd over, also on failure */
 Session *session_free(Session *session);    /* its upcalls are refused first */
 
-bool session_has_room(const Session *session);
+/* So many questions it takes now: each that is asked may come to be withdrawn. */
+static inline unsigned session_room(const Session *session) {
+        unsigned questions = session->n_asked + session->n_withdrawn;
+        unsigned workers = session->agent && session->workers > session->n_asked ? session->workers - session->n_asked : 0;
+        unsigned room = questions < SESSION_QUESTIONS_MAX ? SESSION_QUESTIONS_MAX - questions : 0;
+
+        return workers < room ? workers : room;
+}
+
 void session_take(Session *session, Upcall *upcall); /* takes one of its workers */
 int session_ask(Session *session, Upcall *upcall, uint32_t timeout_ms); /* 0 or a negative errno: then cut it off */
 void session_withdraw(Session *session, Upcall *upcall);                /* the upcall is no longer asked of it */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "broker/agent-queue.h"
 #include "broker/session.h"
 #include "broker/upcall-internal.h"
 #include "util/error.h"
@@ -14,7 +15,7 @@ static Session *agent_free_session(Agent *agent) {
         Session *session;
 
         TAILQ_FOREACH(session, &agent->sessions, link)
-                if (session_has_room(session)) {
+                if (session_room(session) > 0) {
                         /* the next question goes to the next connection */
                         TAILQ_REMOVE(&agent->sessions, session, link);
                         TAILQ_INSERT_TAIL(&agent->sessions, session, link);
@@ -76,6 +77,7 @@ static uint64_t turn_of(const Upcall *upcall) {
 
 void upcall_dispatch(Upcall *upcall) {
         Agent *agent = upcall->decision.agent;
+        const Container *container = upcall->container;
         const char *reason;
         int r;
 
@@ -84,16 +86,18 @@ void upcall_dispatch(Upcall *upcall) {
                 return;
         }
         upcall->turn = turn_of(upcall);
-        if (upcall_ask(upcall))
+        if (agent_may_work_for(agent, container) && upcall_ask(upcall)) {
+                agent_queue_pass(agent, container);
                 return;
-        r = quota_take(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, 1, 0, &upcall->waiting, &reason);
+        }
+        r = quota_take(container->holder, upcall->caller_uid, QUOTA_QUEUE, 1, 0, &upcall->waiting, &reason);
         if (r < 0) {
                 upcall->broker->counters.over_limit++;
                 upcall_reject(upcall, (uint32_t) -r, UPCALL_SHORT_REFUSAL, reason);
                 return;
         }
         upcall->state = UPCALL_WAITING;
-        TAILQ_INSERT_TAIL(&agent->waiting, upcall, agent_link);
+        agent_queue_add(agent, upcall);
         if (upcall_arm(upcall, waiting_until(upcall)) < 0)
                 upcall_reject(upcall, ENOMEM, UPCALL_SHORT_REFUSAL, "no-memory");
 }
@@ -101,8 +105,7 @@ void upcall_dispatch(Upcall *upcall) {
 void upcall_ask_waiting(Agent *agent) {
         Upcall *upcall, *next;
 
-        while ((upcall = TAILQ_FIRST(&agent->waiting)) && agent_free_session(agent)) {
-                TAILQ_REMOVE(&agent->waiting, upcall, agent_link);
+        while ((upcall = agent_queue_take(agent))) {
                 upcall->state = UPCALL_RECORDING; /* in no list while it is asked */
                 if (!upcall_ask(upcall)) {
                         upcall->state = UPCALL_WAITING;

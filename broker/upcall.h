@@ -100,6 +100,7 @@ struct Upcall {
         char failed[UPCALL_FAILED_MAX]; /* who was asked before, for the record */
         bool lending;   /* the client is lending the authority to its session, which has not been asked yet */
         unsigned n_loans; /* verdicts to lend of which the client has not said what came of them */
+        uint64_t round; /* while it waits: see agent-queue.h */
         uint64_t turn; /* CLOCK_BOOTTIME: when it is the next agent's, or the deadline */
         Session *session;
         Session *answered_by; /* a broker's, to hear the outcome; NULL: none */

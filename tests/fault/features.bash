@@ -122,7 +122,7 @@ off limit-reserve broker/quota.c \
         unit/test-quota
 # Any number waits for a worker
 off limit-of-the-queue broker/upcall-ask.c \
-        's/r = quota_take\(upcall->container->holder, upcall->caller_uid, QUOTA_QUEUE, .*/r = 0;/' \
+        's/r = quota_take\(container->holder, upcall->caller_uid, QUOTA_QUEUE, .*/r = 0;/' \
         quota/queue_for_a_worker_is_bounded
 # Refusals for want of room come at once
 off limit-refusals-are-held broker/upcall-decide.c \
@@ -1571,7 +1571,7 @@ off helper-no-new-privileges tools/upcall-request-key/enter.c \
         helper-runc/helper_in_a_runc_container_has_its_capabilities_and_no_new_privileges
 # It has no seccomp filters
 off helper-filters tools/upcall-request-key/helper-plan.c \
-        's/return plan_filters\(order, container, &likeness, plan\);/return 0;/' \
+        's/r = plan_filters\(order, container, \&likeness, plan\);/r = 0;/' \
         helper-runc/helper_has_the_first_process_filters
 # It runs as root
 off helper-ids tools/upcall-request-key/enter.c \
@@ -1609,6 +1609,26 @@ off helper-payload-maximum tools/upcall-request-key/program.c \
 off helper-ids-as-inside tools/upcall-request-key/idmap.c \
         's/\*ret_inside = inside \+ \(outside - first\);/*ret_inside = outside;/' \
         helper/helper_gets_the_callout_info_and_ids_as_they_are_inside
+# What was read of the first process is that of any namespace
+off helper-first-process-unchanged tools/upcall-request-key/helper-plan.c \
+        's/return r < 0 \? r : container_check\(container, ret_reason\);/return r;/' \
+        helper-attack/first_process_that_becomes_mighty_while_it_is_looked_at
+# Root's program gets back what the first process has given up
+off helper-no-more-than-permitted tools/upcall-request-key/likeness.c \
+        's/if \(plan->uids\[0\] != 0 \&\& plan->uids\[1\] != 0\)/if (true)/' \
+        helper-attack/first_process_that_has_given_up_capabilities
+# Who takes the keeper over can change the plan
+off helper-plan-sealed tools/upcall-request-key/program.c \
+        's/ \| F_SEAL_FUTURE_WRITE\) < 0/) < 0/' \
+        helper-attack/keeper_has_nothing_worth_taking
+# A keeper that was stopped is waited for
+off helper-keeper-goes-on tools/upcall-request-key/program.c \
+        's/\(void\) kill\(program->keeper, SIGCONT\);/;/' \
+        helper/program_that_stops_its_keeper
+# What cannot be killed is waited for behind the deadline
+off helper-cleared-in-time tools/upcall-request-key/program.c \
+        's/if \(until > latest\)/if (false)/' \
+        helper-attack/program_on_a_file_server_that_hangs
 # The broker alone says what is lent
 off lend-clients-own-word tools/upcall-request-key/helper.c \
         's/^        if \(lend_allowed\(order\)\)/        if (true)/' \
@@ -1705,6 +1725,14 @@ off serves-no-more broker/agent.c \
 off serves-after-a-restart broker/container-load.c \
         's/return container && agent \? agent_serve\(agent, container\) : 0;/(void) container;\n        (void) agent;\n        return 0;/' \
         serve/both_kinds_survive_a_restart
+# Upcalls wait in the order of their arrival, whosever they are
+off serves-in-turns broker/agent-queue.c \
+        's/if \(other->round <= upcall->round\)/if (true)/' \
+        serve/flood_of_one_container_does_not_starve_another
+# One container may have all workers
+off serves-with-the-last-worker broker/agent-queue.c \
+        's/return n > 1 \|\| \(n == 1 .*/return n > 0;/' \
+        serve/questions_that_hang_leave_other_containers_a_worker
 
 # authority that is lent to resident agents
 off loan-policy tools/upcall-request-key/lend.c \
@@ -1722,6 +1750,10 @@ off loan-keyring-owner tools/upcall-request-key/lend.c \
 off loan-is-looked-at tools/upcall-request-key/main.c \
         's/return decide_reject\(ENOKEY, RATHER_SOON, "agent-not-answered"\);/return (struct decision){ .action = UPCALL_ACTION_ANSWER, .payload = "" };/' \
         loan/agent_that_lies_has_it_refused
+# An agent that instantiates and answers leaves an outcome that nobody knows
+off loan-looks-after-an-answer tools/upcall-request-key/main.c \
+        's/ \| \(job->lent \? RIGHTS_BUT_LOOK : 0\)//' \
+        loan/agent_that_instantiates_and_answers_as_well
 # An agent with authority needs no keyring
 off loan-needs-a-keyring broker/session.c \
         's/if \(agent->lend && session->keyring == 0\)/if (false)/' \
@@ -1754,7 +1786,7 @@ off witness-is-not-believed broker/witness.c \
         unit/test-witness
 # The client keeps root's rights while it obeys
 off client-gives-up-its-rights tools/upcall-request-key/main.c \
-        's/int r = rights_give_up\(decision->group > 0\);/int r = 0;/' \
+        's/int r = rights_give_up\(.*\);/int r = 0;/' \
         evil/client_has_no_right_left_when_it_obeys
 # The client lets the host answer whoever the broker says
 off client-defers-the-hosts-own-alone tools/upcall-request-key/main.c \

@@ -6,6 +6,10 @@
  *   reject        rejects it by itself
  *   payload       answers with a payload, as if nothing had been lent
  *   refuse        refuses
+ *   mute          instantiates it, and says nothing
+ *   both          instantiates it, and answers with a payload as well
+ *   contradict    instantiates it, and refuses
+ *   reverse       rejects it by itself with EACCES, and answers with a payload
  *   lie           says that it has answered, and has not
  *   silent        keeps the authority and says nothing
  *   keep          as good, then tries the authority again, and a key of its own making with it: prints what came of each
@@ -14,6 +18,7 @@
  */
 #include <errno.h>
 #include <keyutils.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +56,28 @@ static void instantiate(upcall *question, key_serial_t key) {
         report("instantiate", keyctl_instantiate(key, "lent", 4, 0));
 }
 
+static void reject(upcall *question, unsigned error) {
+        report("assume", keyctl_assume_authority((key_serial_t) upcall_key(question)));
+        report("reject", keyctl_reject((key_serial_t) upcall_key(question), 5, error, 0));
+}
+
+/* Answers by itself, and then says something else, or nothing. Returns false when it is not that conduct. */
+static bool answer_twice(upcall *question, const char *conduct) {
+        if (strcmp(conduct, "reverse") == 0)
+                reject(question, EACCES);
+        else if (strcmp(conduct, "mute") == 0 || strcmp(conduct, "both") == 0 || strcmp(conduct, "contradict") == 0)
+                instantiate(question, (key_serial_t) upcall_key(question));
+        else
+                return false;
+        if (strcmp(conduct, "mute") == 0)
+                sleep(3);
+        else if (strcmp(conduct, "contradict") == 0)
+                (void) upcall_refuse(question, EKEYREVOKED, 1);
+        else
+                (void) upcall_answer(question, "sent", 4, 0);
+        return true;
+}
+
 static void try_again(upcall *question) {
         usleep(300000); /* the upcall has ended by then */
         report("again", keyctl_assume_authority((key_serial_t) upcall_key(question)));
@@ -59,6 +86,10 @@ static void try_again(upcall *question) {
 
 static void answer(upcall *question, const char *conduct, key_serial_t serial) {
         report(upcall_is_lent(question) ? "lent" : "not-lent", 0);
+        if (answer_twice(question, conduct)) {
+                (void) keyctl_assume_authority(0);
+                return;
+        }
         if (strcmp(conduct, "payload") == 0)
                 (void) upcall_answer(question, "sent", 4, 0);
         else if (strcmp(conduct, "refuse") == 0)
@@ -70,10 +101,9 @@ static void answer(upcall *question, const char *conduct, key_serial_t serial) {
         } else {
                 if (strcmp(conduct, "other-key") == 0)
                         instantiate(question, serial);
-                else if (strcmp(conduct, "reject") == 0) {
-                        report("assume", keyctl_assume_authority((key_serial_t) upcall_key(question)));
-                        report("reject", keyctl_reject((key_serial_t) upcall_key(question), 5, EKEYREVOKED, 0));
-                } else if (strcmp(conduct, "lie") != 0)
+                else if (strcmp(conduct, "reject") == 0)
+                        reject(question, EKEYREVOKED);
+                else if (strcmp(conduct, "lie") != 0)
                         instantiate(question, (key_serial_t) upcall_key(question));
                 (void) upcall_answered(question);
                 if (strcmp(conduct, "keep") == 0)

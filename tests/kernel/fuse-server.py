@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""fuse-server.py FOLDER: mounts a file system with one file, FOLDER/file, that never answers when the file is closed (include/uapi/linux/fuse.h).
+"""fuse-server.py FOLDER [open]: mounts a file system with one file, FOLDER/file, that never answers when the file is closed, or opened (include/uapi/linux/fuse.h).
 Ends after ten seconds, and with it whoever waits."""
 import ctypes, os, signal, struct, sys
 
@@ -9,7 +9,7 @@ ENOSYS = 38
 
 
 def attributes(node):
-    mode = 0o40755 if node == 1 else 0o100644
+    mode = 0o40755 if node == 1 else 0o100755
     return struct.pack("<6Q10I", node, 7, 1, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
@@ -32,10 +32,11 @@ def main():
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
     if libc.mount(b"fuse-server", sys.argv[1].encode(), b"fuse", 0, options) != 0:
         sys.exit(os.strerror(ctypes.get_errno()))
+    silent, word = (OPEN, "open") if sys.argv[2:] == ["open"] else (FLUSH, "flush")
     while True:
         length, opcode, unique, node = struct.unpack_from("<2I2Q", os.read(device, 135168))
-        if opcode == FLUSH:
-            print("flush", flush=True)
+        if opcode == silent:
+            print(word, flush=True)
             continue
         data = answer(opcode, node)
         error = 0 if data is not None else -ENOSYS

@@ -46,16 +46,19 @@ ended() {
         audit_find "reason=$2 op=upcall-complete .*agent=$AGENT_OF_HELPER .*answer-mode=$1 " -uu "${CONTID[web-1]}" --raw > /dev/null
 }
 
-# Nothing but the first process runs in the container: nothing of a helper is left.
+# Nothing but the first process runs in the container, and nothing of the client on the host: nothing of a helper is left.
 nothing_left() {
-        machine_wait_for 2 container_is_empty || fail "left in the container: $(in_container web-1 ps -ef)"
+        machine_wait_for 2 container_is_empty || fail "left in the container: $(in_container web-1 ps -ef); of the client: $(pgrep -x request-key)"
 }
 
+# Its ipc namespace tells also of those in pid namespaces of their own. What enters is a memfd.
 container_is_empty() {
-        local ns pid
-        ns=$(readlink "/proc/${PID[web-1]}/ns/pid")
+        local pid_ns ipc_ns pid
+        pid_ns=$(readlink "/proc/${PID[web-1]}/ns/pid") ipc_ns=$(readlink "/proc/${PID[web-1]}/ns/ipc")
         for pid in /proc/[0-9]*; do
-                [[ ${pid#/proc/} == "${PID[web-1]}" || $(readlink "$pid/ns/pid" 2>/dev/null) != "$ns" ]] || return 1
+                [[ ${pid#/proc/} != "${PID[web-1]}" ]] || continue
+                [[ $(readlink "$pid/ns/pid" 2>/dev/null) != "$pid_ns" && $(readlink "$pid/ns/ipc" 2>/dev/null) != "$ipc_ns" ]] || return 1
+                [[ $(readlink "$pid/exe" 2>/dev/null) != /memfd:upcall-request-key* ]] || return 1
         done
 }
 
@@ -82,10 +85,11 @@ expect_same() {
         for name in cgroup ipc mnt net pid time user uts; do
                 expect_eq "$(grep "^$name:" "$root/tmp/ns")" "$(readlink "/proc/$pid/ns/$name")" "$name namespace"
         done
+        expect_eq "$(cat "$root/tmp/label")" "$(tr -d '\0' 2> /dev/null < "/proc/$pid/attr/current")" "security label"
         expect_eq "$(in_container web-1 cat /tmp/cgroup)" "$(in_container web-1 cat /proc/1/cgroup)" "control groups"
 }
 
 same_script() {
         script same "cd /tmp; grep -E '^($same_status):' /proc/self/status > status; cat /proc/self/limits > limits; cat /proc/self/oom_score_adj > oom
-cat /proc/self/cgroup > cgroup; for i in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/\$i; done > ns; echo -n payload"
+cat /proc/self/cgroup > cgroup; tr -d '\\0' 2> /dev/null < /proc/self/attr/current > label; for i in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/\$i; done > ns; echo -n payload"
 }

@@ -39,6 +39,17 @@ test_helper_runs_as_who_the_first_process_is() {
         expect_match "$(cat "/proc/${PID[web-1]}/root/tmp/status")" $'Uid:\t1234\t1234\t1234\t1234' "its uid"
 }
 
+# Looked up as who it runs as: what root alone could reach is not there for it.
+test_program_is_looked_up_with_the_first_process_rights() {
+        helper_runc --run-as 1234
+        expect_ok in_container web-1 /bin/sh -c "mkdir -m 0700 /root/hidden && cp $KERNEL_SHARE/same /root/hidden/same"
+        expect_ok upcallctl agent remove h --container web-1
+        helper_for web-1 --helper /root/hidden/same
+        request_in web-1 user db:one
+        expect_answer EACCES
+        ended payload helper-not-executable
+}
+
 test_helper_has_the_first_process_filters() {
         helper_runc --forbid swapon --forbid sethostname
         expect_same_after_request

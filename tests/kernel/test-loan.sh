@@ -69,6 +69,42 @@ test_agent_with_authority_may_send_a_payload_as_any_other() {
         expect_answer ok sent
 }
 
+# The outcome is what the kernel shows of the key; what the agent says stands beside it where it is something else.
+
+test_agent_that_instantiates_and_answers_as_well() {
+        allow lend/user
+        loan_world both
+        request_in web-1 --uid 77 user db:one
+        expect_answer ok lent
+        completed 'outcome=instantiated exit=0 '
+        audit_no ' claim=' -uu "${CONTID[web-1]}" --raw
+}
+
+test_agent_that_instantiates_and_refuses() {
+        allow lend/user
+        loan_world contradict
+        request_in web-1 --uid 77 user db:one
+        expect_answer ok lent
+        completed 'outcome=instantiated exit=0 claim=rejected '
+}
+
+# EACCES is what somebody else is told of a key that was instantiated, too: its owner sees what it is.
+test_agent_that_rejects_and_answers() {
+        allow lend/user
+        loan_world reverse
+        request_in web-1 --uid 77 user db:one
+        expect_answer EACCES
+        completed 'outcome=rejected exit=-13 claim=instantiated '
+}
+
+test_agent_that_instantiates_and_keeps_silent() {
+        allow lend/user
+        loan_world mute
+        request_in web-1 user db:one
+        expect_answer ok lent
+        completed 'outcome=instantiated exit=0 '
+}
+
 test_nothing_is_lent_without_the_clients_own_policy() {
         loan_world good
         request_in web-1 user db:one

@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # Containers of Podman, as root, registered by the hook and by nothing else.
 . tests/kernel/runtimes.sh
+. tests/kernel/helper.sh
 readonly IMAGE=localhost/upcalld-test
 RUN_OPTIONS=(--network none --cgroup-parent /upcalld-test-podman --annotation org.upcalld.policy=tests --volume "$KERNEL_SHARE:$KERNEL_SHARE:ro")
 
@@ -109,6 +110,26 @@ test_agent_works_under_podmans_default_seccomp_profile() {
 
 agent_pid() { # NAME
         pgrep --ns "${PID[$1]}" --nslist pid -f 'upcall-agent --name'
+}
+
+# podman_helper [OPTIONS of podman run]: a helper finds of itself what the first process is
+podman_helper() {
+        podman_start
+        same_script
+        printf '%s\n' '[policy]' annotation=yes '[agent h]' "helper=$KERNEL_SHARE/same" '[route all]' agent=h type=user 'description=*' > /etc/upcalld/policies.d/tests.conf
+        podman_container web-1 "$@" -- /bin/sleep 600
+        request_in web-1 user db:one
+        expect_answer ok payload
+        expect_same
+        expect_match "$(cat "/proc/${PID[web-1]}/root/tmp/status")" 'Seccomp:.2' "seccomp"
+}
+
+test_helper_has_podmans_default_seccomp_profile() {
+        podman_helper
+}
+
+test_helper_in_a_podman_container_of_an_ordinary_user_with_groups() {
+        podman_helper --uidmap 0:100000:65536 --user 1234:1234 --group-add 4321 --cap-drop all --cap-add chown --security-opt no-new-privileges --oom-score-adj 111 --ulimit nofile=100:200 --ulimit nproc=1024:1024
 }
 
 test_podman_container_with_a_user_namespace() {

@@ -53,6 +53,18 @@ test_uid_is_the_one_inside() {
         expect_answer ok nfs-b
 }
 
+test_callout_info_chooses_the_route() {
+        route_world
+        route web-1 --agent nfs-a --type user --description 'db:*'
+        route web-1 --agent nfs-b --type user --description 'db:*' --callout 'write *'
+        request_in web-1 user db:one 'write now'
+        expect_answer ok nfs-b
+        request_in web-1 user db:two read
+        expect_answer ok nfs-a
+        request_in web-1 user db:three
+        expect_answer ok nfs-a
+}
+
 test_route_for_nested_containers_says_so_and_the_nearer_wins() {
         route_world
         nested_container inner web-1

@@ -178,6 +178,62 @@ test_many_workers_and_a_queue_of_two_containers() {
         machine_wait_for 10 all_answered || fail "$(tail -n 1 "$WORK"/web-[12].[1-8])"
 }
 
+# Two containers and one agent with so many workers, which takes its time: 0.2 s for most, for ever for what is called hang
+busy_world() { # WORKERS
+        local name
+        serve_world
+        script slow 'case $UPCALL_DESCRIPTION in *hang*) exec sleep 60 ;; esac; sleep 0.2; printf "%s" "$UPCALL_DESCRIPTION"'
+        expect_ok upcallctl agent add slow --container web-1 --resident --serves web-2
+        agent_in web-1 slow --workers "$1" -- "$KERNEL_SHARE/slow"
+        for name in web-1 web-2; do
+                expect_ok upcallctl route add --container "$name" --agent slow --type user --description 'q:*' > /dev/null
+        done
+}
+
+# flood_from CONTAINER N DESCRIPTION: so many at once, all of which have come before this returns
+flood_from() {
+        local before
+        before=$(in_flight)
+        machine_spawn "$WORK/flood" nsenter -t "${PID[$1]}" -a -- "$KERNEL_SHARE/request" --parallel "$2" user "$3"
+        machine_wait_for 5 in_flight_are $((before + $2)) || fail "$(in_flight) upcalls are in flight"
+}
+
+in_flight() {
+        pgrep -cx request-key
+}
+
+in_flight_are() {
+        (($(in_flight) >= $1))
+}
+
+# Behind the flood it would take 24 times 0.2 s.
+test_flood_of_one_container_does_not_starve_another() {
+        busy_world 1
+        flood_from web-1 24 q:flood
+        request_in web-2 user q:one
+        expect_answer ok q:one
+        expect_below "$USEC" 1500000 "microseconds behind another's flood"
+        # and it is no bar for whoever floods
+        machine_wait_for 15 flood_answered 24 || fail "$(tail -n 3 "$WORK/flood")"
+}
+
+flood_answered() {
+        (($(grep -c '^ok ' "$WORK/flood") == $1))
+}
+
+test_questions_that_hang_leave_other_containers_a_worker() {
+        mkdir -p "$WORK/conf"
+        printf '%s\n' '[upcalld]' max-verdicts-per-second=0 upcall-timeout=6 > "$WORK/conf/upcalld.conf"
+        busy_world 3
+        flood_from web-1 6 q:hang
+        local n
+        for n in 1 2 3; do
+                request_in web-2 user "q:$n"
+                expect_answer ok "q:$n"
+                expect_below "$USEC" 1500000 "microseconds beside what hangs"
+        done
+}
+
 all_answered() {
         (($(grep -lE '^ok .* q:[1-8]$' "$WORK"/web-[12].[1-8] | wc -l) == 16))
 }

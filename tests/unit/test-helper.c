@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Helpers: whose container it is, ids as they are inside, and what is copied of a first process. */
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -149,8 +153,87 @@ static void test_what_cannot_be_copied_is_not_guessed(void **state) {
         assert_int_equal(likeness_parse(text, &likeness), -EBADMSG);
 }
 
+/* ---- a first process that changes while it is looked at ---- */
+
+struct changing {
+        pid_t pid;
+        int to, from;
+};
+
+static void change_when_told(int commands, int answers, int what) {
+        char byte;
+
+        if (read(commands, &byte, 1) == 1 && unshare(what) == 0 && write(answers, "x", 1) == 1)
+                (void) !read(commands, &byte, 1);
+        _exit(0);
+}
+
+static struct changing start_changing(int what) {
+        int commands[2], answers[2];
+        struct changing changing;
+
+        assert_int_equal(pipe2(commands, O_CLOEXEC), 0);
+        assert_int_equal(pipe2(answers, O_CLOEXEC), 0);
+        changing.pid = fork();
+        assert_true(changing.pid >= 0);
+        if (changing.pid == 0) {
+                (void) close(commands[1]);
+                change_when_told(commands[0], answers[1], what);
+        }
+        (void) close(commands[0]);
+        (void) close(answers[1]);
+        changing.to = commands[1];
+        changing.from = answers[0];
+        return changing;
+}
+
+static bool change(struct changing *changing) {
+        char byte;
+
+        assert_int_equal(write(changing->to, "x", 1), 1);
+        return read(changing->from, &byte, 1) == 1;
+}
+
+static void end_changing(struct changing *changing) {
+        (void) close(changing->to);
+        (void) close(changing->from);
+        assert_int_equal(waitpid(changing->pid, NULL, 0), changing->pid);
+}
+
+static void check_change(int what) {
+        const struct process_facts nobody = { .tgid = 1 };
+        struct changing changing = start_changing(what);
+        int pidfd = process_open(changing.pid);
+        struct container container;
+        const char *reason = NULL;
+
+        assert_true(pidfd >= 0);
+        (void) container_open(pidfd, &nobody, &container, &reason); /* nobody's container, and open */
+        assert_string_equal(reason, "not-callers-container");
+        assert_int_equal(container_check(&container, &reason), 0);
+        if (change(&changing)) {
+                assert_int_equal(container_check(&container, &reason), -ESTALE);
+                assert_string_equal(reason, "container-changed");
+        } else
+                print_message("no such namespace can be made here\n");
+        end_changing(&changing);
+        assert_int_equal(container_check(&container, &reason), -ESRCH);
+        assert_string_equal(reason, "container-ended");
+        container_close(&container);
+        (void) close(pidfd);
+}
+
+/* In a user namespace of its own it has all capabilities: they must not become a helper's in the one that it was in before. */
+static void test_first_process_that_goes_into_other_namespaces_is_noticed(void **state) {
+        (void) state;
+        check_change(CLONE_NEWUSER);
+        if (geteuid() == 0)
+                check_change(CLONE_NEWNS);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_first_process_that_goes_into_other_namespaces_is_noticed),
                 cmocka_unit_test(test_program_runs_in_the_callers_container_alone),
                 cmocka_unit_test(test_ids_are_told_as_they_are_inside),
                 cmocka_unit_test(test_what_the_first_process_has_is_read),

@@ -178,6 +178,30 @@ int container_open(int pidfd, const struct process_facts *caller, struct contain
         return container_is_callers(&ret_container->first, caller, host_mnt) ? 0 : -EPERM;
 }
 
+static int check_namespace(const struct container *container, const char *file, struct namespace_id was) {
+        struct stat st;
+
+        if (fstatat(container->proc, file, &st, 0) < 0)
+                return negative_errno();
+        return namespace_id_equal(was, (struct namespace_id){ .device = st.st_dev, .inode = st.st_ino }) ? 0 : -ESTALE;
+}
+
+int container_check(const struct container *container, const char **ret_reason) {
+        int r;
+
+        *ret_reason = "container-changed";
+        r = check_namespace(container, ns_files[CONTAINER_NS_USER], container->first.user_ns.ids[0]);
+        if (r >= 0)
+                r = check_namespace(container, ns_files[CONTAINER_NS_MNT], container->first.mnt_ns);
+        if (r >= 0 && process_pidfd_alive(container->pidfd))
+                return 0;
+        if (r != -ESTALE) {
+                *ret_reason = "container-ended";
+                return -ESRCH;
+        }
+        return r;
+}
+
 void container_close(struct container *container) {
         container->proc = close_fd(container->proc);
         container->root = close_fd(container->root);

@@ -35,6 +35,11 @@ struct container {
 
 /* Opens everything, and checks it. Returns 0; or a negative errno and a word for the record. */
 int container_open(int pidfd, const struct process_facts *caller, struct container *ret_container, const char **ret_reason);
+/*
+ * What was read of the first process holds for the namespaces that were opened: it has not gone into others meanwhile. Capabilities, above all, are those of a user namespace: in one of
+ * its own making a process has them all. There is no way back to one around it, so that looking once more, when all has been read, is enough. Returns as above.
+ */
+int container_check(const struct container *container, const char **ret_reason);
 void container_close(struct container *container); /* for _cleanup_, also when nothing was opened */
 
 /*

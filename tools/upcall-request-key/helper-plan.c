@@ -190,5 +190,6 @@ int helper_plan(const struct helper_order *order, const struct container *contai
         if (r < 0)
                 return r;
         *ret_reason = "seccomp-unreadable";
-        return plan_filters(order, container, &likeness, plan);
+        r = plan_filters(order, container, &likeness, plan);
+        return r < 0 ? r : container_check(container, ret_reason);
 }

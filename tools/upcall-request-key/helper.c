@@ -99,7 +99,7 @@ static void answer_or_refuse(const struct helper_order *order, struct decision *
 
         if (decision->reason)
                 tell(order->upcall, decision->reason);
-        r = rights_give_up(decision->group > 0);
+        r = rights_give_up(decision->group > 0 ? RIGHTS_BUT_GROUP : 0);
         if (r < 0)
                 *decision = refusal(r, "rights-kept");
         carry_out(order->upcall, decision, ret_outcome);

@@ -171,6 +171,20 @@ static int plan_users(const struct container *container, const struct likeness *
         return r;
 }
 
+/*
+ * The program that root executes gets all that is in the bounding set or inheritable, unless securebits keep it from that, which do not show. Of a first process that has given up some of it nobody can tell
+ * whether it could get that back: a program does not get it.
+ */
+static void plan_capabilities(const struct likeness *likeness, struct plan *plan) {
+        uint64_t *sets = plan->capabilities;
+
+        memcpy(sets, likeness->capabilities, sizeof plan->capabilities);
+        if (plan->uids[0] != 0 && plan->uids[1] != 0)
+                return;
+        sets[PLAN_CAP_BOUNDING] &= sets[PLAN_CAP_PERMITTED];
+        sets[PLAN_CAP_INHERITABLE] &= sets[PLAN_CAP_PERMITTED];
+}
+
 /* Its number is its own as long as it lives, which is looked at again when everything has been read. */
 static int plan_limits(const struct container *container, struct plan *plan) {
         for (int i = 0; i < RLIM_NLIMITS; i++)
@@ -211,7 +225,7 @@ int likeness_read(const struct container *container, struct plan *plan, struct l
                 r = plan_groups(container, ret_likeness, plan);
         if (r < 0)
                 return r;
-        memcpy(plan->capabilities, ret_likeness->capabilities, sizeof plan->capabilities);
+        plan_capabilities(ret_likeness, plan);
         plan->no_new_privileges = ret_likeness->no_new_privileges != 0;
         plan->mask = ret_likeness->mask;
         *ret_reason = "container-ended";

@@ -246,7 +246,7 @@ static void run_helper(struct job *job, struct outcome *ret_outcome) {
 
 /* With no right left that it does not take, what the broker said. */
 static void obey(const struct job *job, struct decision *decision, struct outcome *ret_outcome) {
-        int r = rights_give_up(decision->group > 0);
+        int r = rights_give_up((decision->group > 0 ? RIGHTS_BUT_GROUP : 0) | (job->lent ? RIGHTS_BUT_LOOK : 0));
 
         if (r < 0)
                 *decision = decide_reject((uint32_t) -r, SOON, "rights-kept");

@@ -17,11 +17,11 @@ static struct outcome outcome_of(uint32_t error) {
 /* Whether the key's owner sees it as refused. Returns 0 or 1, or a negative errno when nobody can tell. */
 static int owner_sees_refusal(int32_t key, uid_t owner) {
         struct key_search search;
+        uid_t before = (uid_t) setfsuid(owner);
         int r;
 
-        (void) setfsuid(owner);
         r = key_list_find(key, &search);
-        (void) setfsuid(0);
+        (void) setfsuid(before);
         if (r < 0)
                 return r;
         return key_line_negative(search.line);

@@ -18,8 +18,14 @@
 /* How long a program may run on behind the end of its output, and its output stay open behind its own end. */
 #define END_MS 500
 
-/* How long all that is below the keeper is killed, again and again, until nothing is there. */
+/* How long all that is below the keeper is killed, again and again, until nothing is there; and no longer behind the deadline than this. */
 #define CLEAR_MS 2000
+#define CLEAR_BEHIND_MS 900
+
+/* include/uapi/linux/fcntl.h, from 5.1 on; not in every libc's header */
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
 
 /* Whoever never stops writing leaves us our turns. */
 #define TURNS 64
@@ -57,8 +63,14 @@ static const struct {
 
 /* ---- plans ---- */
 
+void plan_free(struct plan *plan) {
+        if (plan)
+                (void) munmap(plan, sizeof *plan);
+}
+
+/* This mapping stays the only one that can be written to: whoever takes the keeper over can change nothing in it, nor make it end before its time. */
 struct plan *plan_new(int *ret_fd) {
-        _cleanup_close_ int fd = memfd_create("plan", MFD_CLOEXEC);
+        _cleanup_close_ int fd = memfd_create("plan", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         void *plan;
 
         if (fd < 0 || ftruncate(fd, sizeof(struct plan)) < 0)
@@ -66,13 +78,12 @@ struct plan *plan_new(int *ret_fd) {
         plan = mmap(NULL, sizeof(struct plan), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (plan == MAP_FAILED)
                 return NULL;
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) < 0) {
+                plan_free(plan);
+                return NULL;
+        }
         *ret_fd = TAKE_FD(fd);
         return plan;
-}
-
-void plan_free(struct plan *plan) {
-        if (plan)
-                (void) munmap(plan, sizeof *plan);
 }
 
 /* ---- the start ---- */
@@ -148,15 +159,19 @@ static int take_report(struct program *program, const struct plan_report *report
 /* It closes when the keeper has ended: killed, if the program had not. */
 static int read_status(struct program *program, const char **ret_reason) {
         struct plan_report report;
-        ssize_t n;
+        ssize_t n = 0;
 
-        while ((n = read(program->pipes[PIPE_STATUS][0], &report, sizeof report)) == sizeof report) {
-                int r = take_report(program, &report, ret_reason);
+        for (unsigned turn = 0; turn < TURNS; turn++) {
+                int r;
 
+                n = read(program->pipes[PIPE_STATUS][0], &report, sizeof report);
+                if (n != sizeof report)
+                        break;
+                r = take_report(program, &report, ret_reason);
                 if (r < 0)
                         return r;
         }
-        if (n < 0)
+        if (n < 0 || n == sizeof report)
                 return 0;
         program->pipes[PIPE_STATUS][0] = close_fd(program->pipes[PIPE_STATUS][0]);
         if (program->ended)
@@ -273,7 +288,7 @@ static int judge(const struct program *program, const char **ret_reason) {
 /* ---- the end ---- */
 
 /* A child of ours whose number stays its own until it is reaped here. */
-static void end_child(pid_t child, bool group) {
+static void end_child(pid_t child, bool group, uint64_t end) {
         _cleanup_close_ int pidfd = child > 0 ? process_open(child) : -1;
         struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 
@@ -282,22 +297,25 @@ static void end_child(pid_t child, bool group) {
         if (group)
                 (void) kill(-child, SIGKILL);
         (void) kill(child, SIGKILL);
-        /* one that cannot die now, since its control group is frozen, is left to the host's init */
-        (void) poll(&poll_fd, 1, CLEAR_MS);
+        /* one that cannot die now, since its control group is frozen or a file server keeps it waiting, is left to the host's init, and dies as soon as it can */
+        (void) poll(&poll_fd, 1, deadline_left_ms(end));
         (void) waitpid(child, NULL, WNOHANG);
 }
 
-/* The keeper's going last is what keeps all of them below it. */
-static void clear(struct program *program) {
+/* The keeper's going last is what keeps all of them below it, and it is who reaps them: whoever has stopped it does not keep us here. */
+static void clear(struct program *program, uint64_t deadline) {
         const struct timespec pause = { .tv_nsec = 1000 * 1000 };
-        uint64_t deadline = deadline_in_ms(CLEAR_MS);
+        uint64_t latest = deadline + CLEAR_BEHIND_MS * USEC_PER_MSEC, until = deadline_in_ms(CLEAR_MS);
 
-        while (program->keeper > 0 && descendants_left(program->keeper) && deadline_left_ms(deadline) > 0) {
+        if (until > latest)
+                until = latest;
+        while (program->keeper > 0 && descendants_left(program->keeper) && deadline_left_ms(until) > 0) {
                 descendants_kill(program->keeper);
+                (void) kill(program->keeper, SIGCONT);
                 (void) nanosleep(&pause, NULL);
         }
-        end_child(program->keeper, false);
-        end_child(program->stage, true);
+        end_child(program->keeper, false, until);
+        end_child(program->stage, true, until);
         for (int i = 0; i < PIPES; i++)
                 for (int end = 0; end < 2; end++)
                         program->pipes[i][end] = close_fd(program->pipes[i][end]);
@@ -315,7 +333,7 @@ int program_run(struct plan *plan, int plan_fd, const struct program_io *io, uin
         }
         if (r >= 0)
                 r = judge(&program, ret_reason);
-        clear(&program);
+        clear(&program, deadline);
         guard_child(0);
         *ret_size = program.size;
         return r;

@@ -74,15 +74,15 @@ static int become_nobody(bool keep_capabilities) {
         return 0;
 }
 
-int rights_give_up(bool for_group) {
-        int r = become_nobody(for_group);
+int rights_give_up(unsigned but) {
+        int r = become_nobody(but != 0);
 
         if (r < 0)
                 return r;
         /* fs.suid_dumpable says whether the change of user has made it dumpable */
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return negative_errno();
-        return keep(for_group ? CAP(SYS_ADMIN) : 0);
+        return keep((but & RIGHTS_BUT_GROUP ? CAP(SYS_ADMIN) : 0) | (but & RIGHTS_BUT_LOOK ? CAP(SETUID) : 0));
 }
 
 int rights_give_up_but_record(void) {

@@ -16,11 +16,16 @@ enum rights {
         RIGHTS_CONCLUDE, /* nobody decided, or the host's program did: to see what became of the key, to send a record */
 };
 
+enum rights_but {
+        RIGHTS_BUT_GROUP = 1 << 0, /* CAP_SYS_ADMIN, to give the key to a group */
+        RIGHTS_BUT_LOOK = 1 << 1,  /* CAP_SETUID, to see as the key's owner what somebody who was lent the authority has made of it */
+};
+
 void rights_use(enum rights rights);
 
 /* For good: what comes from others is handled from here on. A user that nobody is, no capability, no new ones; with these rights a key can be answered,
- * and nothing else done. for_group: CAP_SYS_ADMIN stays, to give the key to a group. Returns 0 or a negative errno. */
-int rights_give_up(bool for_group);
+ * and nothing else done. but: a set of enum rights_but, what stays. Returns 0 or a negative errno. */
+int rights_give_up(unsigned but);
 
 /* For good, in a child that sends a record and does nothing else. Returns as above. */
 int rights_give_up_but_record(void);
