@@ -36,6 +36,8 @@ vm_container() {
 container_network() { # NAME
         local name=$1
         CONTAINER_NUMBER=$((CONTAINER_NUMBER + 1))
+        # the kernel takes its time after the container has ended, and the next test wants the name
+        machine_undo sh -c 'ip link delete "$1" 2> /dev/null; true' network "veth-$name"
         ip link add "veth-$name" type veth peer name eth0 netns "${PID[$name]}" && ip link set "veth-$name" master br0 up || fail "network of $name"
         nsenter -t "${PID[$name]}" -n sh -ec "ip link set lo up; ip addr add 10.99.0.$CONTAINER_NUMBER/24 dev eth0; ip link set eth0 up"
 }
