@@ -236,19 +236,44 @@ test_stock_names_are_the_hosts_in_a_user_namespace() {
         expect_no_record
 }
 
-# The server goes by numbers of who asks, hence the group that alice's is there.
+# The server goes by the number of who asks: root, in b, is root there, too, and may give files away.
 test_nfsidmap_answers_in_a_user_namespace() {
+        local nfsidmap=(/usr/sbin/nfsidmap -t 600 %k %d)
         forget_names
         file_of alice of-alice
         helper_world id_resolver
         nfs_volume
         alice_is_5001 a
-        helper_container a id_resolver --volume "$VOLUME" "${USER_NAMESPACE[@]}" -- /usr/sbin/nfsidmap -t 600 %k %d
+        helper_container a id_resolver --volume "$VOLUME" "${USER_NAMESPACE[@]}" -- "${nfsidmap[@]}"
         expect_eq "$(owner_in a of-alice)" "5001 alice" "alice, in a"
-        expect_ok inside --user 5001:5001 a touch /mnt/files/new
-        expect_ok inside --user 5001:5001 --additional-gids 1001 a chgrp alice /mnt/files/new
-        expect_eq "$(stat -c %G "$EXPORT/new")" alice "whose group a made it, on the server"
         lent a id_resolver instantiated
+        alice_is_5001 b
+        helper_container b id_resolver --volume "$VOLUME" --map 0:0:65536 -- "${nfsidmap[@]}"
+        expect_ok inside b touch /mnt/files/new
+        expect_ok inside b chown alice:alice /mnt/files/new
+        expect_eq "$(stat -c %U:%G "$EXPORT/new")" alice:alice "who b made the owner, on the server"
+        lent b id_resolver instantiated
+        trail_holds
+}
+
+# Known, and said in upcall-request-key(8): who is lent the authority over a key of a file system can put more into the kernel's keyring
+test_authority_reaches_what_the_kernel_keeps_for_all() {
+        forget_names
+        file_of alice of-alice
+        file_of bob of-bob
+        helper_world id_resolver
+        helper_container a id_resolver -- /bin/sh -c 'printf "4242\\0" | keyctl padd id_resolver uid:bob@test.lan "$(keyctl request keyring .id_resolver)"; exec /usr/sbin/nfsidmap -t 600 "$@"' \
+                sh %k %d
+        nfs_mount a 5001
+        expect_eq "$(owner_in a of-alice)" "5001 alice" "alice, in a"
+        helper_container b id_resolver -- /usr/sbin/nfsidmap -t 600 %k %d
+        nfs_mount b 5001
+        expect_eq "$(owner_in b of-bob)" "4242 UNKNOWN" "bob, in b, as a wants him"
+        audit_no 'name=7569643A626F62' -uu "${CONTID[b]}" --raw # uid:bob
+        nfsidmap -c
+        expect_ok inside b umount /mnt
+        expect_ok inside b mount -t nfs4 "$SERVER_IP:/" /mnt
+        expect_eq "$(owner_in b of-bob)" "1002 bob" "bob, in b, when nothing of a is kept"
         trail_holds
 }
 
