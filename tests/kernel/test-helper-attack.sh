@@ -203,7 +203,7 @@ test_keeper_is_closed_to_the_containers_root() {
 # All that it has open is the pipe by which it reports; and of the plan, which the client maps as well, nothing can be changed.
 test_keeper_has_nothing_worth_taking() {
         helper_world -- --helper /bin/sh -c 'ls -l "/proc/$PPID/fd" | sed -n "s/.*-> \([a-z]*\).*/\1/p" | tr "\n" " "; grep -E "memfd:plan" "/proc/$PPID/maps" | cut -d" " -f2 | tr "\n" " "
-                for f in /proc/$PPID/map_files/*; do case $(readlink "$f") in /memfd:plan*) (echo x > "$f") 2> /dev/null && echo -n "written "; (truncate -s 0 "$f") 2> /dev/null && echo -n "cut " ;; esac; done; echo -n "done"'
+                for f in /proc/$PPID/map_files/*; do case $(readlink "$f") in /memfd:plan*) (echo x 1<> "$f") 2> /dev/null && echo -n "written "; (truncate -s 0 "$f") 2> /dev/null && echo -n "cut " ;; esac; done; echo -n "done"'
         request_in web-1 user db:one
         expect_answer ok "pipe r--s done"
 }
