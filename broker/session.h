@@ -40,6 +40,14 @@ struct Session {
 int session_accept(Broker *broker, int fd); /* takes fd over, also on failure */
 Session *session_free(Session *session);    /* its upcalls are refused first */
 
+/* session-attach.c: who it says it is. It is let in, or cut off, when the witness has answered. 0, or a negative errno: turned away. */
+int session_attach(Session *session, const struct packet *packet);
+
+/* container NULL: no container's */
+static inline bool session_may_record_refusal(const Session *session, const Container *container) {
+        return broker_may_record_refusal(session->broker, container ? container->holder : session->broker->strangers);
+}
+
 /* So many questions it takes now: each that is asked may come to be withdrawn. */
 static inline unsigned session_room(const Session *session) {
         unsigned questions = session->n_asked + session->n_withdrawn;

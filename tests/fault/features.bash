@@ -149,7 +149,7 @@ off limit-of-arrivals broker/session.c \
         '/^static int session_arrive/,/^}/ s/QUOTA_ARRIVALS, 1, 0,/QUOTA_ARRIVALS, 1, QUOTA_ALWAYS,/' \
         quota/ten_thousand_connections_do_not_keep_agents_out
 # A container has as many agents' connections as it likes
-off limit-connections-of-a-container broker/session.c \
+off limit-connections-of-a-container broker/session-attach.c \
         's/QUOTA_CONNECTIONS, 1, 0,/QUOTA_CONNECTIONS, 1, QUOTA_ALWAYS,/' \
         quota/agent_has_so_many_connections_and_its_container_too
 # Any number of tools connects
@@ -276,7 +276,7 @@ off run-for-unknown-run broker/upcall-decide.c \
         's/&& process_in_run_cgroup\(facts->cgroup_path\)/\&\& false/' \
         run-for/run_that_the_broker_lost_is_not_the_hosts
 # Who acts for a container may be its agent
-off run-for-is-no-agent broker/session.c \
+off run-for-is-no-agent broker/session-attach.c \
         's/ATTRIBUTION_CONTAINER \|\| attribution\.run\)/ATTRIBUTION_CONTAINER)/' \
         run-for/agent_is_not_let_in_by_acting_for_the_container
 # Others may sit in the cgroup
@@ -315,19 +315,19 @@ off run-for-orders-nothing broker/control-peer.c \
 # ---- agents -----------------------------------------------------------------------------------------------------------------
 
 # A process in no container counts as one of the first container
-off agent-must-be-in-a-container broker/session.c \
+off agent-must-be-in-a-container broker/session-attach.c \
         's/^( *)return identify_host\(session, ret_agent\);/\1return identify_host(session, ret_agent) ? (*ret_agent = TAILQ_FIRST(\&TAILQ_FIRST(\&session->broker->containers)->agents), NULL) : NULL;/' \
         rogue/agent_of_the_host_is_turned_away
 # An agent's name is looked up in all containers
-off agent-must-be-in-its-container broker/session.c \
+off agent-must-be-in-its-container broker/session-attach.c \
         's/^( *)agent = agent_find\(session->broker, container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = agent_find(session->broker, container, session->name)))\n\1                break;/' \
         rogue/agent_of_another_container_is_turned_away
 # The agent may have any uid
-off agent-uid broker/session.c \
+off agent-uid broker/session-attach.c \
         's/if \(!has_uid\(session, container_uid_outside\(container, agent->uid\)\)\)/if (false)/' \
         rogue/agent_with_another_uid_is_turned_away
 # Only the uid it has now counts
-off agent-uid-when-it-connected broker/session.c \
+off agent-uid-when-it-connected broker/session-attach.c \
         's/ && session->uid == uid;/;/' \
         unit/test-broker
 # An answer is taken for any upcall in flight
@@ -1429,7 +1429,7 @@ off attack-upcall-socket broker/peer.c \
         '/^bool peer_is_upcall/,/^}/ s/parent\.kernel_thread/true/' \
         attack/root_of_a_runc_container_makes_no_upcall_of_its_own
 # An agent's name is looked up in all containers
-off attack-agent-socket broker/session.c \
+off attack-agent-socket broker/session-attach.c \
         's/^( *)agent = agent_find\(session->broker, container, session->name\);/\1agent = NULL;\n\1TAILQ_FOREACH(container, \&session->broker->containers, link)\n\1        if ((agent = agent_find(session->broker, container, session->name)))\n\1                break;/' \
         attack/root_of_a_runc_container_is_no_others_agent
 
@@ -1706,11 +1706,11 @@ off verify-who-failed tools/upcallctl/reconcile-fields.c \
         's/compare_text\(differences, "failed", row->failed\);/;/' \
         failover/trail_of_failover_holds_together
 # Any process of the host is its agent
-off host-agent-uid broker/session.c \
+off host-agent-uid broker/session-attach.c \
         's/if \(!has_uid\(session, agent->uid\)\)/if (false)/' \
         serve/who_is_not_the_hosts_agent_is_turned_away
 # So is one in a container
-off host-agent-is-on-the-host broker/session.c \
+off host-agent-is-on-the-host broker/session-attach.c \
         's/if \(attribution\.verdict == ATTRIBUTION_HOST && !attribution\.run\)/if (attribution.verdict == ATTRIBUTION_HOST || agent_find(session->broker, NULL, session->name))/' \
         serve/who_is_not_the_hosts_agent_is_turned_away
 # It stays when it goes into a container
@@ -1755,7 +1755,7 @@ off loan-looks-after-an-answer tools/upcall-request-key/main.c \
         's/ \| \(job->lent \? RIGHTS_BUT_LOOK : 0\)//' \
         loan/agent_that_instantiates_and_answers_as_well
 # An agent with authority needs no keyring
-off loan-needs-a-keyring broker/session.c \
+off loan-needs-a-keyring broker/session-attach.c \
         's/if \(agent->lend && session->keyring == 0\)/if (false)/' \
         loan/agent_without_a_keyring_and_agents_elsewhere
 # Nobody else is asked when nothing can be lent

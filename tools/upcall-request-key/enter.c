@@ -2,7 +2,8 @@
 /*
  * The order is the kernel's: limits, control groups and /proc while we are the host's root and see its files; the files before the user namespace,
  * after which nothing of the host can be entered; the bounding set before the ids; filters before the capabilities that
- * installing them needs, unless no-new-privileges makes that right superfluous.
+ * installing them needs, unless no-new-privileges makes that right superfluous; AppArmor's label behind all that takes the host's rights, and
+ * before no-new-privileges.
  */
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -48,19 +49,29 @@ static int set_limits(const struct plan *plan) {
         return 0;
 }
 
-/* The label that the program begins with. AppArmor says in which mode its profile is, and has a folder of its own where others are active, too. */
-static int set_label(const struct plan *plan) {
-        bool apparmor = access("/proc/thread-self/attr/apparmor/exec", F_OK) == 0;
-        char text[sizeof plan->label + sizeof "exec "];
-        int length = (int) strlen(plan->label);
-        const char *mode = strstr(plan->label, " (");
+static int open_apparmor(const struct plan *plan, int *ret_fd) {
+        _cleanup_close_ int fd = open("/proc/thread-self/attr/apparmor/current", O_RDWR | O_CLOEXEC);
+        char own[sizeof plan->label + 1];
+        ssize_t n;
 
-        if (length == 0 || strcmp(plan->label, "unconfined") == 0)
+        n = fd < 0 ? -1 : pread(fd, own, sizeof own - 1, 0);
+        if (n < 0)
+                return -ENOENT; /* another module's */
+        own[n] = '\0';
+        own[strcspn(own, "\n")] = '\0';
+        *ret_fd = strcmp(own, plan->label) == 0 ? -1 : TAKE_FD(fd);
+        return 0;
+}
+
+/*
+ * The label that the program begins with. To another module than AppArmor it is said now. With no-new-privileges AppArmor lets nobody change his
+ * profile, unless he has none: so that is changed just before, by a file that is opened here, where it is the host's.
+ */
+static int prepare_label(struct plan *plan) {
+        plan->label_file = -1;
+        if (plan->label[0] == '\0' || open_apparmor(plan, &plan->label_file) == 0)
                 return 0;
-        if (apparmor && mode)
-                length = (int) (mode - plan->label);
-        (void) snprintf(text, sizeof text, "%s%.*s", apparmor ? "exec " : "", length, plan->label);
-        return write_text(apparmor ? "/proc/thread-self/attr/apparmor/exec" : "/proc/thread-self/attr/exec", text);
+        return write_text("/proc/thread-self/attr/exec", plan->label);
 }
 
 static int join_cgroups(const struct plan *plan) {
@@ -133,6 +144,18 @@ static int set_keys(const struct plan *plan) {
         return r < 0 ? r : key_leave_session();
 }
 
+/* AppArmor says in which mode a profile is, and does not want to hear it. */
+static int set_label(const struct plan *plan) {
+        char text[sizeof "changeprofile " + sizeof plan->label];
+        const char *mode = strstr(plan->label, " (");
+        int length;
+
+        if (plan->label_file < 0)
+                return 0;
+        length = snprintf(text, sizeof text, "changeprofile %.*s", (int) (mode ? (size_t) (mode - plan->label) : strlen(plan->label)), plan->label);
+        return pwrite(plan->label_file, text, (size_t) length, 0) == length ? 0 : negative_errno();
+}
+
 static int set_no_new_privileges(const struct plan *plan) {
         return plan->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? negative_errno() : 0;
 }
@@ -175,13 +198,15 @@ static int set_capabilities(const struct plan *plan) {
         return 0;
 }
 
-/* Nothing of the host's stays open; the plan is mapped. The program's own three, and the report, which closes when it runs. */
+/* Nothing of the host's stays open; the plan is mapped. The program's own three, and what closes when it runs: the report, and the label's file. */
 static int close_rest(const struct plan *plan) {
-        unsigned status = (unsigned) plan->status;
+        unsigned status = (unsigned) plan->status, label = plan->label_file < 0 ? status : (unsigned) plan->label_file;
+        unsigned low = status < label ? status : label, high = status < label ? label : status;
 
         if (fcntl(plan->status, F_SETFD, FD_CLOEXEC) < 0)
                 return negative_errno();
-        if ((status > 3 && syscall(SYS_close_range, 3u, status - 1, 0u) < 0) || syscall(SYS_close_range, status + 1, ~0u, 0u) < 0)
+        if ((low > 3 && syscall(SYS_close_range, 3u, low - 1, 0u) < 0) || (high > low + 1 && syscall(SYS_close_range, low + 1, high - 1, 0u) < 0) ||
+            syscall(SYS_close_range, high + 1, ~0u, 0u) < 0)
                 return negative_errno();
         return 0;
 }
@@ -197,7 +222,6 @@ static const struct step {
 } steps[] = {
         { new_session, FAILURE_NOT_STARTED },
         { set_oom_score, FAILURE_NOT_STARTED },
-        { set_label, FAILURE_LABEL },
         { join_cgroups, FAILURE_CGROUP },
         { set_limits, FAILURE_LIMITS },
         { enter_namespaces, FAILURE_NOT_ENTERED },
@@ -207,19 +231,21 @@ static const struct step {
         { drop_bounding_set, FAILURE_CAPABILITIES },
         { set_ids, FAILURE_IDS },
         { set_keys, FAILURE_KEYS },
-        { set_no_new_privileges, FAILURE_NOT_STARTED },
         { filters_with_capability, FAILURE_SECCOMP },
+        { set_label, FAILURE_LABEL },
+        { set_no_new_privileges, FAILURE_NOT_STARTED },
         { set_capabilities, FAILURE_CAPABILITIES },
         { filters_without, FAILURE_SECCOMP },
 };
 
-static const struct plan *map_plan(const char *number) {
+/* Of its own: what is written to it stays here. */
+static struct plan *map_plan(const char *number) {
         int64_t fd;
         void *plan;
 
         if (number_parse(number, 3, INT32_MAX, &fd) < 0)
                 return NULL;
-        plan = mmap(NULL, sizeof(struct plan), PROT_READ, MAP_SHARED, (int) fd, 0);
+        plan = mmap(NULL, sizeof(struct plan), PROT_READ | PROT_WRITE, MAP_PRIVATE, (int) fd, 0);
         return plan == MAP_FAILED ? NULL : plan;
 }
 
@@ -228,17 +254,19 @@ bool enter_requested(int argc, char *const *argv) {
 }
 
 int enter_main(char **argv) {
-        const struct plan *plan = map_plan(argv[2]);
+        struct plan *plan = map_plan(argv[2]);
+        enum plan_failure failure = FAILURE_LABEL;
+        int r;
 
         if (!plan || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
                 return 1;
-        for (size_t i = 0; i < ELEMENTS(steps); i++) {
-                int r = steps[i].take(plan);
-
-                if (r < 0) {
-                        keeper_report(plan, REPORT_FAILED, (int) steps[i].failure, r);
-                        return 1;
-                }
+        r = prepare_label(plan);
+        for (size_t i = 0; i < ELEMENTS(steps) && r >= 0; i++) {
+                failure = steps[i].failure;
+                r = steps[i].take(plan);
         }
-        return keeper_start(plan);
+        if (r >= 0)
+                return keeper_start(plan);
+        keeper_report(plan, REPORT_FAILED, (int) failure, r);
+        return 1;
 }

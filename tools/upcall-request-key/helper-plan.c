@@ -16,6 +16,9 @@
 
 #define NUMBER_SIZE 12
 
+/* As resident agents are told it */
+#define NO_ID (-1)
+
 /* The values of the macros, as long as they are needed */
 struct words {
         const char *values[MACRO_COUNT];
@@ -30,24 +33,34 @@ static void set_number(struct words *words, enum macro macro, char text[static N
         words->values[macro] = text;
 }
 
-/* As they are inside: nobody there knows the host's. */
-static int set_ids(struct words *words, const struct message_request *request, int proc) {
+/* As it is inside: nobody there knows the host's. A file system asks as the kernel's own root, whoever uses it: that one need not show there. */
+static int id_inside(const struct message_request *request, int proc, const char *file, uint32_t outside, int64_t *ret_inside) {
         char map[IDMAP_TEXT_MAX];
-        uint32_t id = 0;
+        uint32_t inside = 0;
         int r;
 
-        r = idmap_read(proc, "uid_map", map);
+        r = idmap_read(proc, file, map);
         if (r >= 0)
-                r = idmap_inside(map, request->uid, &id);
+                r = idmap_inside(map, outside, &inside);
+        if (r == -EOVERFLOW && request->origin == UPCALL_ORIGIN_KERNEL) {
+                *ret_inside = NO_ID;
+                return 0;
+        }
+        *ret_inside = inside;
+        return r;
+}
+
+static int set_ids(struct words *words, const struct message_request *request, int proc) {
+        int64_t uid, gid;
+        int r;
+
+        r = id_inside(request, proc, "uid_map", request->uid, &uid);
+        if (r >= 0)
+                r = id_inside(request, proc, "gid_map", request->gid, &gid);
         if (r < 0)
                 return r;
-        set_number(words, MACRO_UID, words->uid, id);
-        r = idmap_read(proc, "gid_map", map);
-        if (r >= 0)
-                r = idmap_inside(map, request->gid, &id);
-        if (r < 0)
-                return r;
-        set_number(words, MACRO_GID, words->gid, id);
+        set_number(words, MACRO_UID, words->uid, uid);
+        set_number(words, MACRO_GID, words->gid, gid);
         return 0;
 }
 

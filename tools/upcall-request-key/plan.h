@@ -50,6 +50,7 @@ struct plan {
 
         char oom_score_adj[16];
         char label[PROCESS_LABEL_MAX]; /* "": none */
+        int label_file;             /* the second stage's own; -1: there is nothing to write to it */
         struct rlimit limits[RLIM_NLIMITS];
         uint32_t uids[3], gids[3];  /* real, effective, saved; as inside */
         uint32_t groups[PLAN_GROUPS_MAX];

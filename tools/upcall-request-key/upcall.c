@@ -4,17 +4,22 @@
 #include <sys/fsuid.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "tools/upcall-request-key/auditd.h"
 #include "tools/upcall-request-key/keylist.h"
 #include "tools/upcall-request-key/upcall.h"
 #include "util/cleanup.h"
+#include "util/deadline.h"
 #include "util/error.h"
 #include "util/key.h"
 #include "util/process.h"
 
 /* The last one that is valid. Nothing depends on nobody having it. */
 #define UID_OF_NOBODY ((uid_t) -2)
+
+/* The longest that a caller may take to fall asleep */
+#define ASLEEP_MS 2000
 
 void upcall_init(struct upcall *upcall) {
         memset(&upcall->request, 0, sizeof upcall->request);
@@ -73,6 +78,21 @@ static int find_caller(int32_t key, pid_t *ret_tid) {
         return key_line_caller(search.line, key, ret_tid);
 }
 
+/* The kernel may give us the processor that the caller was on, between its question and its sleep: it is runnable then (seen at every other
+ * upcall on some machines with one processor), and waits as soon as it gets a turn, which a container's cpu.max may defer. */
+static int collect_asleep(int pidfd, pid_t tid, struct process_facts *ret_caller) {
+        const struct timespec turn = { .tv_nsec = USEC_PER_MSEC * 1000 };
+        uint64_t deadline = deadline_in_ms(ASLEEP_MS);
+        int r;
+
+        for (;;) {
+                r = process_collect(pidfd, tid, ret_caller, NULL, NULL);
+                if (r != 0 || ret_caller->state != 'R' || deadline_left_ms(deadline) == 0)
+                        return r;
+                (void) nanosleep(&turn, NULL);
+        }
+}
+
 static int collect_caller(struct upcall *upcall) {
         struct process_facts *caller = &upcall->request.caller;
         pid_t tid;
@@ -84,7 +104,7 @@ static int collect_caller(struct upcall *upcall) {
         upcall->pidfd = process_open(tid);
         if (upcall->pidfd < 0)
                 return upcall->pidfd;
-        r = process_collect(upcall->pidfd, tid, caller, NULL, NULL);
+        r = collect_asleep(upcall->pidfd, tid, caller);
         if (r < 0)
                 return r;
         if (r > 0)

@@ -11,17 +11,22 @@ for capability in SYS_ADMIN DAC_READ_SEARCH DAC_OVERRIDE SETUID SETGID SETPCAP C
 done
 CONTAINER_NUMBER=1
 
-# vm_container NAME [--net-of PID] [OPTIONS of oci-config]: runs, with an address of its own. Sets PID[NAME].
+# vm_container NAME [--net-of PID] [--volume FOLDER] [OPTIONS of oci-config]: runs, with an address of its own; the FOLDER is at /mnt. Sets PID[NAME].
 vm_container() {
-        local name=$1 bundle=$WORK/bundle.$1 network=()
+        local name=$1 bundle=$WORK/bundle.$1 network=() volume=
         shift
         if [[ ${1-} == --net-of ]]; then
                 network=(--network "/proc/$2/ns/net")
                 shift 2
         fi
+        if [[ ${1-} == --volume ]]; then
+                volume=$2
+                shift 2
+        fi
         mkdir -p "$bundle"/{root,upper,work}
         machine_undo umount -l "$bundle/root"
         mount -t overlay -o "lowerdir=/,upperdir=$bundle/upper,workdir=$bundle/work" "$name" "$bundle/root" || fail "file system of $name"
+        [[ -z $volume ]] || mount --rbind "$volume" "$bundle/root/mnt" || fail "volume of $name"
         # the layer below has them, and these are the guest's own
         rm -f "$bundle/root/etc/krb5.keytab" "$bundle"/root/tmp/krb5cc*
         tests/kernel/oci-config --name "$name" --root "$bundle/root" --cgroup "/$name" "${CONTAINER_CAPABILITIES[@]}" "${network[@]}" "$@" -- \
@@ -36,6 +41,8 @@ vm_container() {
 container_network() { # NAME
         local name=$1
         CONTAINER_NUMBER=$((CONTAINER_NUMBER + 1))
+        # the kernel takes its time after the container has ended, and the next test wants the name
+        machine_undo sh -c 'ip link delete "$1" 2> /dev/null; true' network "veth-$name"
         ip link add "veth-$name" type veth peer name eth0 netns "${PID[$name]}" && ip link set "veth-$name" master br0 up || fail "network of $name"
         nsenter -t "${PID[$name]}" -n sh -ec "ip link set lo up; ip addr add 10.99.0.$CONTAINER_NUMBER/24 dev eth0; ip link set eth0 up"
 }

@@ -61,7 +61,7 @@ test_kept_answer_serves_the_next_container() {
         dns_answered_container b "$NOBODY_IP"
         expect_ok led_right a
         expect_ok led_right b
-        audit_no 'op=upcall-dispatch' -uu "${CONTID[b]}" --raw
+        audit_no 'op=upcall-dispatch .*key-type=dns_resolver' -uu "${CONTID[b]}" --raw
         expect_ok inside b umount /mnt/elsewhere
         expect_ok upcallctl container invalidate-keys a
         expect_refused 'refused' led_right b

@@ -104,6 +104,11 @@ test_unit_is_confined() {
         expect_eq "$(sed -n 's/^CapEff:[[:space:]]*//p' "/proc/$(service_property MainPID)/status")" 0000002020000000 "what it may do"
 }
 
+# ausearch 3.0 does not find AppArmor's records. What was denied before the last completion is in the log when that is.
+no_denial() {
+        ! grep -F 'apparmor="DENIED"' "$AUDIT_LOG" || fail "there are denials"
+}
+
 test_apparmor_profiles_are_enforced() {
         local name
         [[ -d /sys/kernel/security/apparmor ]] || skip "this kernel has no AppArmor"
@@ -117,8 +122,9 @@ test_apparmor_profiles_are_enforced() {
         container_with_agent web-1 keys -- "$KERNEL_SHARE/answer-web"
         request_in web-1 user db:one
         expect_answer ok "of-web 0"
+        audit_find 'op=upcall-complete .*outcome=instantiated' -uu "${CONTID[web-1]}" --raw
         expect_match "$(cat "/proc/$(service_property MainPID)/attr/current")" 'upcalld.* \(enforce\)' "the broker's profile"
-        audit_no 'apparmor="DENIED"' -m AVC --raw
+        no_denial
         service_trail_holds
 }
 
