@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who may be which agent: asked once of each connection, when it says its name. */
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 
