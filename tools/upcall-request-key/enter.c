@@ -148,12 +148,14 @@ static int set_keys(const struct plan *plan) {
 static int set_label(const struct plan *plan) {
         char text[sizeof "changeprofile " + sizeof plan->label];
         const char *mode = strstr(plan->label, " (");
-        int length;
+        int length, r;
 
         if (plan->label_file < 0)
                 return 0;
         length = snprintf(text, sizeof text, "changeprofile %.*s", (int) (mode ? (size_t) (mode - plan->label) : strlen(plan->label)), plan->label);
-        return pwrite(plan->label_file, text, (size_t) length, 0) == length ? 0 : negative_errno();
+        r = pwrite(plan->label_file, text, (size_t) length, 0) == length ? 0 : negative_errno();
+        (void) close(plan->label_file); /* whom a container can see has no file of the host's */
+        return r;
 }
 
 static int set_no_new_privileges(const struct plan *plan) {
