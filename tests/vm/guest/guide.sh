@@ -19,7 +19,9 @@ follow() {
         machine_undo podman rm --force --time 0 --ignore a
         awk '/^```sh$/ { on = 1; next } /^```/ { on = 0 } on' "$1" > "$WORK/commands"
         [[ -s $WORK/commands ]] || fail "$1 has no commands"
-        FOLLOWED=$(bash -e -o pipefail -x "$WORK/commands" 2>&1 <<< secret) || fail "$1: $FOLLOWED"
+        # no pipe, which ausearch would read in place of the log
+        echo secret > "$WORK/password"
+        FOLLOWED=$(bash -e -o pipefail -x "$WORK/commands" 2>&1 < "$WORK/password") || fail "$1: $FOLLOWED"
 }
 
 # said REGEX: a line of what the commands said matches

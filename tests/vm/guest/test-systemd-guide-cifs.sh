@@ -10,7 +10,7 @@ test_commands_are_followed() {
         follow docs/guide-cifs.md
         expect_eq "$(stat -c %U /srv/share/of-a)" alice "whose file the container made"
         expect_eq "$(stat -c %U /srv/share/for-a)" alice "whose file the host made for it"
-        said 'op=upcall-dispatch .* vm=a .* agent=cifs.spnego .* ocomm=mount.cifs .* key-type=cifs.spnego '
-        said 'op=upcall-complete .* vm=a .* agent=cifs.spnego .* found=pidns .* outcome=instantiated '
+        said 'op=upcall-dispatch .*vm=a .*agent=cifs.spnego .*ocomm=mount.cifs .*key-type=cifs.spnego '
+        said 'op=upcall-complete .*vm=a .*agent=cifs.spnego .*found=pidns .*outcome=instantiated '
         audit_find 'op=upcall-complete .*found=run-for .*outcome=instantiated' -m VIRT_RESOURCE --raw
 }

@@ -11,6 +11,6 @@ test_commands_are_followed() {
         follow docs/guide-nfs.md
         said '^-.* alice +alice .* of-alice$'
         expect_eq "$(stat -c %U /srv/nfs/files/new)" alice "whose file the container made it"
-        said 'op=upcall-complete .* vm=a .* agent=id_resolver .* ocomm=ls .* outcome=instantiated '
-        said 'op=upcall-complete .* vm=a .* agent=dns_resolver .* ocomm=ls .* outcome=instantiated '
+        said 'op=upcall-complete .*vm=a .*agent=id_resolver .*ocomm=ls .*outcome=instantiated '
+        said 'op=upcall-complete .*vm=a .*agent=dns_resolver .*ocomm=ls .*outcome=instantiated '
 }
