@@ -194,11 +194,11 @@ off kernel-thread-is-forgotten-soon broker/upcall-decide.c \
 # What a process asks for itself is remembered
 off affinity-of-the-kernels-own-alone broker/kernel-thread.c \
         '/^void kernel_thread_learn/,/^}/ s/subject->origin != UPCALL_ORIGIN_KERNEL \|\|/false ||/' \
-        unit/test-broker
+        unit/test-broker-acting
 # What was not asked by the kernel is served
 off affinity-serves-the-kernel-alone broker/kernel-thread.c \
         '/^static struct kernel_thread_rule rule_of_affinity/,/^}/ s/\|\| subject->origin != UPCALL_ORIGIN_KERNEL\)/|| false)/' \
-        unit/test-broker
+        unit/test-broker-acting
 # The first who asked stays the only one
 off affinity-second-owner broker/affinity.c \
         's/if \(entry->owner == AFFINITY_SEVERAL \|\| same_owner\(entry, asked\)\)/if (true)/' \
@@ -222,7 +222,7 @@ off affinity-full-memory broker/affinity.c \
 # The host is none of those who may be meant
 off affinity-host-counts broker/kernel-thread.c \
         's/entry->owner = AFFINITY_HOST;/return;/' \
-        unit/test-broker
+        unit/test-broker-acting
 # Callers whom nobody registered are none of them
 off affinity-strangers-count broker/kernel-thread.c \
         's/attribution->verdict == ATTRIBUTION_KERNEL_THREAD \|\|/attribution->verdict == ATTRIBUTION_KERNEL_THREAD || attribution->verdict == ATTRIBUTION_UNREGISTERED ||/' \
@@ -238,7 +238,7 @@ off affinity-of-one-that-ended broker/kernel-thread.c \
 # A restart forgets who asked
 off affinity-outlives-the-broker broker/kernel-thread.c \
         's/r = registry_set_affinity\(broker->registry, broker->boot_id, &entry\);/r = 0;/' \
-        unit/test-broker
+        unit/test-broker-acting
 # Any type of key names a user
 off affinity-not-for-shared-caches broker/affinity-subject.c \
         's/if \(strcmp\(key_type, "cifs\.spnego"\) != 0\)/if (false)/' \
@@ -658,7 +658,7 @@ off completion-waits-for-dispatch broker/upcall-settle.c \
 # A dispatch record that comes after the verdict is forgotten
 off dispatch-record-behind-the-deadline broker/upcall.c \
         '/^static void upcall_send_verdict/,/^}/ s/^( *)upcall->state = UPCALL_DECIDED;/&\n\1upcall->dispatch_job = sender_forget(upcall->dispatch_job);/' \
-        unit/test-broker
+        unit/test-broker-audit
 # A row that is a gap does not say that its completion record is there
 off gap-row-has-its-completion broker/upcall-settle.c \
         's/if \(upcall->completion\.serial > 0\)/if (false)/' \
@@ -674,27 +674,27 @@ off spool-keeps broker/upcall.c \
 # The spool has no bound
 off spool-bounded broker/spool.c \
         's/return spool->bytes \+ 2 \* bytes <= .*;/return true;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # A completion record is sent while its dispatch record waits
 off spool-keeps-the-order broker/upcall-settle.c \
         '/^static int send_completion/,/^}/ s/ \|\| spool_has_dispatch\(.*\)\)/)/' \
-        unit/test-broker
+        unit/test-broker-audit
 # Two records of one upcall are replayed together
 off spool-one-of-each-upcall broker/spool.c \
         '/^static int window_add/,/^}/ s/if \(window_has\(spool, row->seqno\)\)/if (false \&\& window_has(spool, row->seqno))/' \
-        unit/test-broker
+        unit/test-broker-audit
 # A completion record whose dispatch record waits may find the spool full
 off spool-keeps-an-upcall-whole broker/spool.c \
         's/if \(spooled->kind == EVIDENCE_COMPLETION && .*\)$/if (false)/' \
-        unit/test-broker
+        unit/test-broker-audit
 # Late records do not say so
 off spool-marks-late broker/evidence.c \
         's/facts\.late \|= late;/(void) late;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # What is sent from the spool is not counted before
 off spool-counts-repeats broker/spool.c \
         's/r = registry_spool_sending\(.*\);/r = 0;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # The same, in the file
 off spool-counts-repeats-in-the-file broker/registry-file.c \
         's/SET retry = retry \+ 1 WHERE/SET retry = retry WHERE/' \
@@ -706,23 +706,23 @@ off spool-counts-with-the-record schema/0004-spool.sql \
 # Late records come before the gap is told of
 off spool-tells-of-the-gap-first broker/spool.c \
         '/^static int on_timer/,/^}/ s/if \(spool->gap\.records == 0\)/if (true)/' \
-        unit/test-broker
+        unit/test-broker-audit
 # Each upcall's record tries whether audit works
 off spool-tries-with-one-record broker/upcall.c \
         '/^int upcall_send_dispatch/,/^}/ s/upcall_audit_is_down\(upcall\) \? -EAGAIN : //' \
-        unit/test-broker
+        unit/test-broker-audit
 # Audit is tried each second
 off spool-backs-off broker/spool.c \
         's/spool->wait = spool->wait \* 2 < PROBE_LAST_USEC .*;/;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # A lost record of no upcall is not counted
 off spool-counts-what-it-does-not-keep broker/evidence.c \
         '/^static void on_unwatched/,/^}/ s/count_lost\(userdata\);/;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # Late records are not noted in the ledger
 off spool-ends-the-row broker/registry-spool.c \
         's/r = note_in_ledger\(.*\);/(void) note_in_ledger, (void) undispatched, (void) receipt, r = 0;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # The loop puts the write-ahead log back into the file
 off registry-checkpoints-by-a-thread broker/registry-checkpoint.c \
         's/tell\(registry->checkpointer, &registry->checkpointer->wanted\);/checkpoint(registry->db);/' \
@@ -758,7 +758,7 @@ off sender-turns-are-short auditing/sender.c \
 # What an earlier broker left is ended in one turn
 off unfinished-turns-are-short broker/upcall-unfinished.c \
         's/#define TURN_MAX 32/#define TURN_MAX 100000/' \
-        unit/test-broker
+        unit/test-broker-observe
 
 # ---- rights -----------------------------------------------------------------------------------------------------------------
 
@@ -1065,11 +1065,11 @@ off head-is-synced broker/registry-chain.c \
 # No head is recorded when the broker starts
 off head-at-start broker/chain.c \
         's/^( *)send_head\(broker, "start"\);/\1(void) send_head;/' \
-        unit/test-broker
+        unit/test-broker-audit
 # Nor after 256 rows
 off head-after-many-rows broker/chain.c \
         's/^#define CHAIN_ROWS 256/#define CHAIN_ROWS 25600/' \
-        unit/test-broker
+        unit/test-broker-audit
 # Nor some time after a change
 off head-after-a-change broker/chain.c \
         '/^void chain_grew/,/^}/ s/^( *)arm\(broker\);/\1;/' \
@@ -1077,7 +1077,7 @@ off head-after-a-change broker/chain.c \
 # A head that was not read back is forgotten
 off head-is-sent-again broker/chain.c \
         's/if \(error != 0 \|\| !is_recorded\(broker\)\)/if (!is_recorded(broker))/' \
-        unit/test-broker
+        unit/test-broker-audit
 # No head is recorded when the broker ends
 off head-at-the-end broker/chain.c \
         's/^( *)send_head\(broker, "stop"\);/\1;/' \
@@ -1181,7 +1181,7 @@ off auditd-is-nobody-else tools/upcall-request-key/upcall.c \
 # What is lost with `audit=required` is told by no record
 off gap-is-told-in-every-mode broker/upcall.c \
         's/if \(!kept\)$/if (false)/' \
-        unit/test-broker
+        unit/test-broker-observe
 # A gap of an observed upcall looks like an agent that was asked without evidence
 off gap-of-what-waits-for-no-record broker/upcall.c \
         's/\(kept \|\| upcall->unconditional \?/(kept ?/' \
@@ -1229,11 +1229,11 @@ off claim-is-recorded auditing/record.c \
 # What is so is a claim, too
 off claim-only-where-it-differs broker/upcall-settle.c \
         's/if \(upcall->claim == upcall->outcome\)/if (false)/' \
-        unit/test-broker
+        unit/test-broker-observe
 # What the agent says is not kept
 off claim-is-the-agents broker/session.c \
         's/upcall_claimed\(upcall, (true|false), .*\);/;/' \
-        unit/test-broker
+        unit/test-broker-observe
 # A claim is not in the row
 off claim-in-the-ledger broker/upcall-settle.c \
         's/if \(upcall->claim\)$/if (false)/' \
@@ -1470,7 +1470,7 @@ off upcalls-judged-anew broker/rejudge.c \
 # A kernel thread is judged anew as if it were a process
 off kernel-thread-is-not-judged-anew broker/upcall-decide.c \
         's/attribution->found == UPCALL_FOUND_AFFINITY \? NULL : malloc/false ? NULL : malloc/' \
-        unit/test-broker
+        unit/test-broker-acting
 # Parents that have ended are not looked for
 off parents-are-kept broker/control-container.c \
         '/^static int send_parents/,/^}/ s/registry_find_container\(.*\)/0/' \
@@ -1804,7 +1804,7 @@ off client-leaves-strange-descriptors tools/upcall-request-key/ask.c \
 # A broker gets the pidfd of a caller that has no number in its pid namespace
 off nested-caller-only-to-who-could-open-it broker/session-broker.c \
         's/if \(namespace_id_equal\(chain->ids\[i\], session->facts->pid_ns\.ids\[0\]\)\)/if (true)/' \
-        unit/test-broker
+        unit/test-broker-nested
 # Any agent gets the caller's pidfd
 off nested-caller-only-to-brokers broker/session-broker.c \
         's/if \(!session->is_broker \|\| !chain \|\|/if (!chain ||/' \
@@ -1844,15 +1844,15 @@ off nested-administrator-is-at-home broker/attribution.c \
 # It defers where there is nobody to defer to
 off nested-defers-nothing broker/upcall-decide.c \
         's/if \(broker->upstream && decision\.action == UPCALL_ACTION_DEFER\)/if (false)/' \
-        unit/test-broker
+        unit/test-broker-nested
 # A question that was withdrawn is not given back
 off nested-given-back-once broker/upstream-question.c \
         's/if \(!upcall->given && upstream_fd/if (false \&\& upstream_fd/' \
-        unit/test-broker
+        unit/test-broker-nested
 # Upcalls outlive the broker that asked
 off nested-ends-with-the-broker-outside broker/upstream.c \
         's/upstream_end_upcalls\(upstream->broker\);/;/' \
-        unit/test-broker
+        unit/test-broker-nested
 # Missing capabilities are not looked for
 off nested-rights-are-looked-at broker/main.c \
         's/return privileges_check_nested\(\);/return 0;/' \

@@ -127,6 +127,7 @@ test_each_container_is_itself() {
         mount_share a && mount_share b || fail "no mount"
         expect_owner a 0 of-a alice
         expect_owner b 0 of-b bob
+        (($(logins_of alice) > 0 && $(logins_of bob) > 0)) || fail "the server's log names no alice or no bob"
         expect_refused 'Required key not available' mount_share c
         told a cifs.spnego instantiated
         told b cifs.spnego instantiated

@@ -69,13 +69,27 @@ test_kept_answer_serves_the_next_container() {
         trail_holds
 }
 
+# forged NAME TYPE DESCRIPTION: what an ordinary user of the container gets when he asks for the kernel's key himself
+forged() {
+        inside --user 1002:1002 "$1" sh -c 'keyctl print "$(keyctl request2 "$1" "$2" "" @s)"' forge "$2" "$3"
+}
+
+test_stock_forged_request_is_answered_by_the_host() {
+        vm_container a
+        hosts_name "$NOBODY_IP"
+        expect_match "$(forged a dns_resolver files.test.lan)" "$NOBODY_IP" "what the host knows of the name"
+        expect_no_record
+}
+
 # Who may ask with request_key(2) gets no agent's answer by that: the route is for the kernel's own upcalls.
 test_forged_request_gets_nothing() {
         start_broker
         takeover
         dns_answered_container a "$SERVER_IP"
-        expect_refused 'Required key not available' inside --user 1002:1002 a keyctl request2 dns_resolver files.test.lan x
+        expect_refused 'Required key not available' forged a dns_resolver files.test.lan
         told a dns_resolver negated 'origin=user|'
         audit_find 'op=upcall-dispatch reason=no-route .*origin=user' -uu "${CONTID[a]}" --raw
+        expect_refused 'Required key not available' forged a id_resolver uid:alice@test.lan
+        told a id_resolver negated 'origin=user|'
         trail_holds
 }

@@ -76,6 +76,8 @@ test_shared_cache_serves_others() {
         start_broker
         takeover
         nfs_answered_container a 5001
+        # who makes a route there must say that he knows
+        expect_refused 'shared|one cache' upcallctl route add --container a --agent id_resolver --type id_resolver --description '*'
         expect_eq "$(owner_in a of-alice)" "5001 alice" "alice, in a"
         nfs_answered_container b 6001
         expect_eq "$(owner_in b of-alice)" "5001 UNKNOWN" "alice, in b, as a knows her"
