@@ -1581,6 +1581,10 @@ off helper-ids tools/upcall-request-key/enter.c \
 off helper-limits tools/upcall-request-key/enter.c \
         's/\{ set_limits, /{ filters_without, /' \
         helper/helper_has_what_the_first_process_has_and_no_more
+# It has the kernel's own priority, policy and processors
+off helper-scheduling tools/upcall-request-key/enter.c \
+        's/\{ set_scheduling, /{ filters_without, /' \
+        helper/helper_has_what_the_first_process_has_and_no_more
 # It stays in the root cgroup
 off helper-cgroups tools/upcall-request-key/enter.c \
         's/\{ join_cgroups, /{ filters_without, /' \

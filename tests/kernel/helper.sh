@@ -81,6 +81,8 @@ expect_same() {
         local root=/proc/${PID[web-1]}/root pid=${PID[web-1]} name
         expect_eq "$(cat "$root/tmp/status")" "$(in_container web-1 grep -E "^($same_status):" /proc/1/status)" "status"
         expect_eq "$(sed 1d "$root/tmp/limits")" "$(sed 1d "/proc/$pid/limits")" "limits"
+        # /proc/PID/stat: niceness and policy; what is in front of it is a name with a bracket behind it
+        expect_eq "$(sed 's/.*) //' "$root/tmp/stat" | cut -d ' ' -f 17,39)" "$(sed 's/.*) //' "/proc/$pid/stat" | cut -d ' ' -f 17,39)" "niceness and policy"
         expect_eq "$(cat "$root/tmp/oom")" "$(cat "/proc/$pid/oom_score_adj")" "oom_score_adj"
         for name in cgroup ipc mnt net pid time user uts; do
                 expect_eq "$(grep "^$name:" "$root/tmp/ns")" "$(readlink "/proc/$pid/ns/$name")" "$name namespace"
@@ -90,6 +92,6 @@ expect_same() {
 }
 
 same_script() {
-        script same "cd /tmp; grep -E '^($same_status):' /proc/self/status > status; cat /proc/self/limits > limits; cat /proc/self/oom_score_adj > oom
+        script same "cd /tmp; grep -E '^($same_status):' /proc/self/status > status; cat /proc/self/limits > limits; cat /proc/self/oom_score_adj > oom; cat /proc/self/stat > stat
 cat /proc/self/cgroup > cgroup; tr -d '\\0' 2> /dev/null < /proc/self/attr/current > label; for i in cgroup ipc mnt net pid time user uts; do readlink /proc/self/ns/\$i; done > ns; echo -n payload"
 }

@@ -231,6 +231,9 @@ test_helper_has_what_the_first_process_has_and_no_more() {
         pid=${PID[web-1]}
         prlimit --pid "$pid" --nofile=100:200 --nproc=300:400 --core=0:1000000 --fsize=5000000:6000000
         echo 321 > "/proc/$pid/oom_score_adj"
+        taskset --pid --cpu-list 0 "$pid" > /dev/null || fail taskset
+        renice -n 7 -p "$pid" > /dev/null || fail renice
+        chrt --batch --pid 0 "$pid" || fail chrt
         request_in web-1 user db:one
         expect_answer ok payload
         expect_same
@@ -246,10 +249,10 @@ test_helper_has_what_the_first_process_has_in_a_user_namespace() {
 
 # What it has of its own: nothing of the host's or of the client's, and nothing of whoever asks.
 test_helper_begins_with_nothing_but_its_three_descriptors() {
-        helper_world -- --helper /bin/sh -c 'exec 2>&1; ls /proc/$$/fd | tr "\n" " "; tr "\0" " " < /proc/$$/environ; readlink /proc/$$/cwd | tr "\n" " "
+        helper_world -- --helper /bin/sh -c 'exec 2>&1; ls /proc/$$/fd | tr "\n" " "; tr "\0" " " < /proc/$$/environ; readlink /proc/$$/cwd | tr "\n" " "; cat /proc/$$/loginuid; echo -n " "
                 grep -E "^Sig(Pnd|Blk|Ign):|^ShdPnd:" /proc/self/status | tr "\n\t" "  "'
         request_parse "$(in_container web-1 env -i SECRET=x "$KERNEL_SHARE/request" user db:one)"
-        expect_answer ok "0 1 2 HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin / SigPnd: 0000000000000000 ShdPnd: 0000000000000000 SigBlk: 0000000000000000 SigIgn: 0000000000000000"
+        expect_answer ok "0 1 2 HOME=/ PATH=/sbin:/bin:/usr/sbin:/usr/bin / 4294967295 SigPnd: 0000000000000000 ShdPnd: 0000000000000000 SigBlk: 0000000000000000 SigIgn: 0000000000000000"
 }
 
 # /proc/PID/stat: its number, its session, its terminal

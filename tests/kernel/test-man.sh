@@ -76,3 +76,28 @@ test_example_of_agents_that_serve_others() {
 man_manager_is_there() {
         [[ $(upcallctl agent list --json | json_row "row['agent'] == 'manager'" connections) == 1 ]]
 }
+
+# upcall-agent(8): N-th block of its example, as it stands there
+agents_block() { # N
+        sed -n '/^\.SH EXAMPLE/,/^\.SH SEE/p' docs/man/upcall-agent.8 | awk -v n="$1" '$1 == ".RS" { block++; inside = 1; next } $1 == ".RE" { inside = 0 } inside && block == n' |
+                sed 's/\\-/-/g; s/^\\&//'
+}
+
+test_example_of_the_ready_made_agent() {
+        local line
+        start_broker
+        takeover
+        new_container web-1
+        while read -r line; do
+                eval "${line/4321/${PID[web-1]}}" > /dev/null || fail "status $?: $line"
+        done < <(agents_block 1)
+        expect_eq "$(agents_block 2)" "upcall-agent --name db -- /usr/local/bin/give-secret" "the second block"
+        agents_block 3 > "$KERNEL_SHARE/give-secret"
+        in_container web-1 /bin/sh -c 'mkdir -p /tmp/local/bin /etc/secrets && mount --bind /tmp/local /usr/local && cp "$1" /usr/local/bin/give-secret &&
+                chmod 0755 /usr/local/bin/give-secret && printf %s orders-secret > /etc/secrets/db:orders' sh "$KERNEL_SHARE/give-secret" || fail "no program"
+        agent_in web-1 db -- /usr/local/bin/give-secret
+        request_in web-1 user db:orders
+        expect_answer ok orders-secret
+        request_in web-1 user db:others
+        expect_answer ENOKEY
+}

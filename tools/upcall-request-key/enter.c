@@ -49,6 +49,13 @@ static int set_limits(const struct plan *plan) {
         return 0;
 }
 
+/* In the control groups, which limit the processors, too. */
+static int set_scheduling(const struct plan *plan) {
+        if (syscall(SYS_sched_setaffinity, 0, plan->processors_size, plan->processors) < 0 || syscall(SYS_sched_setattr, 0, &plan->scheduling, 0) < 0)
+                return negative_errno();
+        return 0;
+}
+
 static int open_apparmor(const struct plan *plan, int *ret_fd) {
         _cleanup_close_ int fd = open("/proc/thread-self/attr/apparmor/current", O_RDWR | O_CLOEXEC);
         char own[sizeof plan->label + 1];
@@ -225,6 +232,7 @@ static const struct step {
         { new_session, FAILURE_NOT_STARTED },
         { set_oom_score, FAILURE_NOT_STARTED },
         { join_cgroups, FAILURE_CGROUP },
+        { set_scheduling, FAILURE_LIMITS },
         { set_limits, FAILURE_LIMITS },
         { enter_namespaces, FAILURE_NOT_ENTERED },
         { enter_root, FAILURE_NOT_ENTERED },

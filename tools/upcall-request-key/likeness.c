@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tools/upcall-request-key/idmap.h"
@@ -193,6 +195,21 @@ static int plan_limits(const struct container *container, struct plan *plan) {
         return 0;
 }
 
+/* What a container's processes have less of than others, if it is so: niceness, a policy, processors. Nobody has the policy for deadlines by another's having it. */
+static int plan_scheduling(const struct container *container, struct plan *plan) {
+        pid_t pid = (pid_t) container->first.tgid;
+        long n;
+
+        n = syscall(SYS_sched_getaffinity, pid, sizeof plan->processors, plan->processors);
+        if (n < 0 || syscall(SYS_sched_getattr, pid, &plan->scheduling, sizeof plan->scheduling, 0) < 0)
+                return negative_errno();
+        plan->processors_size = (size_t) n;
+        plan->scheduling.flags = 0;
+        if (plan->scheduling.policy > SCHED_IDLE)
+                plan->scheduling = (struct plan_scheduling){ .size = sizeof plan->scheduling, .policy = SCHED_NORMAL };
+        return 0;
+}
+
 /* A label that was cut is none. */
 static int plan_label(const struct container *container, struct plan *plan) {
         size_t size = strlen(container->first.label);
@@ -215,6 +232,8 @@ int likeness_read(const struct container *container, struct plan *plan, struct l
                 r = read_file(container->proc, "oom_score_adj", plan->oom_score_adj, sizeof plan->oom_score_adj);
         if (r >= 0)
                 r = plan_limits(container, plan);
+        if (r >= 0)
+                r = plan_scheduling(container, plan);
         if (r >= 0)
                 r = plan_label(container, plan);
         if (r < 0)

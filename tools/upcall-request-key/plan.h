@@ -21,7 +21,17 @@
 #define PLAN_FILTERS_MAX 32
 #define PLAN_INSTRUCTIONS_MAX 32768 /* kernel/seccomp.c: MAX_INSNS_PER_PATH */
 #define PLAN_WORDS_MAX 64
+#define PLAN_PROCESSORS_MAX 8192
 #define PLAN_TEXT_MAX (4 * 4096 + 1024) /* arguments, a description, callout info, names and numbers */
+
+/* include/uapi/linux/sched/types.h, as it was first: not every libc's headers have it, and some have it twice */
+struct plan_scheduling {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+};
 
 enum plan_mode {
         PLAN_PAYLOAD, /* what it writes is the payload; it holds no authority */
@@ -52,6 +62,9 @@ struct plan {
         char label[PROCESS_LABEL_MAX]; /* "": none */
         int label_file;             /* the second stage's own; -1: there is nothing to write to it */
         struct rlimit limits[RLIM_NLIMITS];
+        struct plan_scheduling scheduling;
+        uint64_t processors[PLAN_PROCESSORS_MAX / 64]; /* on which it may run */
+        size_t processors_size; /* in bytes */
         uint32_t uids[3], gids[3];  /* real, effective, saved; as inside */
         uint32_t groups[PLAN_GROUPS_MAX];
         size_t n_groups;

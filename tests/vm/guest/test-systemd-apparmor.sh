@@ -29,7 +29,7 @@ container_profile() { # NAME RULE…
         load_profile "$WORK/$name.profile"
 }
 
-readonly RULES=('ptrace (readby, tracedby) peer=upcall-request-key,' 'signal (receive) set=(kill, stop) peer=upcall-request-key,'
+readonly RULES=('ptrace (readby, tracedby) peer=upcall-request-key,' 'signal (receive) set=(kill, stop, cont) peer=upcall-request-key,'
         'ptrace (readby) peer=upcalld,')
 
 enforced_world() {
