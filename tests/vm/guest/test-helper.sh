@@ -93,6 +93,7 @@ test_stock_cifs_upcall_fails_in_a_user_namespace() {
         cifs_volume
         vm_container a --volume "$VOLUME" "${USER_NAMESPACE[@]}"
         ticket a bob 1002
+        expect_refused 'Operation not permitted' inside a mount -t cifs "//$SERVER/share" /srv -o sec=krb5,cruid=0,vers=3.1.1
         expect_refused 'Permission denied' touch_in a 1002 of-1002
         expect_no_record
 }
@@ -232,6 +233,7 @@ test_stock_names_are_the_hosts_in_a_user_namespace() {
         nfs_volume
         alice_is_5001 a
         vm_container a --volume "$VOLUME" "${USER_NAMESPACE[@]}"
+        expect_refused 'Operation not permitted' inside a mount -t nfs4 "$SERVER_IP:/" /srv
         expect_eq "$(owner_in a of-alice)" "1001 UNKNOWN" "alice, in a"
         expect_no_record
 }
