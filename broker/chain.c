@@ -8,7 +8,7 @@
 #include "util/deadline.h"
 
 /* A head after so many finished rows, however fast they come */
-#define CHAIN_ROWS 256
+#define CHAIN_ROWS 1024
 
 static bool is_recorded(const Broker *broker) {
         return broker->chain.seq_recorded == registry_chain_seq(broker->registry);

@@ -12,7 +12,7 @@
 #include "util/cleanup.h"
 
 /* Frames of the log */
-#define DUE 1000     /* since the last time: the thread is asked */
+#define DUE 4000     /* since the last time: the thread is asked */
 #define OVERDUE 8000 /* in all: the loop does it, too, */
 #define CATCH_UP 64  /* so many after the thread was asked */
 

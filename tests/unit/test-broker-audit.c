@@ -388,17 +388,17 @@ static void test_head_is_recorded_after_many_rows(void **state) {
 
         world->broker->config.chain_interval = 3600;
         records_made(world->broker);
-        finish_rows(world, 255);
+        finish_rows(world, 1023);
         records_made(world->broker);
         assert_int_equal(count_records("op=ledger-chain"), 1);
-        finish_rows(world, 300);
+        finish_rows(world, 1100);
         records_made(world->broker);
-        assert_int_equal(count_records("reason=interval chain-seq=256 "), 1);
+        assert_int_equal(count_records("reason=interval chain-seq=1024 "), 1);
         assert_int_equal(count_records("op=ledger-chain"), 2); /* one at a time */
         assert_true(head_is_due(world)); /* those that came since */
         finish_rows(world, 1);
         records_made(world->broker);
-        assert_int_equal(count_records("reason=interval chain-seq=556 "), 1);
+        assert_int_equal(count_records("reason=interval chain-seq=2124 "), 1);
 }
 
 static void test_head_that_was_not_read_back_is_sent_again(void **state) {
