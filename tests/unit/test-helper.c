@@ -207,6 +207,8 @@ static void check_change(int what) {
         struct container container;
         const char *reason = NULL;
 
+        if (pidfd < 0 && errno == ENOSYS)
+                skip(); /* below valgrind 3.19 */
         assert_true(pidfd >= 0);
         (void) container_open(pidfd, &nobody, &container, &reason); /* nobody's container, and open */
         assert_string_equal(reason, "not-callers-container");

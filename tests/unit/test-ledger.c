@@ -263,7 +263,8 @@ static void test_a_commit_does_not_wait_while_the_log_is_put_back(void **state) 
         char path[256];
 
         (void) ledger_open(registry, 1);
-        n_syncs_of_the_file = n_syncs_of_the_file_by_all = 0;
+        n_syncs_of_the_file = 0;
+        n_syncs_of_the_file_by_all = 0;
         fixture_path(fixture, 1, path, sizeof(path));
         while (st.st_size < 5000 * 1048L) {
                 (void) ledger_open(registry, 1);
