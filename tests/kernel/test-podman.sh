@@ -10,9 +10,14 @@ podman_start() {
         need podman runc busybox
         runtimes_world
         podman_prepare
-        # without hooks: nothing of ours is to blame
+        [[ -e $KERNEL_WORK/podman-starts-containers ]] || podman_probe
+}
+
+# Once for all tests, without hooks: nothing of ours is to blame
+podman_probe() {
         "${PODMAN[@]}" --hooks-dir "$WORK" run --rm "${RUN_OPTIONS[@]}" "$IMAGE" /bin/true > "$WORK/probe.log" 2>&1 ||
                 skip "podman starts no container here: $(tail -n 1 "$WORK/probe.log")"
+        : > "$KERNEL_WORK/podman-starts-containers"
 }
 
 # Podman with nothing of the machine's own: settings, storage, hooks and state lie in $WORK/podman.
